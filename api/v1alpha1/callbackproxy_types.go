@@ -1,0 +1,236 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// CallbackProxy is a fleet of callback proxies and the rules for those who
+// use it: which namespaces may use which host, and for how long.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=callbackproxies,shortName=cbp,categories=callbacks
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Routes",type=integer,JSONPath=`.status.routes.accepted`
+// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.status.configGeneration`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a CallbackProxy is also a label value and a name prefix: at most 63 characters, no dots"
+type CallbackProxy struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what the platform team declares.
+	// +required
+	Spec CallbackProxySpec `json:"spec,omitzero"`
+	// status is what the controller found. It is written whole.
+	// +optional
+	Status CallbackProxyStatus `json:"status,omitzero"`
+}
+
+// CallbackProxySpec declares a fleet's hosts, listener and policy.
+type CallbackProxySpec struct {
+	// hosts are the hosts that this fleet serves and the namespaces that may
+	// use each. A host that is not listed may be used by nobody.
+	// +required
+	// +listType=map
+	// +listMapKey=hostname
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	Hosts []ProxyHost `json:"hosts,omitempty"`
+
+	// listener is where the fleet's instances accept callbacks.
+	// +optional
+	// +kubebuilder:default={port: 8080}
+	Listener Listener `json:"listener,omitzero"`
+
+	// trustedProxies are the networks, in CIDR notation, whose
+	// X-Forwarded-For and X-Forwarded-Proto are kept: the load balancers in
+	// front of the fleet. Everyone else's are replaced.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
+
+	// policy bounds what routes may ask for.
+	// +optional
+	// +kubebuilder:default={maxLifetimeDays: 180, afterSunset: {Reject}, requireOwner: true}
+	Policy Policy `json:"policy,omitzero"`
+}
+
+// ProxyHost gives one host to namespaces.
+type ProxyHost struct {
+	// hostname that is given.
+	// +required
+	Hostname Hostname `json:"hostname,omitempty"`
+	// namespaces whose routes may use the host.
+	// +optional
+	// +kubebuilder:default={from: Same}
+	Namespaces HostNamespaces `json:"namespaces,omitzero"`
+}
+
+// HostNamespaces selects namespaces, in the words of Gateway API's listeners.
+//
+// +kubebuilder:validation:XValidation:rule="self.from == 'Selector' ? has(self.selector) : !has(self.selector)",message="selector is set exactly when from is Selector"
+type HostNamespaces struct {
+	// from is Same (the CallbackProxy's own namespace, the default), Selector
+	// or All.
+	// +optional
+	// +kubebuilder:default=Same
+	From FromNamespaces `json:"from,omitempty"`
+	// selector matches the labels of the namespaces; for one namespace by
+	// name use kubernetes.io/metadata.name.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+}
+
+// FromNamespaces says where routes may come from.
+//
+// +kubebuilder:validation:Enum=Same;Selector;All
+type FromNamespaces string
+
+// The sources of routes.
+const (
+	NamespacesFromSame     FromNamespaces = "Same"
+	NamespacesFromSelector FromNamespaces = "Selector"
+	NamespacesFromAll      FromNamespaces = "All"
+)
+
+// CIDR is a network, for example 10.0.0.0/8 or fd00::/8.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=43
+// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a network in CIDR notation without host bits, such as 10.0.0.0/8"
+type CIDR string
+
+// Listener is where the instances accept callbacks.
+//
+// +kubebuilder:validation:MinProperties=1
+type Listener struct {
+	// port on which every instance listens. An instance that reports another
+	// one is named in the condition Programmed.
+	// +optional
+	// +kubebuilder:default=8080
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+}
+
+// Policy bounds what routes may ask for.
+//
+// +kubebuilder:validation:MinProperties=1
+type Policy struct {
+	// maxLifetimeDays is how far a route's sunsetTime may be from the route's
+	// creation, in days.
+	// +optional
+	// +kubebuilder:default=180
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3650
+	MaxLifetimeDays int32 `json:"maxLifetimeDays,omitempty"`
+
+	// afterSunset lists the values that routes may use.
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={Reject}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	AfterSunset []AfterSunset `json:"afterSunset,omitempty"`
+
+	// requireOwner says whether a route must name its owner; true by default,
+	// so that nobody has to guess whose shim it was.
+	// +optional
+	// +kubebuilder:default=true
+	RequireOwner *bool `json:"requireOwner,omitempty"` //nolint:nobools // a plain yes or no: nothing third is thinkable
+}
+
+// CallbackProxyStatus is what the controller found.
+//
+// +kubebuilder:validation:MinProperties=1
+type CallbackProxyStatus struct {
+	// observedGeneration is the generation this status speaks of.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions are Accepted, Programmed and Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// routes counts the routes that name this CallbackProxy.
+	// +optional
+	Routes *RouteCounts `json:"routes,omitempty"`
+	// configGeneration is the generation of the config published last.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ConfigGeneration int64 `json:"configGeneration,omitempty"`
+	// configHash is the hash of the config published last.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ConfigHash string `json:"configHash,omitempty"`
+	// instances are the fleet's ready pods and what each says it runs, by
+	// name; the first 256 when there are more.
+	// +optional
+	// +listType=map
+	// +listMapKey=pod
+	// +kubebuilder:validation:MaxItems=256
+	Instances []ProxyInstance `json:"instances,omitempty"`
+}
+
+// RouteCounts counts routes.
+type RouteCounts struct {
+	// total is how many routes name this CallbackProxy.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Total *int32 `json:"total,omitempty"`
+	// accepted is how many of them are part of the config.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Accepted *int32 `json:"accepted,omitempty"`
+}
+
+// ProxyInstance is one pod of the fleet.
+type ProxyInstance struct {
+	// pod is its name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod,omitempty"`
+	// state is Current (runs the published config), Behind (runs another),
+	// Refused (refused the published config) or Unreachable.
+	// +required
+	State InstanceState `json:"state,omitempty"`
+	// generation of the config that it runs.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation,omitempty"`
+	// hash of the config that it runs.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Hash string `json:"hash,omitempty"`
+}
+
+// InstanceState says how an instance stands to the published config.
+//
+// +kubebuilder:validation:Enum=Current;Behind;Refused;Unreachable
+type InstanceState string
+
+// The states.
+const (
+	InstanceCurrent     InstanceState = "Current"
+	InstanceBehind      InstanceState = "Behind"
+	InstanceRefused     InstanceState = "Refused"
+	InstanceUnreachable InstanceState = "Unreachable"
+)
+
+// CallbackProxyList is a list of CallbackProxies.
+//
+// +kubebuilder:object:root=true
+type CallbackProxyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []CallbackProxy `json:"items"`
+}

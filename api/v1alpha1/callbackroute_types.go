@@ -1,0 +1,286 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// CallbackRoute keeps one external callback URL alive while the identity
+// service behind it is replaced: it says which path on which hosts is the
+// callback, which backends may answer it, and when it ends.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=cbr,categories=callbacks
+// +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.hostnames[0]`
+// +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.callback.path`
+// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.spec.backends[?(@.weight>0)].name`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Sunset",type=string,JSONPath=`.spec.sunsetTime`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+type CallbackRoute struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what the identity team declares.
+	// +required
+	Spec CallbackRouteSpec `json:"spec"`
+	// status is what the controller found. It is written whole.
+	// +optional
+	Status CallbackRouteStatus `json:"status,omitzero"`
+}
+
+// CallbackRouteSpec declares a callback, its backends and its end.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.deprecationTime) || timestamp(self.deprecationTime) <= timestamp(self.sunsetTime)",message="deprecationTime must not be after sunsetTime (RFC 9745)"
+// +kubebuilder:validation:XValidation:rule="self.backends.filter(b, b.weight > 0).size() == 1",message="exactly one backend must have a weight above 0: the one that gets the callbacks; give every other backend weight: 0"
+// +kubebuilder:validation:XValidation:rule="self.callback.pathType == 'Exact' || self.backends.all(b, !has(b.path))",message="a backend's path replaces the whole path and needs callback.pathType: Exact"
+type CallbackRouteSpec struct {
+	// proxyRef names the CallbackProxy that serves this route.
+	// +required
+	ProxyRef ProxyReference `json:"proxyRef,omitzero"`
+
+	// hostnames are the external hosts on which the callback is registered.
+	// Each must be given to this namespace by the CallbackProxy.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Hostnames []Hostname `json:"hostnames,omitempty"`
+
+	// protocol says what an answer looks like, and so what is checked in it
+	// and what is secret: OAuth2 and OIDC (code, state, iss, ...), SAML
+	// (SAMLResponse, RelayState, ...) or Opaque (nothing is looked at).
+	// +required
+	Protocol Protocol `json:"protocol,omitempty"`
+
+	// callback is the registered path.
+	// +required
+	Callback Callback `json:"callback,omitzero"`
+
+	// backends are the services that may receive the callback. Exactly one
+	// has a weight above 0.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Backends []Backend `json:"backends,omitempty"`
+
+	// timeouts bound one delivery.
+	// +optional
+	// +kubebuilder:default={requestSeconds: 30}
+	Timeouts Timeouts `json:"timeouts,omitzero"`
+
+	// deprecationTime is when the callback becomes deprecated (RFC 9745), as
+	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Answers
+	// carry it in the Deprecation header. Not after sunsetTime.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$`
+	DeprecationTime *metav1.Time `json:"deprecationTime,omitempty"`
+
+	// sunsetTime is when the route ends (RFC 8594), as RFC 3339 with whole
+	// seconds, for example 2026-12-31T00:00:00Z. The proxies enforce it from
+	// their own clocks.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$`
+	SunsetTime metav1.Time `json:"sunsetTime,omitzero"`
+
+	// afterSunset is Reject (410 Gone, the default) or Warn (keeps serving
+	// and keeps saying so). The CallbackProxy's policy says which are allowed.
+	// +optional
+	// +kubebuilder:default=Reject
+	AfterSunset AfterSunset `json:"afterSunset,omitempty"`
+
+	// infoURL is a page for people: the 410 page and the Link header point
+	// to it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9/._~!$&()*+,;=:@%-]*)?([?][A-Za-z0-9/._~!$&()*+,;=:@%?-]*)?(#[A-Za-z0-9/._~!$&()*+,;=:@%?-]*)?$')",message="must be an absolute https:// URL without user information, quotes, spaces or angle brackets"
+	InfoURL string `json:"infoURL,omitempty"`
+
+	// owner says whom to ask about this route, for example a team's address.
+	// The CallbackProxy's policy may require it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Owner string `json:"owner,omitempty"`
+}
+
+// ProxyReference names a CallbackProxy.
+type ProxyReference struct {
+	// name of the CallbackProxy.
+	// +required
+	Name ObjectName `json:"name,omitempty"`
+	// namespace of the CallbackProxy; the route's own when absent.
+	// +optional
+	Namespace Namespace `json:"namespace,omitempty"`
+}
+
+// Protocol is the protocol whose answers a callback receives.
+//
+// +kubebuilder:validation:Enum=OAuth2;OIDC;SAML;Opaque
+type Protocol string
+
+// The protocols.
+const (
+	ProtocolOAuth2 Protocol = "OAuth2"
+	ProtocolOIDC   Protocol = "OIDC"
+	ProtocolSAML   Protocol = "SAML"
+	ProtocolOpaque Protocol = "Opaque"
+)
+
+// PathType says how a callback path is compared with a request's.
+//
+// +kubebuilder:validation:Enum=Exact;Prefix
+type PathType string
+
+const (
+	// PathExact matches the same bytes and nothing else.
+	PathExact PathType = "Exact"
+	// PathPrefix matches by whole segments: /foo owns /foo and /foo/bar, not
+	// /foobar.
+	PathPrefix PathType = "Prefix"
+)
+
+// Callback is the registered path.
+//
+// +kubebuilder:validation:XValidation:rule="self.pathType == 'Exact' || self.path == '/' || !self.path.endsWith('/')",message="a Prefix path must not end with /: /saml already covers /saml/ and everything below it"
+type Callback struct {
+	// path is the path part of the registered URL.
+	// +required
+	Path CallbackPath `json:"path,omitempty"`
+	// pathType is Exact (the default) or Prefix.
+	// +optional
+	// +kubebuilder:default=Exact
+	PathType PathType `json:"pathType,omitempty"`
+}
+
+// Backend is one service that may receive the callback.
+type Backend struct {
+	// name of the backend within the route.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// service is the Kubernetes Service behind the backend.
+	// +required
+	Service ServiceReference `json:"service,omitzero"`
+
+	// weight is the backend's share. Exactly one backend has a weight above
+	// 0 and gets every callback; 0 keeps a backend declared and idle.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	Weight *int32 `json:"weight,omitempty"`
+
+	// path replaces the path of the request at this backend, when the new
+	// service has its callback elsewhere. A constant, never computed from the
+	// request; the query is kept byte for byte. Needs callback.pathType Exact.
+	// +optional
+	Path CallbackPath `json:"path,omitempty"`
+
+	// hostHeader is Preserve (the default: the backend sees the external
+	// host, as its redirect_uri needs) or Backend (the Service's DNS name).
+	// +optional
+	// +kubebuilder:default=Preserve
+	HostHeader HostHeader `json:"hostHeader,omitempty"`
+}
+
+// HostHeader says which Host a backend sees.
+//
+// +kubebuilder:validation:Enum=Preserve;Backend
+type HostHeader string
+
+const (
+	// HostHeaderPreserve sends the request's own Host.
+	HostHeaderPreserve HostHeader = "Preserve"
+	// HostHeaderBackend sends <service>.<namespace>.svc:<port>.
+	HostHeaderBackend HostHeader = "Backend"
+)
+
+// ServiceReference names a port of a Service.
+type ServiceReference struct {
+	// name of the Service.
+	// +required
+	Name ObjectName `json:"name,omitempty"`
+	// port is the Service's port, by number.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+	// namespace of the Service; the route's own when absent. Another one
+	// needs a ReferenceGrant there.
+	// +optional
+	Namespace Namespace `json:"namespace,omitempty"`
+}
+
+// Timeouts bound one delivery.
+//
+// +kubebuilder:validation:MinProperties=1
+type Timeouts struct {
+	// requestSeconds bounds one delivery from the first byte dialled to the
+	// last byte of the answer, in seconds.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	RequestSeconds int32 `json:"requestSeconds,omitempty"`
+}
+
+// CallbackRouteStatus is what the controller found.
+//
+// +kubebuilder:validation:MinProperties=1
+type CallbackRouteStatus struct {
+	// observedGeneration is the generation this status speaks of.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions are Accepted, ResolvedRefs, Programmed and Ready, always;
+	// Deprecated and SunsetPassed once they are true.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// proxies counts the instances that serve this route.
+	// +optional
+	Proxies *ProxyCounts `json:"proxies,omitempty"`
+}
+
+// ProxyCounts counts proxy instances (pods).
+type ProxyCounts struct {
+	// total is the number of pods of the CallbackProxy.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Total *int32 `json:"total,omitempty"`
+	// ready is how many of them are Ready.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Ready *int32 `json:"ready,omitempty"`
+	// programmed is how many of the ready ones run the config with this
+	// generation of the route.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Programmed *int32 `json:"programmed,omitempty"`
+}
+
+// CallbackRouteList is a list of CallbackRoutes.
+//
+// +kubebuilder:object:root=true
+type CallbackRouteList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []CallbackRoute `json:"items"`
+}

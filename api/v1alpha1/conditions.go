@@ -1,0 +1,117 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// The conditions of a CallbackRoute. Each carries the generation it speaks
+// of. Accepted, ResolvedRefs, Programmed and Ready are always present;
+// Deprecated and SunsetPassed only while they are true.
+const (
+	// ConditionAccepted says whether the route may be served: its spec is
+	// valid, its CallbackProxy exists and gives the hosts to this namespace,
+	// no older route holds the same callback, and the policy is kept.
+	//
+	// Reasons: Accepted, Invalid, Undecodable, ProxyNotFound, HostNotAllowed,
+	// Conflict, LifetimeExceedsPolicy, AfterSunsetNotAllowed, OwnerRequired.
+	ConditionAccepted = "Accepted"
+
+	// ConditionResolvedRefs says whether every backend exists and may be
+	// used from this namespace.
+	//
+	// Unknown as long as the route is not accepted.
+	//
+	// Reasons: ResolvedRefs, BackendNotFound, RefNotPermitted, InvalidBackend,
+	// NotAccepted.
+	ConditionResolvedRefs = "ResolvedRefs"
+
+	// ConditionProgrammed says whether all ready instances of the
+	// CallbackProxy run a config with this generation, by their own word.
+	//
+	// Reasons: Programmed, Pending, NoReadyInstances, NotAccepted,
+	// RefusedByProxy, ListenerMismatch.
+	ConditionProgrammed = "Programmed"
+
+	// ConditionReady sums up: callbacks are served as declared.
+	//
+	// Reasons: Ready, or the reason of the condition that stands in the way.
+	ConditionReady = "Ready"
+
+	// ConditionDeprecated is true from deprecationTime on.
+	//
+	// Reasons: Deprecated.
+	ConditionDeprecated = "Deprecated"
+
+	// ConditionSunsetPassed is true from sunsetTime on. With afterSunset
+	// Reject the route is no longer Ready; with Warn it is left alone.
+	//
+	// Reasons: SunsetPassed.
+	ConditionSunsetPassed = "SunsetPassed"
+)
+
+// Reasons of the condition Accepted.
+const (
+	// ReasonAccepted: the route may be served.
+	ReasonAccepted = "Accepted"
+	// ReasonInvalid: a rule that the schema cannot express is broken.
+	ReasonInvalid = "Invalid"
+	// ReasonUndecodable: the stored object cannot be read as this version.
+	ReasonUndecodable = "Undecodable"
+	// ReasonProxyNotFound: spec.proxyRef names no CallbackProxy.
+	ReasonProxyNotFound = "ProxyNotFound"
+	// ReasonHostNotAllowed: the CallbackProxy does not give a host of the
+	// route to the route's namespace.
+	ReasonHostNotAllowed = "HostNotAllowed"
+	// ReasonConflict: an older route holds the same callback; it is named.
+	ReasonConflict = "Conflict"
+	// ReasonLifetimeExceedsPolicy: sunsetTime is further from the creation
+	// than the policy allows.
+	ReasonLifetimeExceedsPolicy = "LifetimeExceedsPolicy"
+	// ReasonAfterSunsetNotAllowed: the policy does not allow the value.
+	ReasonAfterSunsetNotAllowed = "AfterSunsetNotAllowed"
+	// ReasonOwnerRequired: the policy wants spec.owner.
+	ReasonOwnerRequired = "OwnerRequired"
+)
+
+// Reasons of the condition ResolvedRefs.
+const (
+	// ReasonResolvedRefs: every backend exists and may be used.
+	ReasonResolvedRefs = "ResolvedRefs"
+	// ReasonBackendNotFound: the Service or its port does not exist in the
+	// route's own namespace.
+	ReasonBackendNotFound = "BackendNotFound"
+	// ReasonRefNotPermitted: the Service is in another namespace and absent,
+	// without the port, or without a ReferenceGrant: which of them is not
+	// said, as that would tell strangers what exists there.
+	ReasonRefNotPermitted = "RefNotPermitted"
+	// ReasonInvalidBackend: the Service is one that is never dialled, such as
+	// type ExternalName or the API server itself.
+	ReasonInvalidBackend = "InvalidBackend"
+)
+
+// Reasons of the condition Programmed.
+const (
+	// ReasonProgrammed: every ready instance acknowledged.
+	ReasonProgrammed = "Programmed"
+	// ReasonPending: instances have not acknowledged yet; they are named.
+	ReasonPending = "Pending"
+	// ReasonNoReadyInstances: the CallbackProxy has no ready pod.
+	ReasonNoReadyInstances = "NoReadyInstances"
+	// ReasonNotAccepted: the route is not part of the config, so its backends
+	// were not looked up either.
+	ReasonNotAccepted = "NotAccepted"
+	// ReasonRefusedByProxy: an instance refused the published config.
+	ReasonRefusedByProxy = "RefusedByProxy"
+	// ReasonListenerMismatch: an instance listens on another port than
+	// spec.listener.port (CallbackProxy only).
+	ReasonListenerMismatch = "ListenerMismatch"
+)
+
+// Reasons of Ready, Deprecated and SunsetPassed.
+const (
+	// ReasonReady: callbacks are served as declared.
+	ReasonReady = "Ready"
+	// ReasonDeprecated: deprecationTime has come.
+	ReasonDeprecated = "Deprecated"
+	// ReasonSunsetPassed: sunsetTime has come.
+	ReasonSunsetPassed = "SunsetPassed"
+)

@@ -1,0 +1,62 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// ProxyLabel marks what belongs to one CallbackProxy of the same namespace:
+// the pods of its fleet (set by whoever runs them) and its compiled
+// CallbackProxyConfig objects (set by the controller). The value is the
+// CallbackProxy's name.
+const ProxyLabel = "callbackproxy.io/proxy"
+
+// AdminPortName is the name of the container port on which a proxy pod
+// answers /healthz, /readyz, /metrics and /report.
+const AdminPortName = "admin"
+
+// Hostname is one exact DNS name in the form in which requests are compared:
+// lower case, A-labels for international names, no port, no trailing dot, no
+// wildcard, not an IP address.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')",message="must be one exact DNS name in lower case, such as auth.acme.com: no scheme, port, path, wildcard or trailing dot; write international names as xn-- labels"
+// +kubebuilder:validation:XValidation:rule="!self.matches('(^|[.])[0-9]+$')",message="must be a DNS name, not an IP address"
+type Hostname string
+
+// ObjectName is the name of a Kubernetes object.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+type ObjectName string
+
+// Namespace is the name of a Kubernetes namespace.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+type Namespace string
+
+// CallbackPath is an absolute URL path in its one canonical spelling: it is
+// compared with the bytes of the request, so spellings that mean the same to
+// some server and not to another are refused.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=1024
+// +kubebuilder:validation:XValidation:rule="self.matches('^/[A-Za-z0-9/._~!$&()*+,=:@-]*$')",message="must begin with / and hold only letters, digits and / . _ ~ ! $ & ( ) * + , = : @ -; percent escapes, queries and fragments are not part of a callback path"
+// +kubebuilder:validation:XValidation:rule="!self.contains('//')",message="must not contain //"
+// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)')",message="must not contain a . or .. segment"
+type CallbackPath string
+
+// AfterSunset says what a proxy does with callbacks after the sunset.
+//
+// +kubebuilder:validation:Enum=Reject;Warn
+type AfterSunset string
+
+const (
+	// AfterSunsetReject answers 410 Gone without touching a backend.
+	AfterSunsetReject AfterSunset = "Reject"
+	// AfterSunsetWarn keeps serving, and the condition SunsetPassed keeps
+	// saying so.
+	AfterSunsetWarn AfterSunset = "Warn"
+)

@@ -1,0 +1,200 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package compile turns everything that is known about one CallbackProxy into
+// the table that its instances serve, and into one verdict for each route. In:
+// a Snapshot and the present time; out: a Result. Pure: the same set of
+// objects gives the same bytes in whatever order it was listed.
+package compile
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
+)
+
+// Snapshot is what the controller gathered about one CallbackProxy. Nothing
+// in it is changed.
+type Snapshot struct {
+	// Key names the CallbackProxy.
+	Key types.NamespacedName
+	// Proxy is nil when it does not exist.
+	Proxy *callbackv1alpha1.CallbackProxy
+	// Routes are all routes that name the CallbackProxy, in any order.
+	Routes []Route
+	// Namespaces holds the labels of the routes' namespaces.
+	Namespaces map[string]labels.Set
+	// Services holds the Services that the routes name and that exist.
+	Services map[types.NamespacedName]*corev1.Service
+	// EndpointSlices holds the slices of the headless ones among them.
+	EndpointSlices map[types.NamespacedName][]discoveryv1.EndpointSlice
+	// Grants are the ReferenceGrants of the namespaces of those Services;
+	// none when the kind is not installed.
+	Grants []gatewayv1beta1.ReferenceGrant
+	// Forbidden are addresses that are never a backend, whatever Service
+	// holds them: those of the API server.
+	Forbidden []netip.Addr
+}
+
+// Route is one route as it was read.
+type Route struct {
+	Object *callbackv1alpha1.CallbackRoute
+	// DecodeError says why the object's spec could not be read; then only
+	// its metadata is there.
+	DecodeError string
+}
+
+// Result is what follows from a Snapshot at one moment.
+type Result struct {
+	// Table is what the instances serve. Nil when there is no CallbackProxy.
+	Table *routetable.Table
+	// Verdicts are in the order of their routes' names, one for each route
+	// that is not being deleted.
+	Verdicts []Verdict
+	// Next is when something will change though no object does; zero when
+	// nothing will.
+	Next time.Time
+}
+
+// Verdict is what was decided about one route.
+type Verdict struct {
+	Route        *callbackv1alpha1.CallbackRoute
+	Accepted     Finding
+	ResolvedRefs Finding
+	// Phase and the schedule's end, for an accepted route.
+	Phase sunset.Phase
+	// Until is the latest sunsetTime that the policy allows.
+	Until time.Time
+}
+
+// Finding is one condition's content. Its status is True when OK, else False,
+// or Unknown when nothing was looked at.
+type Finding struct {
+	OK      bool
+	Unknown bool
+	Reason  string
+	Message string
+}
+
+// Compile decides about every route of a snapshot and builds the table of
+// those that may be served.
+func Compile(s *Snapshot, now time.Time) *Result {
+	result := &Result{}
+	var table *routetable.Table
+	if s.Proxy != nil {
+		table = &routetable.Table{Settings: settings(s.Proxy)}
+	}
+	held := newHoldings()
+	for _, route := range byAge(s.Routes) {
+		c := &candidate{snapshot: s, route: route, held: held}
+		verdict, entry := judge(c)
+		if entry != nil {
+			table.Routes = append(table.Routes, *entry)
+			held.add(entry, route.Object.CreationTimestamp.Time)
+			phase, next := sunset.PhaseAt(schedule(entry), now)
+			verdict.Phase = phase
+			result.Next = earlier(result.Next, next)
+		}
+		result.Verdicts = append(result.Verdicts, verdict)
+	}
+	if table != nil {
+		slices.SortFunc(table.Routes, func(a, b routetable.Route) int {
+			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		})
+	}
+	slices.SortFunc(result.Verdicts, func(a, b Verdict) int {
+		return compareNames(a.Route, b.Route)
+	})
+	result.Table = table
+	return result
+}
+
+// judge runs the rules over one candidate. A rule that panics costs its route
+// alone: the object is stored, so it would meet every later pass as well.
+func judge(c *candidate) (verdict Verdict, entry *routetable.Route) {
+	verdict = Verdict{Route: c.route.Object}
+	defer func() {
+		if recover() != nil {
+			verdict.Accepted = Finding{
+				Reason:  callbackv1alpha1.ReasonInvalid,
+				Message: "the controller failed on this route; this is a defect of the controller, please report it",
+			}
+			verdict.ResolvedRefs = notLookedAt
+			entry = nil
+		}
+	}()
+	for _, rule := range acceptance {
+		if reason, message, broken := rule(c); broken {
+			verdict.Accepted = Finding{Reason: reason, Message: message}
+			verdict.ResolvedRefs = notLookedAt
+			return verdict, nil
+		}
+	}
+	verdict.Accepted = Finding{
+		OK:      true,
+		Reason:  callbackv1alpha1.ReasonAccepted,
+		Message: "the route may be served by CallbackProxy " + c.snapshot.Key.String(),
+	}
+	verdict.ResolvedRefs = c.refs
+	verdict.Until = c.until()
+	return verdict, c.entry
+}
+
+// byAge returns the routes that are not being deleted, the oldest first:
+// whoever was there first keeps what it holds.
+func byAge(routes []Route) []Route {
+	alive := make([]Route, 0, len(routes))
+	for _, r := range routes {
+		if r.Object.DeletionTimestamp.IsZero() {
+			alive = append(alive, r)
+		}
+	}
+	slices.SortFunc(alive, func(a, b Route) int {
+		return cmp.Or(
+			a.Object.CreationTimestamp.Compare(b.Object.CreationTimestamp.Time),
+			compareNames(a.Object, b.Object),
+		)
+	})
+	return alive
+}
+
+func compareNames(a, b *callbackv1alpha1.CallbackRoute) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// earlier returns the earlier of two instants, of which the zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func schedule(r *routetable.Route) sunset.Schedule {
+	return sunset.Schedule{Deprecation: r.Deprecation, Sunset: r.Sunset}
+}
+
+func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {
+	s := routetable.Settings{ListenerPort: p.Spec.Listener.Port}
+	for _, cidr := range p.Spec.TrustedProxies {
+		// The schema accepts more spellings of a network than the table does.
+		// What is none at all is trusted by nobody.
+		if network, err := netip.ParsePrefix(string(cidr)); err == nil {
+			s.TrustedProxies = append(s.TrustedProxies, network.Masked().String())
+		}
+	}
+	slices.Sort(s.TrustedProxies)
+	s.TrustedProxies = slices.Compact(s.TrustedProxies)
+	return s
+}

@@ -1,0 +1,295 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
+)
+
+// Fleet is what is known about the instances of a CallbackProxy.
+type Fleet struct {
+	// Total counts the pods; Instances are the ready ones, by name.
+	Total     int
+	Instances []Instance
+	// Published is the config that was published last, and Hash its hash.
+	Published routetable.Version
+	Hash      string
+}
+
+// Instance is one ready pod and what it said last.
+type Instance struct {
+	Pod     string
+	Reached bool
+	Report  routetable.Report
+}
+
+// runs says whether the instance runs a config that holds everything
+// published since a version. What it says about configs that were never
+// published, after a restored backup for example, does not count: those of
+// later versions, and another content under the published one.
+func (f *Fleet) runs(i *Instance, since routetable.Version) bool {
+	v, hash := i.Report.Version, i.Report.Hash
+	return i.Reached && hash != "" && v.Compare(since) >= 0 && v.Compare(f.Published) <= 0 &&
+		(v != f.Published || hash == f.Hash)
+}
+
+// refused returns why the instance refused the published config.
+func (f *Fleet) refused(i *Instance) (string, bool) {
+	r := i.Report.Refused
+	if !i.Reached || r == nil || r.Version != f.Published || r.Reason == routetable.RefusedOlder {
+		return "", false
+	}
+	return r.Reason + ": " + r.Message, true
+}
+
+// RouteStatus computes the whole status of a route. since is the version in
+// which the route's present generation was published first; it is only looked
+// at for accepted routes.
+func RouteStatus(v *Verdict, fleet *Fleet, since routetable.Version, now time.Time) callbackv1alpha1.CallbackRouteStatus {
+	programmed := programmedFor(v, fleet, since)
+	set := conditionSet{
+		generation: v.Route.Generation,
+		previous:   v.Route.Status.Conditions,
+		now:        now,
+	}
+	set.add(callbackv1alpha1.ConditionAccepted, v.Accepted)
+	set.add(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
+	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
+	set.add(callbackv1alpha1.ConditionReady, readiness(v, programmed))
+	if v.Accepted.OK && v.Phase >= sunset.Deprecated && v.Route.Spec.DeprecationTime != nil {
+		set.add(callbackv1alpha1.ConditionDeprecated, Finding{
+			OK:      true,
+			Reason:  callbackv1alpha1.ReasonDeprecated,
+			Message: "deprecated since " + stamp(v.Route.Spec.DeprecationTime.Time),
+		})
+	}
+	if v.Accepted.OK && v.Phase == sunset.Passed {
+		set.add(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v))
+	}
+	return callbackv1alpha1.CallbackRouteStatus{
+		ObservedGeneration: v.Route.Generation,
+		Conditions:         set.conditions,
+		Proxies:            counts(v, fleet, since),
+	}
+}
+
+func counts(v *Verdict, fleet *Fleet, since routetable.Version) *callbackv1alpha1.ProxyCounts {
+	total, ready, programmed := int32(fleet.Total), int32(len(fleet.Instances)), int32(0) //nolint:gosec // pods are far fewer
+	for i := range fleet.Instances {
+		if v.Accepted.OK && fleet.runs(&fleet.Instances[i], since) {
+			programmed++
+		}
+	}
+	return &callbackv1alpha1.ProxyCounts{Total: &total, Ready: &ready, Programmed: &programmed}
+}
+
+func programmedFor(v *Verdict, fleet *Fleet, since routetable.Version) Finding {
+	if !v.Accepted.OK {
+		return Finding{Reason: callbackv1alpha1.ReasonNotAccepted, Message: "the route is not part of the config"}
+	}
+	return programmed(fleet, since, "this generation")
+}
+
+// programmed words the acknowledgement of everything since a version. The
+// message of the good case counts nothing: a fleet that scales must not
+// rewrite ten thousand statuses.
+func programmed(fleet *Fleet, since routetable.Version, what string) Finding {
+	if len(fleet.Instances) == 0 {
+		return Finding{
+			Reason: callbackv1alpha1.ReasonNoReadyInstances,
+			Message: "no pod with the label " + callbackv1alpha1.ProxyLabel +
+				" of this CallbackProxy is ready in its namespace: callbacks are not served",
+		}
+	}
+	var behind, refused []string
+	for i := range fleet.Instances {
+		instance := &fleet.Instances[i]
+		if fleet.runs(instance, since) {
+			continue
+		}
+		if why, is := fleet.refused(instance); is {
+			refused = append(refused, instance.Pod+" ("+why+")")
+		} else if !instance.Reached {
+			behind = append(behind, instance.Pod+" (unreachable)")
+		} else {
+			behind = append(behind, instance.Pod)
+		}
+	}
+	switch {
+	case len(refused) > 0:
+		return Finding{
+			Reason:  callbackv1alpha1.ReasonRefusedByProxy,
+			Message: "instances refused the config and serve their last good one: " + enumerate(refused),
+		}
+	case len(behind) > 0:
+		return Finding{
+			Reason:  callbackv1alpha1.ReasonPending,
+			Message: fmt.Sprintf("instances have not acknowledged %s yet: %s", what, enumerate(behind)),
+		}
+	}
+	return Finding{OK: true, Reason: callbackv1alpha1.ReasonProgrammed, Message: "every ready instance runs " + what}
+}
+
+// readiness is the first thing that stands in the way of serving as declared.
+func readiness(v *Verdict, programmed Finding) Finding {
+	late := v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
+	switch {
+	case !v.Accepted.OK:
+		return v.Accepted
+	case late:
+		passed := sunsetPassed(v)
+		passed.OK = false
+		return passed
+	case !v.ResolvedRefs.OK:
+		return v.ResolvedRefs
+	case !programmed.OK:
+		return programmed
+	}
+	return Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "callbacks are served as declared"}
+}
+
+func sunsetPassed(v *Verdict) Finding {
+	end := stamp(v.Route.Spec.SunsetTime.Time)
+	advice := "delete the route, or set a later sunsetTime; the policy allows until " + stamp(v.Until)
+	if v.Route.Spec.SunsetTime.Time.Equal(v.Until) {
+		advice = "delete the route; the policy allows no later sunsetTime"
+	}
+	text := "sunsetTime " + end + " has passed and callbacks are answered with 410 Gone: "
+	if v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn {
+		text = "sunsetTime " + end + " has passed and callbacks are still served (afterSunset: Warn): "
+	}
+	return Finding{OK: true, Reason: callbackv1alpha1.ReasonSunsetPassed, Message: text + advice}
+}
+
+// ProxyStatus computes the whole status of the CallbackProxy of a snapshot.
+func ProxyStatus(proxy *callbackv1alpha1.CallbackProxy, result *Result, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
+	accepted := proxyAccepted(proxy)
+	programmed := proxyProgrammed(proxy, fleet)
+	ready := Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
+	for _, f := range []Finding{accepted, programmed} {
+		if !f.OK {
+			ready = f
+			break
+		}
+	}
+	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
+	set.add(callbackv1alpha1.ConditionAccepted, accepted)
+	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
+	set.add(callbackv1alpha1.ConditionReady, ready)
+
+	total, served := int32(len(result.Verdicts)), int32(len(result.Table.Routes)) //nolint:gosec // bounded by memory
+	status := callbackv1alpha1.CallbackProxyStatus{
+		ObservedGeneration: proxy.Generation,
+		Conditions:         set.conditions,
+		Routes:             &callbackv1alpha1.RouteCounts{Total: &total, Accepted: &served},
+		ConfigGeneration:   fleet.Published.Generation,
+		ConfigHash:         fleet.Hash,
+	}
+	for i := range fleet.Instances[:min(len(fleet.Instances), maxInstances)] {
+		status.Instances = append(status.Instances, instanceStatus(fleet, &fleet.Instances[i]))
+	}
+	return status
+}
+
+// maxInstances is the CRD's maximum.
+const maxInstances = 256
+
+func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
+	out := callbackv1alpha1.ProxyInstance{
+		Pod:        i.Pod,
+		State:      callbackv1alpha1.InstanceBehind,
+		Generation: i.Report.Generation,
+		Hash:       i.Report.Hash,
+	}
+	if _, refused := fleet.refused(i); refused {
+		out.State = callbackv1alpha1.InstanceRefused
+	} else if !i.Reached {
+		out.State = callbackv1alpha1.InstanceUnreachable
+	} else if fleet.runs(i, fleet.Published) {
+		out.State = callbackv1alpha1.InstanceCurrent
+	}
+	return out
+}
+
+func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy) Finding {
+	for _, host := range proxy.Spec.Hosts {
+		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
+			return Finding{
+				Reason:  callbackv1alpha1.ReasonInvalid,
+				Message: fmt.Sprintf("the selector of host %s cannot be read, so no namespace may use it: %v", host.Hostname, err),
+			}
+		}
+	}
+	return Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: "the spec is valid"}
+}
+
+func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) Finding {
+	finding := programmed(fleet, fleet.Published, "the published config")
+	if !finding.OK {
+		return finding
+	}
+	var elsewhere []string
+	for _, i := range fleet.Instances {
+		if port := i.Report.ListenerPort; port != proxy.Spec.Listener.Port {
+			elsewhere = append(elsewhere, fmt.Sprintf("%s (port %d)", i.Pod, port))
+		}
+	}
+	if len(elsewhere) == 0 {
+		return finding
+	}
+	return Finding{
+		Reason: callbackv1alpha1.ReasonListenerMismatch,
+		Message: fmt.Sprintf("spec.listener.port is %d, but instances listen elsewhere: %s",
+			proxy.Spec.Listener.Port, enumerate(elsewhere)),
+	}
+}
+
+// conditionSet collects conditions. A condition whose status did not change
+// keeps its transition time.
+type conditionSet struct {
+	generation int64
+	previous   []metav1.Condition
+	now        time.Time
+	conditions []metav1.Condition
+}
+
+func (s *conditionSet) add(kind string, f Finding) {
+	condition := metav1.Condition{
+		Type:               kind,
+		Status:             metav1.ConditionFalse,
+		ObservedGeneration: s.generation,
+		LastTransitionTime: metav1.NewTime(s.now.UTC().Truncate(time.Second)),
+		Reason:             f.Reason,
+		Message:            bounded(f.Message),
+	}
+	switch {
+	case f.OK:
+		condition.Status = metav1.ConditionTrue
+	case f.Unknown:
+		condition.Status = metav1.ConditionUnknown
+	}
+	at := slices.IndexFunc(s.previous, func(c metav1.Condition) bool { return c.Type == kind })
+	if at >= 0 && s.previous[at].Status == condition.Status {
+		condition.LastTransitionTime = s.previous[at].LastTransitionTime
+	}
+	s.conditions = append(s.conditions, condition)
+}
+
+// bounded keeps a message within what the API accepts.
+func bounded(message string) string {
+	const most = 4096
+	if len(message) <= most {
+		return message
+	}
+	return strings.ToValidUTF8(message[:most], "")
+}

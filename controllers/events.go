@@ -1,0 +1,76 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// transition is a change of a condition that is worth an event.
+type transition struct {
+	kind    string // Normal or Warning
+	reason  string
+	message string
+}
+
+// emit sends an event for each transition, once the status that holds it is
+// written. Its reason is the condition's, its action the condition's type.
+func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, before, after []metav1.Condition) {
+	reference := &corev1.ObjectReference{
+		APIVersion:      kind.GroupVersion().String(),
+		Kind:            kind.Kind,
+		Namespace:       object.GetNamespace(),
+		Name:            object.GetName(),
+		UID:             object.GetUID(),
+		ResourceVersion: object.GetResourceVersion(),
+	}
+	for _, condition := range after {
+		if t, is := transitionOf(find(before, condition.Type), &condition); is {
+			r.Recorder.Eventf(reference, nil, t.kind, t.reason, condition.Type, "%s", t.message)
+		}
+	}
+}
+
+// transitionOf decides whether a condition's change is worth an event. before
+// is nil when the condition is new. Pure.
+func transitionOf(before, after *metav1.Condition) (transition, bool) {
+	changed := before == nil || before.Status != after.Status || before.Reason != after.Reason
+	recovered := before != nil && before.Status == metav1.ConditionFalse && after.Status == metav1.ConditionTrue
+	good := transition{kind: corev1.EventTypeNormal, reason: after.Reason, message: after.Message}
+	bad := transition{kind: corev1.EventTypeWarning, reason: after.Reason, message: after.Message}
+	switch after.Type {
+	case callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs:
+		if after.Status == metav1.ConditionFalse {
+			return bad, changed
+		}
+		return good, recovered
+	case callbackv1alpha1.ConditionProgrammed:
+		if after.Status == metav1.ConditionTrue {
+			// Each generation that is served everywhere is news: it is the
+			// record of when a migration took its step.
+			return good, changed || before.ObservedGeneration != after.ObservedGeneration
+		}
+		return bad, changed && after.Reason != callbackv1alpha1.ReasonPending && after.Reason != callbackv1alpha1.ReasonNotAccepted
+	case callbackv1alpha1.ConditionDeprecated:
+		return good, changed
+	case callbackv1alpha1.ConditionSunsetPassed:
+		return bad, changed
+	}
+	return transition{}, false
+}
+
+func find(conditions []metav1.Condition, kind string) *metav1.Condition {
+	at := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == kind })
+	if at < 0 {
+		return nil
+	}
+	return &conditions[at]
+}

@@ -1,0 +1,301 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+// shardNameDigits is how much of its hash a shard's name holds.
+const shardNameDigits = 20
+
+// Publisher writes the configs of all fleets. It is the only writer of their
+// CallbackProxyConfigs as long as its leadership lasts.
+type Publisher struct {
+	client    client.Client
+	reportKey string
+
+	mu       sync.Mutex
+	lineages map[types.NamespacedName]*lineage
+}
+
+// lineage is what this leadership published for one fleet.
+type lineage struct {
+	// uid is the CallbackProxy's: a new one of the same name starts anew.
+	uid     types.UID
+	version routetable.Version
+	// since holds, for each route of the table, its generation and the
+	// version in which that was published first.
+	since map[types.UID]firstSeen
+}
+
+type firstSeen struct {
+	generation int64
+	version    routetable.Version
+}
+
+// Published is the config that the instances should run.
+type Published struct {
+	routetable.Version
+	Hash  string
+	since map[types.UID]firstSeen
+}
+
+// Since returns the version that published a route's present generation first.
+func (p Published) Since(uid types.UID) routetable.Version { return p.since[uid].version }
+
+// NewPublisher returns a Publisher that announces the public half of the key
+// with which requests for reports are signed.
+func NewPublisher(c client.Client, key ed25519.PublicKey) *Publisher {
+	return &Publisher{
+		client:    c,
+		reportKey: base64.StdEncoding.EncodeToString(key),
+		lineages:  map[types.NamespacedName]*lineage{},
+	}
+}
+
+// Forget drops what is known of a fleet that is gone; its objects go with
+// their owner.
+func (p *Publisher) Forget(key types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.lineages, key)
+}
+
+// Publish makes the stored config of a fleet hold a table: shards first, then
+// the index that commits them, then away with the shards that nothing names.
+// Nothing is written when nothing changed. It fails with errSuperseded when a
+// newer leadership has taken over. One call per fleet at a time.
+func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, table *routetable.Table, now time.Time) (Published, error) {
+	key := client.ObjectKeyFromObject(proxy)
+	encoded, err := routetable.Encode(table, routetable.DefaultShardBytes)
+	if err != nil {
+		return Published{}, fmt.Errorf("encode table of CallbackProxy %s: %w", key, err)
+	}
+	stored, err := p.read(ctx, key)
+	if err != nil {
+		return Published{}, fmt.Errorf("read config of CallbackProxy %s: %w", key, err)
+	}
+	before := p.lineage(key, proxy.UID)
+	version, write, err := plan(before, stored.head(), head{hash: encoded.Index.Hash, key: p.reportKey}, now)
+	if err != nil {
+		return Published{}, fmt.Errorf("publish config of CallbackProxy %s: %w", key, err)
+	}
+	if err := p.createShards(ctx, proxy, stored, encoded.Shards); err != nil {
+		return Published{}, err
+	}
+	if write {
+		if err := p.commit(ctx, proxy, stored.index, version, encoded.Index); err != nil {
+			return Published{}, err
+		}
+		configsPublished.WithLabelValues(key.Namespace, key.Name).Inc()
+	}
+	if err := p.deleteShards(ctx, stored, encoded.Shards); err != nil {
+		return Published{}, err
+	}
+	after := &lineage{uid: proxy.UID, version: version, since: firstSeenIn(table, version, stored, before, encoded.Index.Hash)}
+	p.mu.Lock()
+	p.lineages[key] = after
+	p.mu.Unlock()
+	return Published{Version: version, Hash: encoded.Index.Hash, since: after.since}, nil
+}
+
+func (p *Publisher) lineage(key types.NamespacedName, uid types.UID) *lineage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.lineages[key]; l != nil && l.uid == uid {
+		return l
+	}
+	return nil
+}
+
+// storedConfig is what the API server holds for one fleet.
+type storedConfig struct {
+	index  *callbackv1alpha1.CallbackProxyConfig
+	shards map[string]*callbackv1alpha1.CallbackProxyConfig // by name
+}
+
+func (p *Publisher) read(ctx context.Context, key types.NamespacedName) (*storedConfig, error) {
+	var list callbackv1alpha1.CallbackProxyConfigList
+	err := p.client.List(ctx, &list, client.InNamespace(key.Namespace),
+		client.MatchingLabels{callbackv1alpha1.ProxyLabel: key.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, err
+	}
+	stored := &storedConfig{shards: map[string]*callbackv1alpha1.CallbackProxyConfig{}}
+	for i := range list.Items {
+		switch part := &list.Items[i]; {
+		case part.Name == key.Name && part.Spec.Part == callbackv1alpha1.ConfigIndex:
+			stored.index = part
+		case part.Name != key.Name && part.Spec.Part == callbackv1alpha1.ConfigShard:
+			stored.shards[part.Name] = part
+		}
+	}
+	return stored, nil
+}
+
+// head returns the stored index without its content; nil when there is none.
+func (s *storedConfig) head() *head {
+	if s.index == nil {
+		return nil
+	}
+	spec := &s.index.Spec
+	h := &head{version: routetable.Version{Epoch: spec.Epoch, Generation: spec.Generation}, key: spec.ReportKey}
+	// A payload that somebody edited equals nothing that is wanted.
+	if routetable.HashOf(spec.Payload) == spec.Hash {
+		h.hash = spec.Hash
+	}
+	return h
+}
+
+// table decodes the stored config; nil when it is not whole.
+func (s *storedConfig) table() *routetable.Table {
+	if s.index == nil {
+		return nil
+	}
+	byHash := make(map[string]string, len(s.shards))
+	for _, shard := range s.shards {
+		byHash[shard.Spec.Hash] = shard.Spec.Payload
+	}
+	payload := routetable.Payload{Hash: s.index.Spec.Hash, Data: s.index.Spec.Payload}
+	table, err := routetable.Decode(payload, func(hash string) (string, bool) {
+		data, found := byHash[hash]
+		return data, found
+	})
+	if err != nil {
+		return nil
+	}
+	return table
+}
+
+// firstSeenIn finds, for each route of the table, the version that published
+// its generation first. A new leadership learns it from what is stored, so
+// that taking over does not make every route look unacknowledged.
+func firstSeenIn(table *routetable.Table, version routetable.Version, stored *storedConfig, before *lineage, hash string) map[types.UID]firstSeen {
+	known := map[types.UID]firstSeen{}
+	if before != nil {
+		known = before.since
+		if version == before.version {
+			return known
+		}
+	} else if old := stored.table(); old != nil {
+		at := stored.head().version
+		for i := range old.Routes {
+			known[types.UID(old.Routes[i].UID)] = firstSeen{generation: old.Routes[i].Generation, version: at}
+		}
+	}
+	since := make(map[types.UID]firstSeen, len(table.Routes))
+	for i := range table.Routes {
+		uid := types.UID(table.Routes[i].UID)
+		seen, found := known[uid]
+		if !found || seen.generation != table.Routes[i].Generation {
+			seen = firstSeen{generation: table.Routes[i].Generation, version: version}
+		}
+		since[uid] = seen
+	}
+	return since
+}
+
+func (p *Publisher) createShards(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, stored *storedConfig, wanted []routetable.Payload) error {
+	for _, payload := range wanted {
+		shard := p.part(proxy, shardName(proxy.Name, payload.Hash))
+		shard.Spec = callbackv1alpha1.CallbackProxyConfigSpec{
+			Part:    callbackv1alpha1.ConfigShard,
+			Hash:    payload.Hash,
+			Payload: payload.Data,
+		}
+		if existing := stored.shards[shard.Name]; existing != nil && existing.Spec == shard.Spec {
+			continue
+		} else if existing != nil {
+			// Somebody wrote into it. A shard never changes, so it is replaced.
+			if err := p.delete(ctx, existing); err != nil {
+				return err
+			}
+		}
+		if err := p.client.Create(ctx, shard); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create shard %s: %w", shard.Name, err)
+		}
+	}
+	return nil
+}
+
+// commit writes the index. The resourceVersion makes it fail when anybody
+// wrote since it was read.
+func (p *Publisher) commit(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, old *callbackv1alpha1.CallbackProxyConfig, version routetable.Version, payload routetable.Payload) error {
+	index := p.part(proxy, proxy.Name)
+	index.Spec = callbackv1alpha1.CallbackProxyConfigSpec{
+		Part:       callbackv1alpha1.ConfigIndex,
+		Epoch:      version.Epoch,
+		Generation: version.Generation,
+		ReportKey:  p.reportKey,
+		Hash:       payload.Hash,
+		Payload:    payload.Data,
+	}
+	if old == nil {
+		if err := p.client.Create(ctx, index); err != nil {
+			return fmt.Errorf("create index %s: %w", index.Name, err)
+		}
+		return nil
+	}
+	index.ResourceVersion = old.ResourceVersion
+	if err := p.client.Update(ctx, index); err != nil {
+		return fmt.Errorf("update index %s: %w", index.Name, err)
+	}
+	return nil
+}
+
+func (p *Publisher) deleteShards(ctx context.Context, stored *storedConfig, wanted []routetable.Payload) error {
+	keep := make(map[string]struct{}, len(wanted))
+	for _, payload := range wanted {
+		keep[payload.Hash] = struct{}{}
+	}
+	for _, shard := range stored.shards {
+		if _, named := keep[shard.Spec.Hash]; named {
+			continue
+		}
+		if err := p.delete(ctx, shard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) delete(ctx context.Context, part *callbackv1alpha1.CallbackProxyConfig) error {
+	err := p.client.Delete(ctx, part, client.Preconditions{UID: &part.UID})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete shard %s: %w", part.Name, err)
+	}
+	return nil
+}
+
+func (p *Publisher) part(proxy *callbackv1alpha1.CallbackProxy, name string) *callbackv1alpha1.CallbackProxyConfig {
+	controller := true
+	return &callbackv1alpha1.CallbackProxyConfig{ObjectMeta: metav1.ObjectMeta{
+		Namespace: proxy.Namespace,
+		Name:      name,
+		Labels:    map[string]string{callbackv1alpha1.ProxyLabel: proxy.Name},
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: callbackv1alpha1.SchemeGroupVersion.String(),
+			Kind:       "CallbackProxy",
+			Name:       proxy.Name,
+			UID:        proxy.UID,
+			Controller: &controller,
+		}},
+	}}
+}
+
+func shardName(proxy, hash string) string { return proxy + "." + hash[:shardNameDigits] }

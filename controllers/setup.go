@@ -1,0 +1,211 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// workers is how many fleets are reconciled at a time.
+const workers = 4
+
+// serviceIndex finds routes by the Services that they name.
+const serviceIndex = "services"
+
+// CacheOptions returns what the manager caches: of pods only those of fleets,
+// and of nothing the managed fields.
+func CacheOptions() cache.Options {
+	fleet, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the label is a constant
+	}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Label: labels.NewSelector().Add(*fleet)},
+		},
+	}
+}
+
+// ClientOptions returns the options of the manager's client. A read waits
+// until the cache holds what this client wrote: without that a pass would see
+// the world before its own last write and write it again.
+func ClientOptions() client.Options {
+	consistent := true
+	return client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &consistent}}
+}
+
+// Setup adds the controller to a manager that was made with NewScheme,
+// CacheOptions and ClientOptions. It makes the key pair of this leadership:
+// the private half never leaves the process.
+func Setup(ctx context.Context, mgr ctrl.Manager) error {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make report key: %w", err)
+	}
+	asker, err := NewAsker(private, clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	grants := &grantWatch{mapper: mgr.GetRESTMapper()}
+	r := &Reconciler{
+		Client:    mgr.GetClient(),
+		Recorder:  mgr.GetEventRecorder(fieldOwner),
+		Clock:     clock.RealClock{},
+		Publisher: NewPublisher(mgr.GetClient(), public),
+		Observer:  NewObserver(asker),
+		Grants:    grants.installed.Load,
+	}
+	if err := mgr.Add(r.Observer); err != nil {
+		return fmt.Errorf("add observer: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &StoredRoute{}, serviceIndex, indexServices); err != nil {
+		return fmt.Errorf("index routes by service: %w", err)
+	}
+	c, err := r.watch(mgr)
+	if err != nil {
+		return fmt.Errorf("set up controller: %w", err)
+	}
+	grants.start = func() error {
+		return c.Watch(source.Kind[client.Object](mgr.GetCache(), newGrant(), handler.EnqueueRequestsFromMapFunc(r.allFleets)))
+	}
+	return mgr.Add(grants)
+}
+
+// +kubebuilder:rbac:groups=callbackproxy.io,resources=callbackroutes;callbackproxies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=callbackproxy.io,resources=callbackroutes/status;callbackproxies/status,verbs=patch
+// +kubebuilder:rbac:groups=callbackproxy.io,resources=callbackproxyconfigs,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups="",resources=services;namespaces;pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=referencegrants,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=callback-system,verbs=get;create;update
+
+// watch wires every kind that a pass reads to the fleets it concerns.
+func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
+	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("callbackproxy").
+		For(&callbackv1alpha1.CallbackProxy{}, specChanged).
+		Watches(&StoredRoute{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), specChanged).
+		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
+		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfService)).
+		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice)).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allFleets),
+			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(source.Channel(r.Observer.changed,
+			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, p *callbackv1alpha1.CallbackProxy) []reconcile.Request {
+				return request(client.ObjectKeyFromObject(p))
+			}))).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Build(r)
+}
+
+func request(key types.NamespacedName) []reconcile.Request {
+	if key.Name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: key}}
+}
+
+func fleetOfRoute(_ context.Context, object client.Object) []reconcile.Request {
+	route, is := object.(*StoredRoute)
+	if !is {
+		return nil
+	}
+	return request(proxyKey(&route.CallbackRoute))
+}
+
+func fleetOfLabel(_ context.Context, object client.Object) []reconcile.Request {
+	return request(types.NamespacedName{
+		Namespace: object.GetNamespace(),
+		Name:      object.GetLabels()[callbackv1alpha1.ProxyLabel],
+	})
+}
+
+func indexServices(object client.Object) []string {
+	route, is := object.(*StoredRoute)
+	if !is {
+		return nil
+	}
+	var keys []string
+	for _, key := range serviceKeys(&route.CallbackRoute) {
+		keys = append(keys, key.String())
+	}
+	return keys
+}
+
+func (r *Reconciler) fleetsOfService(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.fleetsNaming(ctx, client.ObjectKeyFromObject(object))
+}
+
+// fleetsOfSlice passes on only what a table depends on: the endpoints of
+// headless Services.
+func (r *Reconciler) fleetsOfSlice(ctx context.Context, object client.Object) []reconcile.Request {
+	key := types.NamespacedName{
+		Namespace: object.GetNamespace(),
+		Name:      object.GetLabels()[discoveryv1.LabelServiceName],
+	}
+	service := &corev1.Service{}
+	if key.Name == "" || r.Client.Get(ctx, key, service) != nil {
+		return nil
+	}
+	if key != apiServer && service.Spec.ClusterIP != corev1.ClusterIPNone {
+		return nil
+	}
+	return r.fleetsNaming(ctx, key)
+}
+
+func (r *Reconciler) fleetsNaming(ctx context.Context, service types.NamespacedName) []reconcile.Request {
+	if service == apiServer {
+		return r.allFleets(ctx, nil)
+	}
+	var routes StoredRouteList
+	err := r.Client.List(ctx, &routes, client.MatchingFields{serviceIndex: service.String()},
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "cannot find the routes of a service")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range routes.Items {
+		requests = append(requests, request(proxyKey(&routes.Items[i].CallbackRoute))...)
+	}
+	return requests
+}
+
+func (r *Reconciler) allFleets(ctx context.Context, _ client.Object) []reconcile.Request {
+	var proxies callbackv1alpha1.CallbackProxyList
+	if err := r.Client.List(ctx, &proxies, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "cannot list the fleets")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range proxies.Items {
+		requests = append(requests, request(client.ObjectKeyFromObject(&proxies.Items[i]))...)
+	}
+	return requests
+}

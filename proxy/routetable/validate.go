@@ -1,0 +1,283 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package routetable
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The maxima of a route, the same as the CRD's.
+const (
+	MaxHostnames = 16
+	MaxBackends  = 8
+	// MaxAddresses bounds what a headless Service contributes.
+	MaxAddresses      = 64
+	maxPathBytes      = 1024
+	maxInfoURLBytes   = 2048
+	maxTimeoutSeconds = 300
+	maxWeight         = 1_000_000
+)
+
+// Validate refuses a table that must not be served: the compiler asks before
+// it publishes, a proxy before it adopts.
+func (t *Table) Validate() error {
+	if err := t.Settings.validate(); err != nil {
+		return err
+	}
+	ids := make(map[string]struct{}, len(t.Routes))
+	claims := make(map[Claim]string, len(t.Routes))
+	for i := range t.Routes {
+		route := &t.Routes[i]
+		if err := route.Validate(); err != nil {
+			return fmt.Errorf("route %s: %w", route.ID(), err)
+		}
+		if _, twice := ids[route.ID()]; twice {
+			return fmt.Errorf("route %s is there twice", route.ID())
+		}
+		ids[route.ID()] = struct{}{}
+		for _, claim := range route.Claims() {
+			if other, taken := claims[claim]; taken {
+				return fmt.Errorf("routes %s and %s hold the same callback", other, route.ID())
+			}
+			claims[claim] = route.ID()
+		}
+	}
+	return nil
+}
+
+func (s *Settings) validate() error {
+	if s.ListenerPort < 1 || s.ListenerPort > 65535 {
+		return fmt.Errorf("listener port %d is not a port", s.ListenerPort)
+	}
+	for _, cidr := range s.TrustedProxies {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil || prefix.Masked().String() != cidr {
+			return fmt.Errorf("trusted proxies: %q is not a network without host bits", cidr)
+		}
+	}
+	return nil
+}
+
+// Claim is what a route holds and no other route of a table may.
+type Claim struct {
+	Host     string
+	PathType PathType
+	Path     string
+}
+
+// Claims returns what the route holds, one for each host.
+func (r *Route) Claims() []Claim {
+	claims := make([]Claim, 0, len(r.Hostnames))
+	for _, host := range r.Hostnames {
+		claims = append(claims, Claim{Host: host, PathType: r.PathType, Path: r.Path})
+	}
+	return claims
+}
+
+// Validate refuses a route that must not be served.
+func (r *Route) Validate() error {
+	for _, rule := range []func(*Route) error{
+		checkIdentity, checkHostnames, checkMatch, checkBackends, checkTimes, checkInfoURL,
+	} {
+		if err := rule(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkIdentity(r *Route) error {
+	if r.Namespace == "" || r.Name == "" || strings.Contains(r.Namespace, "/") || strings.Contains(r.Name, "/") {
+		return errors.New("namespace and name must be set and hold no /")
+	}
+	if r.Generation < 0 {
+		return errors.New("generation must not be negative")
+	}
+	return nil
+}
+
+func checkHostnames(r *Route) error {
+	if len(r.Hostnames) == 0 || len(r.Hostnames) > MaxHostnames {
+		return fmt.Errorf("%d hostnames, 1 to %d are allowed", len(r.Hostnames), MaxHostnames)
+	}
+	seen := make(map[string]struct{}, len(r.Hostnames))
+	for _, host := range r.Hostnames {
+		if canonical, ok := CanonicalHost(host); !ok || canonical != host {
+			return fmt.Errorf("hostname %q is not an exact DNS name in lower case", host)
+		}
+		if _, twice := seen[host]; twice {
+			return fmt.Errorf("hostname %q is there twice", host)
+		}
+		seen[host] = struct{}{}
+	}
+	return nil
+}
+
+func checkMatch(r *Route) error {
+	switch r.Protocol {
+	case OAuth2, OIDC, SAML, Opaque:
+	default:
+		return fmt.Errorf("protocol %q is not known", r.Protocol)
+	}
+	switch r.PathType {
+	case Exact:
+	case Prefix:
+		if r.Path != "/" && strings.HasSuffix(r.Path, "/") {
+			return errors.New("a Prefix path must not end with /")
+		}
+	default:
+		return fmt.Errorf("path type %q is not known", r.PathType)
+	}
+	return checkPath(r.Path)
+}
+
+func checkPath(path string) error {
+	if len(path) == 0 || len(path) > maxPathBytes || path[0] != '/' {
+		return fmt.Errorf("a path begins with / and has at most %d bytes", maxPathBytes)
+	}
+	for i := range len(path) {
+		if c := path[i]; !isAlphanumeric(c) && !strings.ContainsRune("/._~!$&()*+,=:@-", rune(c)) {
+			return fmt.Errorf("byte %q is not allowed in a path", c)
+		}
+	}
+	if strings.Contains(path, "//") {
+		return errors.New("a path must not contain //")
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return errors.New("a path must not contain a . or .. segment")
+		}
+	}
+	return nil
+}
+
+func checkBackends(r *Route) error {
+	if len(r.Backends) == 0 || len(r.Backends) > MaxBackends {
+		return fmt.Errorf("%d backends, 1 to %d are allowed", len(r.Backends), MaxBackends)
+	}
+	names := make(map[string]struct{}, len(r.Backends))
+	active := 0
+	for i := range r.Backends {
+		b := &r.Backends[i]
+		if _, twice := names[b.Name]; twice || b.Name == "" {
+			return fmt.Errorf("backend name %q is empty or there twice", b.Name)
+		}
+		names[b.Name] = struct{}{}
+		if b.Weight > 0 {
+			active++
+		}
+		if b.Path != "" && r.PathType != Exact {
+			return fmt.Errorf("backend %s: a path needs path type Exact", b.Name)
+		}
+		if err := b.validate(); err != nil {
+			return fmt.Errorf("backend %s: %w", b.Name, err)
+		}
+	}
+	if active != 1 {
+		return fmt.Errorf("%d backends have a weight above 0, exactly one must", active)
+	}
+	return nil
+}
+
+func (b *Backend) validate() error {
+	if b.Weight < 0 || b.Weight > maxWeight {
+		return fmt.Errorf("weight %d is out of range", b.Weight)
+	}
+	if len(b.Addresses) > MaxAddresses {
+		return fmt.Errorf("%d addresses, at most %d are allowed", len(b.Addresses), MaxAddresses)
+	}
+	if !slices.IsSorted(b.Addresses) {
+		return errors.New("addresses are not sorted")
+	}
+	for _, address := range b.Addresses {
+		ap, err := netip.ParseAddrPort(address)
+		if err != nil || ap.String() != address || ap.Port() == 0 {
+			return fmt.Errorf("address %q is not IP:port", address)
+		}
+		if err := CheckAddress(ap.Addr()); err != nil {
+			return err
+		}
+	}
+	if b.Host != "" {
+		if _, ok := CanonicalHost(b.Host); !ok {
+			return fmt.Errorf("host %q is not a host", b.Host)
+		}
+	}
+	if b.Path != "" {
+		return checkPath(b.Path)
+	}
+	return nil
+}
+
+func checkTimes(r *Route) error {
+	if r.TimeoutSeconds < 1 || r.TimeoutSeconds > maxTimeoutSeconds {
+		return fmt.Errorf("timeout of %d s, 1 to %d are allowed", r.TimeoutSeconds, maxTimeoutSeconds)
+	}
+	if r.AfterSunset != Reject && r.AfterSunset != Warn {
+		return fmt.Errorf("after sunset %q is not known", r.AfterSunset)
+	}
+	if r.Sunset.IsZero() || !isUTCSecond(r.Sunset) || !isUTCSecond(r.Deprecation) {
+		return errors.New("times must be set, in UTC, in whole seconds")
+	}
+	if r.Deprecation.After(r.Sunset) {
+		return errors.New("deprecation is after sunset")
+	}
+	return nil
+}
+
+func isUTCSecond(t time.Time) bool {
+	return t.Nanosecond() == 0 && t.Location() == time.UTC
+}
+
+// checkInfoURL keeps what may stand in a header and in a page as it is.
+func checkInfoURL(r *Route) error {
+	if r.InfoURL == "" {
+		return nil
+	}
+	rest, ok := strings.CutPrefix(r.InfoURL, "https://")
+	if !ok || rest == "" || !isAlphanumeric(rest[0]) || len(r.InfoURL) > maxInfoURLBytes {
+		return fmt.Errorf("an info URL begins with https:// and a host and has at most %d bytes", maxInfoURLBytes)
+	}
+	for i := range len(rest) {
+		if c := rest[i]; !isAlphanumeric(c) && !strings.ContainsRune("/._~!$&()*+,;=:@%?#-", rune(c)) {
+			return fmt.Errorf("byte %q is not allowed in an info URL", c)
+		}
+	}
+	return nil
+}
+
+// isHostname accepts DNS names of letters, digits and hyphens in lower case
+// that are not IPv4 addresses: the last label of those is a number.
+func isHostname(s string) bool {
+	if len(s) == 0 || len(s) > 253 {
+		return false
+	}
+	start, numeric := 0, true
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] != '.' {
+			c := s[i]
+			if !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' {
+				return false
+			}
+			numeric = numeric && c >= '0' && c <= '9'
+			continue
+		}
+		if i == start || i-start > 63 || s[start] == '-' || s[i-1] == '-' {
+			return false
+		}
+		if i < len(s) {
+			start, numeric = i+1, true
+		}
+	}
+	return !numeric
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
