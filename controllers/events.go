@@ -23,7 +23,7 @@ type transition struct {
 
 // emit sends an event for each transition, once the status that holds it is
 // written. Its reason is the condition's, its action the condition's type.
-func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, before, after []metav1.Condition) {
+func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, before, after []metav1.Condition, news newsRule) {
 	reference := &corev1.ObjectReference{
 		APIVersion:      kind.GroupVersion().String(),
 		Kind:            kind.Kind,
@@ -33,15 +33,26 @@ func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, be
 		ResourceVersion: object.GetResourceVersion(),
 	}
 	for _, condition := range after {
-		if t, is := transitionOf(find(before, condition.Type), &condition); is {
+		if t, is := news(find(before, condition.Type), &condition); is {
 			r.Recorder.Eventf(reference, nil, t.kind, t.reason, condition.Type, "%s", t.message)
 		}
 	}
 }
 
-// transitionOf decides whether a condition's change is worth an event. before
-// is nil when the condition is new. Pure.
-func transitionOf(before, after *metav1.Condition) (transition, bool) {
+// newsRule decides whether a condition's change is worth an event. before is
+// nil when the condition is new. Pure.
+type newsRule func(before, after *metav1.Condition) (transition, bool)
+
+// proxyNews leaves out what happens at every change of any route: that the
+// instances have not acknowledged yet, and then that they have.
+func proxyNews(before, after *metav1.Condition) (transition, bool) {
+	if before != nil && before.Reason == callbackv1alpha1.ReasonPending && after.Status == metav1.ConditionTrue {
+		return transition{}, false
+	}
+	return routeNews(before, after)
+}
+
+func routeNews(before, after *metav1.Condition) (transition, bool) {
 	changed := before == nil || before.Status != after.Status || before.Reason != after.Reason
 	recovered := before != nil && before.Status == metav1.ConditionFalse && after.Status == metav1.ConditionTrue
 	good := transition{kind: corev1.EventTypeNormal, reason: after.Reason, message: after.Message}

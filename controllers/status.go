@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	callbackac "github.com/callbackproxy/callback-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
@@ -56,40 +56,40 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 }
 
 func (r *Reconciler) writeRouteStatus(ctx context.Context, route *callbackv1alpha1.CallbackRoute, status *callbackv1alpha1.CallbackRouteStatus) error {
-	desired := callbackac.CallbackRoute(route.Name, route.Namespace).WithUID(route.UID).
-		WithStatus(callbackac.CallbackRouteStatus().
-			WithObservedGeneration(status.ObservedGeneration).
-			WithConditions(conditionsToApply(status.Conditions)...).
-			WithProxies(callbackac.ProxyCounts().
-				WithTotal(*status.Proxies.Total).
-				WithReady(*status.Proxies.Ready).
-				WithProgrammed(*status.Proxies.Programmed)))
-	if err := r.Client.Status().Apply(ctx, desired, client.ForceOwnership, client.FieldOwner(fieldOwner)); err != nil {
-		return gone(fmt.Errorf("write status of CallbackRoute %s/%s: %w", route.Namespace, route.Name, err))
+	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute")
+	if err := r.applyStatus(ctx, kind, route, status); err != nil {
+		return err
 	}
-	statusWrites.WithLabelValues("CallbackRoute").Inc()
-	r.emit(callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute"), route, route.Status.Conditions, status.Conditions)
+	r.emit(kind, route, route.Status.Conditions, status.Conditions, routeNews)
 	return nil
 }
 
 func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus) error {
-	apply := callbackac.CallbackProxyStatus().
-		WithObservedGeneration(status.ObservedGeneration).
-		WithConditions(conditionsToApply(status.Conditions)...).
-		WithRoutes(callbackac.RouteCounts().WithTotal(*status.Routes.Total).WithAccepted(*status.Routes.Accepted)).
-		WithConfigGeneration(status.ConfigGeneration).
-		WithConfigHash(status.ConfigHash)
-	for i := range status.Instances {
-		instance := &status.Instances[i]
-		apply.WithInstances(callbackac.ProxyInstance().WithPod(instance.Pod).WithState(instance.State).
-			WithGeneration(instance.Generation).WithHash(instance.Hash))
+	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy")
+	if err := r.applyStatus(ctx, kind, proxy, status); err != nil {
+		return err
 	}
-	desired := callbackac.CallbackProxy(proxy.Name, proxy.Namespace).WithUID(proxy.UID).WithStatus(apply)
-	if err := r.Client.Status().Apply(ctx, desired, client.ForceOwnership, client.FieldOwner(fieldOwner)); err != nil {
-		return gone(fmt.Errorf("write status of CallbackProxy %s/%s: %w", proxy.Namespace, proxy.Name, err))
+	r.emit(kind, proxy, proxy.Status.Conditions, status.Conditions, proxyNews)
+	return nil
+}
+
+// applyStatus writes a whole status. The answer holds the whole object, which
+// typed code may be unable to read; so nothing here is typed.
+func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKind, object client.Object, status any) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
+	if err != nil {
+		return fmt.Errorf("convert status of %s: %w", kind.Kind, err)
 	}
-	statusWrites.WithLabelValues("CallbackProxy").Inc()
-	r.emit(callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy"), proxy, proxy.Status.Conditions, status.Conditions)
+	desired := &unstructured.Unstructured{Object: map[string]any{"status": content}}
+	desired.SetGroupVersionKind(kind)
+	desired.SetNamespace(object.GetNamespace())
+	desired.SetName(object.GetName())
+	desired.SetUID(object.GetUID())
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), client.ForceOwnership, client.FieldOwner(fieldOwner))
+	if err != nil {
+		return gone(fmt.Errorf("write status of %s %s/%s: %w", kind.Kind, object.GetNamespace(), object.GetName(), err))
+	}
+	statusWrites.WithLabelValues(kind.Kind).Inc()
 	return nil
 }
 
@@ -100,18 +100,4 @@ func gone(err error) error {
 		return nil
 	}
 	return err
-}
-
-func conditionsToApply(conditions []metav1.Condition) []*metav1ac.ConditionApplyConfiguration {
-	out := make([]*metav1ac.ConditionApplyConfiguration, 0, len(conditions))
-	for _, c := range conditions {
-		out = append(out, metav1ac.Condition().
-			WithType(c.Type).
-			WithStatus(c.Status).
-			WithObservedGeneration(c.ObservedGeneration).
-			WithLastTransitionTime(c.LastTransitionTime).
-			WithReason(c.Reason).
-			WithMessage(c.Message))
-	}
-	return out
 }

@@ -72,8 +72,10 @@ type Verdict struct {
 	Route        *callbackv1alpha1.CallbackRoute
 	Accepted     Finding
 	ResolvedRefs Finding
-	// Phase and the schedule's end, for an accepted route.
-	Phase sunset.Phase
+	// Active names the backend that gets the callbacks, Phase is where in its
+	// schedule the route stands; both for an accepted route.
+	Active string
+	Phase  sunset.Phase
 	// Until is the latest sunsetTime that the policy allows.
 	Until time.Time
 }
@@ -103,7 +105,7 @@ func Compile(s *Snapshot, now time.Time) *Result {
 			table.Routes = append(table.Routes, *entry)
 			held.add(entry, route.Object.CreationTimestamp.Time)
 			phase, next := sunset.PhaseAt(schedule(entry), now)
-			verdict.Phase = phase
+			verdict.Active, verdict.Phase = entry.Active().Name, phase
 			result.Next = earlier(result.Next, next)
 		}
 		result.Verdicts = append(result.Verdicts, verdict)

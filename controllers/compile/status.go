@@ -97,7 +97,11 @@ func programmedFor(v *Verdict, fleet *Fleet, since routetable.Version) Finding {
 	if !v.Accepted.OK {
 		return Finding{Reason: callbackv1alpha1.ReasonNotAccepted, Message: "the route is not part of the config"}
 	}
-	return programmed(fleet, since, "this generation")
+	finding := programmed(fleet, since, "this generation")
+	if finding.OK {
+		finding.Message += ": callbacks go to backend " + v.Active
+	}
+	return finding
 }
 
 // programmed words the acknowledgement of everything since a version. The

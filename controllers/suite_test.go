@@ -1,0 +1,325 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/test/fixture"
+)
+
+// controlPlane is shared by the specs; each has namespaces of its own.
+var controlPlane *fixture.ControlPlane
+
+func TestMain(m *testing.M) {
+	os.Exit(runWithControlPlane(m))
+}
+
+func runWithControlPlane(m *testing.M) int {
+	crds, err := fixture.CRDs()
+	if err != nil {
+		panic(err)
+	}
+	controlPlane, err = fixture.StartControlPlane(context.Background(), fixture.Options{
+		CRDs: []string{crds}, ReferenceGrant: true, Log: os.Stderr,
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = controlPlane.Stop() }()
+	return m.Run()
+}
+
+// world is one spec's namespaces, reconciler and records.
+type world struct {
+	*WithT
+	t          *testing.T
+	ctx        context.Context
+	client     client.WithWatch
+	clock      *clocktesting.FakePassiveClock
+	reconciler *Reconciler
+	fleet      *acknowledging
+	events     *recorder
+	writes     *writeCounter
+	platform   string
+	identity   string
+	other      string
+}
+
+var worlds struct {
+	sync.Mutex
+	count int
+}
+
+func newWorld(t *testing.T, cp *fixture.ControlPlane) *world {
+	t.Helper()
+	worlds.Lock()
+	worlds.count++
+	n := worlds.count
+	worlds.Unlock()
+	w := &world{
+		WithT: NewWithT(t), t: t, ctx: t.Context(),
+		clock:    clocktesting.NewFakePassiveClock(time.Now()),
+		events:   &recorder{},
+		writes:   &writeCounter{},
+		platform: fmt.Sprintf("platform-%d", n), identity: fmt.Sprintf("identity-%d", n), other: fmt.Sprintf("other-%d", n),
+	}
+	plain, err := client.NewWithWatch(cp.Config, client.Options{Scheme: NewScheme()})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.client = interceptor.NewClient(plain, w.writes.funcs())
+	for _, name := range []string{w.platform, w.identity, w.other} {
+		w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	w.newLeader()
+	return w
+}
+
+// newLeader replaces the reconciler, as a controller that starts anew would.
+func (w *world) newLeader() {
+	w.t.Helper()
+	public, _, err := ed25519.GenerateKey(nil)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.fleet = &acknowledging{client: w.client, key: w.proxyKey()}
+	w.reconciler = &Reconciler{
+		Client:    w.client,
+		Recorder:  w.events,
+		Clock:     w.clock,
+		Publisher: NewPublisher(w.client, public),
+		Observer:  NewObserver(nil),
+		Grants:    func() bool { return true },
+	}
+	w.reconciler.Observer.asker = w.fleet
+}
+
+func (w *world) proxyKey() types.NamespacedName {
+	return types.NamespacedName{Namespace: w.platform, Name: "edge"}
+}
+
+func (w *world) create(objects ...client.Object) {
+	w.t.Helper()
+	for _, object := range objects {
+		w.Expect(w.client.Create(w.ctx, object)).To(Succeed())
+	}
+}
+
+// reconcile makes one pass over the fleet, after forgetting what instances
+// said: each pass asks anew.
+func (w *world) reconcile() ctrl.Result {
+	w.t.Helper()
+	result, err := w.tryReconcile()
+	w.Expect(err).NotTo(HaveOccurred())
+	return result
+}
+
+func (w *world) tryReconcile() (ctrl.Result, error) {
+	w.reconciler.Observer.Forget(w.proxyKey())
+	return w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.proxyKey()})
+}
+
+// settle reconciles until the fleet acknowledged what the first pass published.
+func (w *world) settle() {
+	w.t.Helper()
+	w.reconcile()
+	w.reconcile()
+}
+
+func (w *world) route(name string) *callbackv1alpha1.CallbackRoute {
+	w.t.Helper()
+	route := &StoredRoute{}
+	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.identity, Name: name}, route)).To(Succeed())
+	return &route.CallbackRoute
+}
+
+func (w *world) index() *callbackv1alpha1.CallbackProxyConfig {
+	w.t.Helper()
+	index := &callbackv1alpha1.CallbackProxyConfig{}
+	w.Expect(w.client.Get(w.ctx, w.proxyKey(), index)).To(Succeed())
+	return index
+}
+
+// table decodes what is published, as a proxy would.
+func (w *world) table() *routetable.Table {
+	w.t.Helper()
+	stored, err := w.reconciler.Publisher.read(w.ctx, w.proxyKey())
+	w.Expect(err).NotTo(HaveOccurred())
+	table := stored.table()
+	w.Expect(table).NotTo(BeNil(), "the published config is whole")
+	return table
+}
+
+func (w *world) condition(name, kind string) metav1.Condition {
+	w.t.Helper()
+	c := find(w.route(name).Status.Conditions, kind)
+	w.Expect(c).NotTo(BeNil(), "condition %s of route %s", kind, name)
+	return *c
+}
+
+// The objects of a blue-green migration.
+
+func (w *world) proxy() *callbackv1alpha1.CallbackProxy {
+	return &callbackv1alpha1.CallbackProxy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.platform, Name: "edge"},
+		Spec: callbackv1alpha1.CallbackProxySpec{Hosts: []callbackv1alpha1.ProxyHost{
+			{Hostname: "auth.acme.test", Namespaces: w.from(w.identity)},
+			{Hostname: "auth.other.test", Namespaces: w.from(w.other)},
+		}},
+	}
+}
+
+func (w *world) from(namespace string) callbackv1alpha1.HostNamespaces {
+	return callbackv1alpha1.HostNamespaces{
+		From:     callbackv1alpha1.NamespacesFromSelector,
+		Selector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
+	}
+}
+
+func (w *world) service(namespace, name string) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}},
+	}
+}
+
+func (w *world) newRoute(name string, change ...func(*callbackv1alpha1.CallbackRouteSpec)) *StoredRoute {
+	blue, green := int32(100), int32(0)
+	route := &StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.identity, Name: name},
+		Spec: callbackv1alpha1.CallbackRouteSpec{
+			ProxyRef:  callbackv1alpha1.ProxyReference{Namespace: callbackv1alpha1.Namespace(w.platform), Name: "edge"},
+			Hostnames: []callbackv1alpha1.Hostname{"auth.acme.test"},
+			Protocol:  callbackv1alpha1.ProtocolOIDC,
+			Callback:  callbackv1alpha1.Callback{Path: callbackv1alpha1.CallbackPath("/" + name)},
+			Backends: []callbackv1alpha1.Backend{
+				{Name: "blue", Weight: &blue, Service: callbackv1alpha1.ServiceReference{Name: "legacy-idp", Port: 8080}},
+				{Name: "green", Weight: &green, Service: callbackv1alpha1.ServiceReference{Name: "new-idp", Port: 8080}},
+			},
+			SunsetTime: metav1.NewTime(w.clock.Now().Add(30 * 24 * time.Hour)),
+			Owner:      "identity-team@acme.test",
+		},
+	}}
+	for _, f := range change {
+		f(&route.Spec)
+	}
+	return route
+}
+
+// migration creates what a healthy migration needs, and a ready pod.
+func (w *world) migration(routes ...*StoredRoute) {
+	w.t.Helper()
+	w.create(w.proxy(), w.service(w.identity, "legacy-idp"), w.service(w.identity, "new-idp"))
+	_, err := fixture.ProxyPod(w.ctx, w.client, w.platform, "edge", "edge-1", "127.0.0.9", 9090)
+	w.Expect(err).NotTo(HaveOccurred())
+	for _, route := range routes {
+		w.create(route)
+	}
+}
+
+// acknowledging is a fleet in which every instance runs what is stored.
+type acknowledging struct {
+	client client.Client
+	key    types.NamespacedName
+	silent bool
+	refuse string
+}
+
+func (a *acknowledging) ask(ctx context.Context, _ string) (routetable.Report, error) {
+	if a.silent {
+		return routetable.Report{}, fmt.Errorf("ask instance: nobody answers")
+	}
+	index := &callbackv1alpha1.CallbackProxyConfig{}
+	if err := a.client.Get(ctx, a.key, index); err != nil {
+		return routetable.Report{}, err
+	}
+	version := routetable.Version{Epoch: index.Spec.Epoch, Generation: index.Spec.Generation}
+	if a.refuse != "" {
+		return routetable.Report{ListenerPort: 8080, Refused: &routetable.Refusal{
+			Version: version, Hash: index.Spec.Hash, Reason: routetable.RefusedInvalid, Message: a.refuse,
+		}}, nil
+	}
+	return routetable.Report{Version: version, Hash: index.Spec.Hash, ListenerPort: 8080}, nil
+}
+
+// recorder keeps the events of a spec.
+type recorder struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (r *recorder) Eventf(regarding, _ runtime.Object, kind, reason, action, note string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reference, _ := regarding.(*corev1.ObjectReference)
+	r.seen = append(r.seen, fmt.Sprintf("%s %s %s %s/%s: %s", kind, reason, action, reference.Kind, reference.Name, fmt.Sprintf(note, args...)))
+}
+
+func (r *recorder) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := r.seen
+	r.seen = nil
+	return seen
+}
+
+// writeCounter counts what reaches the API server as a write.
+type writeCounter struct {
+	mu    sync.Mutex
+	verbs []string
+}
+
+func (c *writeCounter) count(verb string, object any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.verbs = append(c.verbs, fmt.Sprintf("%s %T", verb, object))
+}
+
+func (c *writeCounter) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	verbs := c.verbs
+	c.verbs = nil
+	return verbs
+}
+
+func (c *writeCounter) funcs() interceptor.Funcs {
+	return interceptor.Funcs{
+		Create: func(ctx context.Context, inner client.WithWatch, object client.Object, opts ...client.CreateOption) error {
+			c.count("create", object)
+			return inner.Create(ctx, object, opts...)
+		},
+		Update: func(ctx context.Context, inner client.WithWatch, object client.Object, opts ...client.UpdateOption) error {
+			c.count("update", object)
+			return inner.Update(ctx, object, opts...)
+		},
+		Patch: func(ctx context.Context, inner client.WithWatch, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			c.count("patch", object)
+			return inner.Patch(ctx, object, patch, opts...)
+		},
+		Delete: func(ctx context.Context, inner client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
+			c.count("delete", object)
+			return inner.Delete(ctx, object, opts...)
+		},
+		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			c.count("apply "+sub, object)
+			return inner.SubResource(sub).Apply(ctx, object, opts...)
+		},
+	}
+}
