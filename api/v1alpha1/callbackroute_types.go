@@ -191,10 +191,11 @@ type Backend struct {
 	// +optional
 	Path CallbackPath `json:"path,omitempty"`
 
-	// hostHeader is Preserve (the default: the backend sees the external
-	// host, as its redirect_uri needs) or Backend (the Service's DNS name).
+	// hostHeader is Preserve (the backend sees the external host, as its
+	// redirect_uri needs) or Backend (the Service's DNS name). Preserve when
+	// absent: not as a default of the schema, since those inside lists make
+	// kubectl apply say "configured" when nothing changed.
 	// +optional
-	// +kubebuilder:default=Preserve
 	HostHeader HostHeader `json:"hostHeader,omitempty"`
 }
 

@@ -34,7 +34,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: hostHeader
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HostHeader
-      default: Preserve
     - name: name
       type:
         scalar: string

@@ -25,8 +25,10 @@ type BackendApplyConfiguration struct {
 	// service has its callback elsewhere. A constant, never computed from the
 	// request; the query is kept byte for byte. Needs callback.pathType Exact.
 	Path *apiv1alpha1.CallbackPath `json:"path,omitempty"`
-	// hostHeader is Preserve (the default: the backend sees the external
-	// host, as its redirect_uri needs) or Backend (the Service's DNS name).
+	// hostHeader is Preserve (the backend sees the external host, as its
+	// redirect_uri needs) or Backend (the Service's DNS name). Preserve when
+	// absent: not as a default of the schema, since those inside lists make
+	// kubectl apply say "configured" when nothing changed.
 	HostHeader *apiv1alpha1.HostHeader `json:"hostHeader,omitempty"`
 }
 
