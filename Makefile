@@ -1,0 +1,96 @@
+# `make help` lists the targets. Needed: Go, git and make; everything else is pinned in a go.mod.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ROOT := $(CURDIR)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
+
+# What is pinned stays pinned: no command edits a go.mod. The user's own flags stay, ours come last.
+export GOFLAGS := $(strip $(filter-out -mod=%,$(shell go env GOFLAGS)) -mod=readonly)
+export GOWORK := off
+
+# Modules in this tree. Those of PIN_MODULES only hold the versions of programs that we build and run.
+ALL_MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod \
+	-not -path '*/testdata/*' -not -path './bin/*' -not -path '*/.*')))
+PIN_MODULES := hack/tools hack/controlplane
+CODE_MODULES := $(filter-out $(PIN_MODULES),$(ALL_MODULES))
+export ALL_MODULES CODE_MODULES
+
+# Tools come from hack/tools/go.mod; Go keeps the built binaries in its cache.
+TOOL := go tool -modfile=$(ROOT)/hack/tools/go.mod
+CONTROLLER_GEN := $(TOOL) controller-gen
+WAIT := hack/heartbeat.sh
+
+##@ General
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Try it
+
+.PHONY: demo
+demo: ## A real login through the proxy, blue to green, the sunset. KEEP=1 leaves it running.
+	cd hack/demo && KEEP=$(KEEP) go run .
+
+.PHONY: control-plane
+control-plane: ## Start a control plane for development and print its kubeconfig.
+	go run ./hack/devcluster
+
+##@ Develop
+
+.PHONY: build
+build: ## Build the manager and the proxy, static, into bin/.
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/manager ./cmd/manager
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/proxy ./cmd/proxy
+
+.PHONY: generate
+generate: ## Generate deep copies and apply configurations of the API types.
+	@$(WAIT) "generate code" $(CONTROLLER_GEN) \
+	  object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	@rm -rf api/v1alpha1/applyconfiguration
+	@$(WAIT) "generate apply configurations" $(CONTROLLER_GEN) \
+	  applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate the CRDs and the manager's RBAC.
+	@rm -rf config/crd/bases
+	@$(WAIT) "generate CRDs" $(CONTROLLER_GEN) \
+	  crd:generateEmbeddedObjectMeta=false paths=./api/... output:crd:artifacts:config=config/crd/bases
+	@$(WAIT) "generate RBAC" $(CONTROLLER_GEN) \
+	  rbac:roleName=callback-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+
+.PHONY: fmt
+fmt: ## Format all Go code.
+	@for m in $(CODE_MODULES); do (cd $$m && $(TOOL) golangci-lint fmt --config $(ROOT)/.golangci.yml ./...); done
+
+##@ Check
+
+.PHONY: lint
+lint: ## Lint all modules, and the API types against the Kubernetes conventions.
+	@hack/lint.sh
+
+.PHONY: test
+test: ## Run all tests of all modules, against a real API server, with the race detector.
+	@hack/test.sh
+
+.PHONY: verify
+verify: ## Regenerate, lint, check modules and licenses; fail when anything differs from the commit.
+	@hack/verify.sh
+
+.PHONY: bench
+bench: ## Run the micro-benchmarks.
+	go test -run '^$$' -bench . -benchmem ./controllers/... ./proxy/...
+
+.PHONY: bench-propagation
+bench-propagation: ## Measure from a changed backend to the first request that the new one serves.
+	KUBEBUILDER_ASSETS=$$(hack/controlplane/build.sh) go test -run "^$$" -bench Propagation -benchtime 100x -timeout 30m ./test/e2e
+
+##@ Clean up
+
+.PHONY: clean
+clean: ## Remove what was built here (not Go's caches, not the cached control plane).
+	rm -rf bin dist
