@@ -36,6 +36,7 @@ func TestBehaviour(t *testing.T) {
 			step.run(&system{
 				WithT: NewWithT(t), t: t, ctx: s.ctx, controlPlane: s.controlPlane, client: s.client, dir: s.dir, network: s.network,
 				manager: s.manager, proxies: s.proxies, blue: s.blue, green: s.green, connectTo: s.connectTo,
+				managerKubeconfig: s.managerKubeconfig, proxyKubeconfig: s.proxyKubeconfig,
 			})
 		}) {
 			t.FailNow()
@@ -54,7 +55,7 @@ func (s *system) both(host, target string, status int, contains string) {
 }
 
 func samplesWork(s *system) {
-	s.kubectl("apply", "-f", s.sample("3-route.yaml"))
+	s.kubectl("apply", "-f", s.config("samples/3-route.yaml"))
 	s.waitFor("acme-sso", "Ready")
 	s.both("auth.acme.test", "/oauth2/callback?code=c&state=s", http.StatusOK, "blue")
 	s.both("auth.acme.test", "/oauth2/callbackx?code=c&state=s", http.StatusNotFound, "")
@@ -150,7 +151,7 @@ func badInputIsTold(s *system) {
 	far := time.Now().Add(365 * 24 * time.Hour)
 	manifest := route{name: "wrong-host", host: "auth.unknown.test"}.String() +
 		route{name: "past", path: "/past", sunset: time.Now().Add(-time.Hour)}.String() +
-		route{name: "conflict", path: "/held"}.String() +
+		route{name: "latecomer", path: "/held"}.String() +
 		route{name: "too-long", path: "/too-long", sunset: far}.String() +
 		strings.Replace(route{name: "no-service", path: "/no-service"}.String(), "legacy-idp", "typo-idp", 1) +
 		strings.Replace(route{name: "no-proxy", path: "/no-proxy"}.String(), "name: edge", "name: egde", 1) +
@@ -164,7 +165,7 @@ func badInputIsTold(s *system) {
 		{"identity", "no-proxy", "Accepted", "ProxyNotFound", "create it, or name another one in spec.proxyRef"},
 		{"identity", "no-service", "ResolvedRefs", "BackendNotFound", "create it, or correct the backend"},
 		{"identity", "past", "Ready", "SunsetPassed", "delete the route, or set a later sunsetTime"},
-		{"identity", "conflict", "Accepted", "Conflict", "is held by CallbackRoute identity/holder, which is older"},
+		{"identity", "latecomer", "Accepted", "Conflict", "is held by CallbackRoute identity/holder, which is older"},
 		{"identity", "too-long", "Accepted", "LifetimeExceedsPolicy", "180 days after the route's creation: set it to"},
 		{"identity", "warns", "Accepted", "AfterSunsetNotAllowed", "use Reject"},
 		{"identity", "nobodys", "Accepted", "OwnerRequired", "set spec.owner"},
@@ -181,7 +182,7 @@ func badInputIsTold(s *system) {
 	// A backend that is not there is the honest 503, and not somebody else.
 	s.both("auth.acme.test", "/no-service?code=c&state=s", http.StatusServiceUnavailable, "not delivered")
 	s.both("auth.acme.test", "/too-long?code=c&state=s", http.StatusNotFound, "")
-	for _, name := range []string{"wrong-host", "past", "conflict", "too-long", "no-service", "no-proxy", "warns", "nobodys"} {
+	for _, name := range []string{"wrong-host", "past", "latecomer", "too-long", "no-service", "no-proxy", "warns", "nobodys"} {
 		s.kubectl("delete", "cbr", name, "-n", "identity", "--wait=false")
 	}
 	s.kubectl("delete", "cbr", "foreign", "-n", "default")
@@ -247,7 +248,7 @@ func configFollowsItsOwner(s *system) {
 	s.kubectl("delete", "cbp", "edge", "-n", "callback-system")
 	s.Eventually(func() string { return s.kubectl("get", "cbpc", "-n", "callback-system", "-o", "name") }, patience).Should(BeEmpty())
 	s.both("auth.acme.test", "/quiet?code=c&state=s", http.StatusOK, "blue")
-	s.kubectl("apply", "-f", s.sample("1-platform.yaml"))
+	s.kubectl("apply", "-f", s.config("samples/1-platform.yaml"))
 	s.Eventually(func() string {
 		return s.kubectl("get", "cbr", "quiet", "-n", "identity", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 	}, patience).

@@ -72,6 +72,9 @@ type system struct {
 	blue, green  *fixture.Backend
 	// connectTo maps the Services' addresses to the backends, for the proxies.
 	connectTo []string
+	// The manager and the proxies have no more rights than an installation
+	// gives them.
+	managerKubeconfig, proxyKubeconfig string
 }
 
 // start brings up an installation with the samples' platform and services
@@ -96,7 +99,8 @@ func start(t testing.TB) *system {
 	s.Expect(err).NotTo(HaveOccurred())
 
 	s.blue, s.green = s.backend("blue", 1), s.backend("green", 2)
-	s.kubectl("apply", "-f", s.sample("1-platform.yaml"), "-f", s.sample("2-identity.yaml"))
+	s.kubectl("apply", "-f", s.config("samples/1-platform.yaml"), "-f", s.config("samples/2-identity.yaml"), "-f", s.config("rbac"))
+	s.managerKubeconfig, s.proxyKubeconfig = s.account("callback-manager"), s.account("callback-proxy")
 	s.mapService("legacy-idp", s.blue)
 	s.mapService("new-idp", s.green)
 	s.startManager()
@@ -129,7 +133,7 @@ func (s *system) startManager() {
 	s.manager, err = fixture.StartProcess(fixture.Command{
 		Name: "manager", Path: binaries.manager, Log: filepath.Join(s.dir, "manager.log"),
 		Args: []string{
-			"--kubeconfig=" + s.controlPlane.Kubeconfig, "--leader-elect=false",
+			"--kubeconfig=" + s.managerKubeconfig, "--leader-elect=false",
 			"--metrics-bind-address=" + s.network + ".10:8080", "--metrics-secure=false",
 			"--health-probe-bind-address=" + health,
 		},
@@ -150,7 +154,7 @@ func (s *system) launchProxy(i int) {
 	s.proxies[i], err = fixture.StartProcess(fixture.Command{
 		Name: fmt.Sprintf("proxy %d", i), Path: binaries.proxy, Log: filepath.Join(s.dir, fmt.Sprintf("proxy-%d.log", i)),
 		Args: append([]string{
-			"--kubeconfig=" + s.controlPlane.Kubeconfig, "--namespace=callback-system", "--proxy=edge",
+			"--kubeconfig=" + s.proxyKubeconfig, "--namespace=callback-system", "--proxy=edge",
 			"--listen-address=" + s.proxyAddress(i), "--admin-address=" + s.adminAddress(i),
 			"--state-dir=" + filepath.Join(s.dir, fmt.Sprintf("state-%d", i)), "--drain-delay=1s",
 		}, s.connectTo...),
@@ -172,11 +176,22 @@ func (s *system) startPod(i int) {
 	s.Expect(err).NotTo(HaveOccurred())
 }
 
-func (s *system) sample(name string) string {
+// config returns the path of something below config/.
+func (s *system) config(name string) string {
 	s.t.Helper()
 	root, err := fixture.RepositoryRoot()
 	s.Expect(err).NotTo(HaveOccurred())
-	return filepath.Join(root, "config", "samples", name)
+	return filepath.Join(root, "config", name)
+}
+
+// account returns a kubeconfig of a service account in callback-system.
+func (s *system) account(name string) string {
+	s.t.Helper()
+	access, err := s.controlPlane.ServiceAccountConfig(s.ctx, "callback-system", name)
+	s.Expect(err).NotTo(HaveOccurred())
+	path := filepath.Join(s.dir, name+".kubeconfig")
+	s.Expect(fixture.WriteKubeconfig(path, access)).To(Succeed())
+	return path
 }
 
 // kubectl runs kubectl and returns what it printed.
