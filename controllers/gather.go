@@ -133,13 +133,13 @@ func (r *Reconciler) gatherService(ctx context.Context, s *compile.Snapshot, key
 	if service.Spec.ClusterIP != corev1.ClusterIPNone {
 		return nil
 	}
-	var slices discoveryv1.EndpointSliceList
-	err := r.Client.List(ctx, &slices, client.InNamespace(key.Namespace),
+	var list discoveryv1.EndpointSliceList
+	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
 		client.MatchingLabels{discoveryv1.LabelServiceName: key.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return fmt.Errorf("list EndpointSlices of Service %s: %w", key, err)
 	}
-	s.EndpointSlices[key] = slices.Items
+	s.EndpointSlices[key] = list.Items
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 )
@@ -47,8 +48,8 @@ func (g *grantWatch) Start(ctx context.Context) error {
 // look reports false as long as the kind is not served, or the API server
 // cannot say whether it is.
 func (g *grantWatch) look() (bool, error) {
-	kind := gatewayv1beta1.SchemeGroupVersion.WithKind("ReferenceGrant")
-	if _, err := g.mapper.RESTMapping(kind.GroupKind(), kind.Version); err != nil {
+	kind := schema.GroupKind{Group: gatewayv1beta1.GroupName, Kind: "ReferenceGrant"}
+	if _, err := g.mapper.RESTMapping(kind, gatewayv1beta1.GroupVersion.Version); err != nil {
 		return false, nil //nolint:nilerr // not there yet is the ordinary answer
 	}
 	// First the flag: the events that the watch brings must see it.

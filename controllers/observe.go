@@ -90,7 +90,7 @@ func (o *Observer) Start(ctx context.Context) error {
 	o.mu.Lock()
 	o.run = ctx
 	for key, f := range o.fleets {
-		o.launch(key, f)
+		o.launch(ctx, key, f)
 	}
 	o.mu.Unlock()
 	<-ctx.Done()
@@ -99,8 +99,8 @@ func (o *Observer) Start(ctx context.Context) error {
 }
 
 // launch starts a fleet's loop. The caller holds the lock.
-func (o *Observer) launch(key types.NamespacedName, f *fleet) {
-	ctx, cancel := context.WithCancel(o.run)
+func (o *Observer) launch(run context.Context, key types.NamespacedName, f *fleet) {
+	ctx, cancel := context.WithCancel(run)
 	f.stop = cancel
 	o.loops.Go(func() { o.loop(ctx, key, f) })
 }
@@ -119,7 +119,7 @@ func (o *Observer) Forget(key types.NamespacedName) {
 // and returns what they said. Instances that were never asked are asked now,
 // once, so that a controller that starts does not report them as silent.
 func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) []compile.Instance {
-	f := o.adopt(key, targets, wanted)
+	f := o.adopt(key, targets, wanted) //nolint:contextcheck // a loop outlives the pass that began it
 	o.round(ctx, f, func(i *instance) bool { return !i.asked })
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -135,7 +135,7 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 		f = &fleet{wake: make(chan struct{}, 1), instances: map[types.UID]*instance{}}
 		o.fleets[key] = f
 		if o.run != nil {
-			o.launch(key, f)
+			o.launch(o.run, key, f) //nolint:contextcheck // a loop outlives the pass that began it
 		}
 	}
 	news := f.wanted != wanted

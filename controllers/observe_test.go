@@ -48,6 +48,7 @@ func (s *speaker) count() int {
 }
 
 func observing(t *testing.T, s *speaker) (*Observer, func(generation int64)) {
+	t.Helper()
 	o := NewObserver(nil)
 	o.asker = s
 	ctx, cancel := context.WithCancel(context.Background())

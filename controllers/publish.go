@@ -107,7 +107,7 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	if err := p.deleteShards(ctx, stored, encoded.Shards); err != nil {
 		return Published{}, err
 	}
-	after := &lineage{uid: proxy.UID, version: version, since: firstSeenIn(table, version, stored, before, encoded.Index.Hash)}
+	after := &lineage{uid: proxy.UID, version: version, since: firstSeenIn(table, version, stored, before)}
 	p.mu.Lock()
 	p.lineages[key] = after
 	p.mu.Unlock()
@@ -185,7 +185,7 @@ func (s *storedConfig) table() *routetable.Table {
 // firstSeenIn finds, for each route of the table, the version that published
 // its generation first. A new leadership learns it from what is stored, so
 // that taking over does not make every route look unacknowledged.
-func firstSeenIn(table *routetable.Table, version routetable.Version, stored *storedConfig, before *lineage, hash string) map[types.UID]firstSeen {
+func firstSeenIn(table *routetable.Table, version routetable.Version, stored *storedConfig, before *lineage) map[types.UID]firstSeen {
 	known := map[types.UID]firstSeen{}
 	if before != nil {
 		known = before.since

@@ -37,7 +37,8 @@ func TestStoredRoute_DecodingNeverFails(t *testing.T) {
 			object := `{"metadata":{"name":"acme","namespace":"identity"},"spec":` + tc.spec + `,"status":{"observedGeneration":3}}`
 			g.Expect(json.Unmarshal([]byte(`{"items":[`+object+`]}`), &list)).To(Succeed())
 			route := &list.Items[0]
-			g.Expect(route.DecodeError != "").To(Equal(tc.fails))
+			fails := route.DecodeError != ""
+			g.Expect(fails).To(Equal(tc.fails), route.DecodeError)
 			g.Expect(proxyKey(&route.CallbackRoute)).To(Equal(types.NamespacedName{Namespace: "identity", Name: "edge"}))
 			g.Expect(route.Status.ObservedGeneration).To(BeEquivalentTo(3))
 		})

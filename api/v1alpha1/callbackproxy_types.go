@@ -74,6 +74,7 @@ type ProxyHost struct {
 
 // HostNamespaces selects namespaces, in the words of Gateway API's listeners.
 //
+// +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="self.from == 'Selector' ? has(self.selector) : !has(self.selector)",message="selector is set exactly when from is Selector"
 type HostNamespaces struct {
 	// from is Same (the CallbackProxy's own namespace, the default), Selector
@@ -143,7 +144,7 @@ type Policy struct {
 	// so that nobody has to guess whose shim it was.
 	// +optional
 	// +kubebuilder:default=true
-	RequireOwner *bool `json:"requireOwner,omitempty"` //nolint:nobools // a plain yes or no: nothing third is thinkable
+	RequireOwner *bool `json:"requireOwner,omitempty"`
 }
 
 // CallbackProxyStatus is what the controller found.
@@ -152,7 +153,7 @@ type Policy struct {
 type CallbackProxyStatus struct {
 	// observedGeneration is the generation this status speaks of.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, Programmed and Ready.
 	// +optional
@@ -165,10 +166,11 @@ type CallbackProxyStatus struct {
 	Routes *RouteCounts `json:"routes,omitempty"`
 	// configGeneration is the generation of the config published last.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	ConfigGeneration int64 `json:"configGeneration,omitempty"`
 	// configHash is the hash of the config published last.
 	// +optional
+	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
 	ConfigHash string `json:"configHash,omitempty"`
 	// instances are the fleet's ready pods and what each says it runs, by
@@ -205,10 +207,11 @@ type ProxyInstance struct {
 	State InstanceState `json:"state,omitempty"`
 	// generation of the config that it runs.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	Generation int64 `json:"generation,omitempty"`
 	// hash of the config that it runs.
 	// +optional
+	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
 	Hash string `json:"hash,omitempty"`
 }

@@ -27,7 +27,7 @@ type CallbackRoute struct {
 
 	// spec is what the identity team declares.
 	// +required
-	Spec CallbackRouteSpec `json:"spec"`
+	Spec CallbackRouteSpec `json:"spec,omitzero"`
 	// status is what the controller found. It is written whole.
 	// +optional
 	Status CallbackRouteStatus `json:"status,omitzero"`
@@ -246,7 +246,7 @@ type Timeouts struct {
 type CallbackRouteStatus struct {
 	// observedGeneration is the generation this status speaks of.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, ResolvedRefs, Programmed and Ready, always;
 	// Deprecated and SunsetPassed once they are true.

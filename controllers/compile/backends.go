@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -134,14 +135,13 @@ func (c *candidate) granted(key types.NamespacedName) bool {
 		if grant.Namespace != key.Namespace || !grant.DeletionTimestamp.IsZero() {
 			continue
 		}
-		from, to := false, false
-		for _, f := range grant.Spec.From {
-			from = from || string(f.Group) == callbackv1alpha1.SchemeGroupVersion.Group && f.Kind == "CallbackRoute" &&
+		from := slices.ContainsFunc(grant.Spec.From, func(f gatewayv1beta1.ReferenceGrantFrom) bool {
+			return string(f.Group) == callbackv1alpha1.SchemeGroupVersion.Group && f.Kind == "CallbackRoute" &&
 				string(f.Namespace) == c.route.Object.Namespace
-		}
-		for _, t := range grant.Spec.To {
-			to = to || t.Group == "" && t.Kind == "Service" && (t.Name == nil || *t.Name == "" || string(*t.Name) == key.Name)
-		}
+		})
+		to := slices.ContainsFunc(grant.Spec.To, func(t gatewayv1beta1.ReferenceGrantTo) bool {
+			return t.Group == "" && t.Kind == "Service" && (t.Name == nil || *t.Name == "" || string(*t.Name) == key.Name)
+		})
 		if from && to {
 			return true
 		}

@@ -111,8 +111,7 @@ func (c *candidate) selects(from callbackv1alpha1.HostNamespaces) bool {
 
 // until is the latest sunsetTime that the policy allows for the route.
 func (c *candidate) until() time.Time {
-	days := time.Duration(c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays)
-	return c.route.Object.CreationTimestamp.UTC().Add(days * 24 * time.Hour)
+	return c.route.Object.CreationTimestamp.UTC().AddDate(0, 0, int(c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays))
 }
 
 func keepsLifetime(c *candidate) (reason, message string, broken bool) {

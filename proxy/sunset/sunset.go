@@ -5,10 +5,10 @@
 // present time in, a phase and the next change out. Pure, stdlib only, and
 // the same code on both sides: the controller reports what the proxies do.
 //
-//	            deprecation            sunset
-//	  Active --------------> Deprecated --------> Passed
-//	     \_____________________________________/
-//	              (no deprecation declared)
+//	          deprecation            sunset
+//	Active --------------> Deprecated --------> Passed
+//	   \_____________________________________/
+//	            (no deprecation declared)
 //
 // A phase begins at its instant: a request that arrives exactly at the sunset
 // is late.

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Copyright The callback-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# test.sh: all tests of all modules against a real API server, with the race detector where a C compiler is.
+# `make test` sets CODE_MODULES. The last lines are go test's own.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+
+echo "==> control plane for the tests" >&2
+KUBEBUILDER_ASSETS=$(hack/controlplane/build.sh)
+export KUBEBUILDER_ASSETS
+echo "    $KUBEBUILDER_ASSETS" >&2
+
+race=-race
+if ! reason=$(go build -race runtime/cgo 2>&1); then
+	race=
+	echo "==> NO RACE DETECTOR in this run: it needs a C compiler and its headers (such as gcc and libc6-dev)." >&2
+	echo "    go build -race says: $reason" >&2
+fi
+
+failed=
+for module in $CODE_MODULES; do
+	# Go reuses a result until a file inside the test's own module changes. The modules below the root test files that are
+	# outside theirs, so theirs are never reused.
+	fresh=
+	[ "$module" = . ] || fresh=-count=1
+	# shellcheck disable=SC2086 # no word at all when a flag is empty
+	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $race $fresh -timeout 20m ./...) ||
+		failed="$failed $module"
+done
+
+if [ -n "$failed" ]; then
+	echo "test: failures in:$failed" >&2
+	exit 1
+fi
