@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -29,7 +30,8 @@ const (
 	maxReportBytes = 64 << 10
 	// tokenLifetime is how long a request's token may be used.
 	tokenLifetime = time.Minute
-	// maxMessageBytes bounds what an instance's words may add to a status.
+	// What an instance's words may add to a status.
+	maxReasonBytes  = 64
 	maxMessageBytes = 512
 )
 
@@ -92,9 +94,15 @@ func (a *Asker) ask(ctx context.Context, address string) (routetable.Report, err
 		return routetable.Report{}, errors.New("report is out of range")
 	}
 	if r := report.Refused; r != nil {
-		r.Reason, r.Message = r.Reason[:min(len(r.Reason), 64)], r.Message[:min(len(r.Message), maxMessageBytes)]
+		r.Reason, r.Message = clip(r.Reason, maxReasonBytes), clip(r.Message, maxMessageBytes)
 	}
 	return report, nil
+}
+
+// clip shortens foreign words without leaving half a character behind: what
+// is stored must be what was meant, or each pass would write it again.
+func clip(s string, most int) string {
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }
 
 func compareInstances(a, b compile.Instance) int { return cmp.Compare(a.Pod, b.Pod) }

@@ -101,7 +101,7 @@ func TestObserver_OneLostAnswerIsNoNews(t *testing.T) {
 		s.say(1, nil)
 		o, want := observing(t, s)
 		want(1)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + time.Second) // between two rounds, not at one
 		s.say(1, errors.New("lost"))
 		time.Sleep(2 * steadyInterval)
 		s.say(1, nil)

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,9 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -73,20 +73,31 @@ func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alph
 	return nil
 }
 
-// applyStatus writes a whole status. The answer holds the whole object, which
-// typed code may be unable to read; so nothing here is typed.
+// statusPatch applies a status and nothing else. The answer of the API server
+// is read into it; it holds the whole object, which typed code may be unable
+// to read, so only the metadata are typed here.
+type statusPatch struct {
+	metav1ac.TypeMetaApplyConfiguration
+	*metav1ac.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
+
+	Status json.RawMessage `json:"status"`
+}
+
+// IsApplyConfiguration marks the type as an apply configuration.
+func (*statusPatch) IsApplyConfiguration() {}
+
 func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKind, object client.Object, status any) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
+	content, err := json.Marshal(status)
 	if err != nil {
-		return fmt.Errorf("convert status of %s: %w", kind.Kind, err)
+		return fmt.Errorf("encode status of %s: %w", kind.Kind, err)
 	}
-	desired := &unstructured.Unstructured{Object: map[string]any{"status": content}}
-	desired.SetGroupVersionKind(kind)
-	desired.SetNamespace(object.GetNamespace())
-	desired.SetName(object.GetName())
-	desired.SetUID(object.GetUID())
-	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), client.ForceOwnership, client.FieldOwner(fieldOwner))
-	if err != nil {
+	patch := &statusPatch{
+		TypeMetaApplyConfiguration: *metav1ac.TypeMeta().WithAPIVersion(kind.GroupVersion().String()).WithKind(kind.Kind),
+		ObjectMetaApplyConfiguration: metav1ac.ObjectMeta().
+			WithNamespace(object.GetNamespace()).WithName(object.GetName()).WithUID(object.GetUID()),
+		Status: content,
+	}
+	if err := r.Client.Status().Apply(ctx, patch, client.ForceOwnership, client.FieldOwner(fieldOwner)); err != nil {
 		return gone(fmt.Errorf("write status of %s %s/%s: %w", kind.Kind, object.GetNamespace(), object.GetName(), err))
 	}
 	statusWrites.WithLabelValues(kind.Kind).Inc()

@@ -165,7 +165,7 @@ func badInputIsTold(s *system) {
 		{"identity", "no-proxy", "Accepted", "ProxyNotFound", "create it, or name another one in spec.proxyRef"},
 		{"identity", "no-service", "ResolvedRefs", "BackendNotFound", "create it, or correct the backend"},
 		{"identity", "past", "Ready", "SunsetPassed", "delete the route, or set a later sunsetTime"},
-		{"identity", "latecomer", "Accepted", "Conflict", "is held by CallbackRoute identity/holder, which is older"},
+		{"identity", "latecomer", "Accepted", "Conflict", "is held by CallbackRoute identity/holder"},
 		{"identity", "too-long", "Accepted", "LifetimeExceedsPolicy", "180 days after the route's creation: set it to"},
 		{"identity", "warns", "Accepted", "AfterSunsetNotAllowed", "use Reject"},
 		{"identity", "nobodys", "Accepted", "OwnerRequired", "set spec.owner"},

@@ -1,0 +1,79 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expect
+
+import (
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// proxyReasons are the reasons that each condition of a CallbackProxy may
+// have, by status.
+var proxyReasons = reasons{
+	callbackv1alpha1.ConditionAccepted: {
+		metav1.ConditionTrue:  {callbackv1alpha1.ReasonAccepted},
+		metav1.ConditionFalse: {callbackv1alpha1.ReasonInvalid},
+	},
+	callbackv1alpha1.ConditionProgrammed: {
+		metav1.ConditionTrue: {callbackv1alpha1.ReasonProgrammed},
+		metav1.ConditionFalse: {
+			callbackv1alpha1.ReasonPending, callbackv1alpha1.ReasonNoReadyInstances, callbackv1alpha1.ReasonRefusedByProxy,
+			callbackv1alpha1.ReasonListenerMismatch,
+		},
+	},
+	callbackv1alpha1.ConditionReady: {
+		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
+	},
+}
+
+// ConsistentProxy returns why the status of a CallbackProxy contradicts
+// itself; nil when it does not.
+func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
+	s := statusOf(proxy.Generation, proxy.Status.ObservedGeneration, proxy.Status.Conditions)
+	errs := []error{
+		s.isWellFormed(proxyReasons),
+		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionReady),
+		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
+		s.readyHasACause(),
+		routesAgree(proxy.Status.Routes),
+		instancesAgree(&proxy.Status, s),
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("status of CallbackProxy %s/%s: %w", proxy.Namespace, proxy.Name, err)
+	}
+	return nil
+}
+
+func routesAgree(counts *callbackv1alpha1.RouteCounts) error {
+	if counts == nil || counts.Total == nil || counts.Accepted == nil {
+		return errors.New("the routes are not counted")
+	}
+	if *counts.Accepted < 0 || *counts.Accepted > *counts.Total {
+		return fmt.Errorf("%d of %d routes are accepted", *counts.Accepted, *counts.Total)
+	}
+	return nil
+}
+
+// instancesAgree: Programmed is True only if every instance is Current, and an
+// instance is Current only if it runs the published hash.
+func instancesAgree(proxy *callbackv1alpha1.CallbackProxyStatus, s status) error {
+	programmed := s.is(callbackv1alpha1.ConditionProgrammed, metav1.ConditionTrue)
+	if programmed && len(proxy.Instances) == 0 {
+		return errors.New("programmed without instances")
+	}
+	for _, instance := range proxy.Instances {
+		current := instance.State == callbackv1alpha1.InstanceCurrent
+		if programmed && !current {
+			return fmt.Errorf("programmed, and instance %s is %s", instance.Pod, instance.State)
+		}
+		if current && (instance.Hash != proxy.ConfigHash || instance.Generation != proxy.ConfigGeneration) {
+			return fmt.Errorf("instance %s is %s, and runs another config", instance.Pod, instance.State)
+		}
+	}
+	return nil
+}

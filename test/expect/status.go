@@ -1,0 +1,113 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expect
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// status is what both kinds have in common.
+type status struct {
+	generation, observed int64
+	conditions           []metav1.Condition
+}
+
+func statusOf(generation, observed int64, conditions []metav1.Condition) status {
+	return status{generation: generation, observed: observed, conditions: conditions}
+}
+
+func (s status) find(kind string) *metav1.Condition {
+	at := slices.IndexFunc(s.conditions, func(c metav1.Condition) bool { return c.Type == kind })
+	if at < 0 {
+		return nil
+	}
+	return &s.conditions[at]
+}
+
+func (s status) is(kind string, want metav1.ConditionStatus) bool {
+	c := s.find(kind)
+	return c != nil && c.Status == want
+}
+
+func (s status) reason(kind string) string {
+	if c := s.find(kind); c != nil {
+		return c.Reason
+	}
+	return ""
+}
+
+// isWellFormed: each condition once, about this generation, with a known
+// reason for its status, and with a message.
+func (s status) isWellFormed(known reasons) error {
+	var errs []error
+	if s.observed != s.generation {
+		errs = append(errs, fmt.Errorf("observedGeneration is %d, the generation is %d", s.observed, s.generation))
+	}
+	seen := map[string]bool{}
+	for _, c := range s.conditions {
+		byStatus, exists := known[c.Type]
+		allowed, ruled := byStatus[c.Status]
+		switch {
+		case !exists:
+			errs = append(errs, fmt.Errorf("unknown condition %s", c.Type))
+		case seen[c.Type]:
+			errs = append(errs, fmt.Errorf("condition %s is there twice", c.Type))
+		case c.Type == callbackv1alpha1.ConditionReady && c.Status == metav1.ConditionFalse:
+			// Its reason is another condition's.
+		case !ruled:
+			errs = append(errs, fmt.Errorf("condition %s is %s", c.Type, c.Status))
+		case !slices.Contains(allowed, c.Reason):
+			errs = append(errs, fmt.Errorf("condition %s is %s with reason %q", c.Type, c.Status, c.Reason))
+		}
+		seen[c.Type] = true
+		if c.ObservedGeneration != s.generation {
+			errs = append(errs, fmt.Errorf("condition %s is about generation %d, the generation is %d", c.Type, c.ObservedGeneration, s.generation))
+		}
+		if c.Message == "" || c.LastTransitionTime.IsZero() {
+			errs = append(errs, fmt.Errorf("condition %s lacks a message or a time", c.Type))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s status) has(kinds ...string) error {
+	for _, kind := range kinds {
+		if s.find(kind) == nil {
+			return fmt.Errorf("condition %s is missing", kind)
+		}
+	}
+	return nil
+}
+
+// readyNeeds: Ready is True only if all of these are.
+func (s status) readyNeeds(kinds ...string) error {
+	for _, kind := range kinds {
+		if s.is(callbackv1alpha1.ConditionReady, metav1.ConditionTrue) && !s.is(kind, metav1.ConditionTrue) {
+			return fmt.Errorf("Ready is True, and %s is not", kind)
+		}
+	}
+	return nil
+}
+
+// readyHasACause: Ready that is not True repeats the reason and the message
+// of a condition that explains it.
+func (s status) readyHasACause() error {
+	ready := s.find(callbackv1alpha1.ConditionReady)
+	if ready == nil || ready.Status == metav1.ConditionTrue {
+		return nil
+	}
+	for _, c := range s.conditions {
+		explains := c.Status != metav1.ConditionTrue || c.Type == callbackv1alpha1.ConditionSunsetPassed
+		if c.Type != callbackv1alpha1.ConditionReady && explains && c.Reason == ready.Reason && c.Message == ready.Message {
+			return nil
+		}
+	}
+	return fmt.Errorf("Ready is %s with reason %s, and no condition explains it", ready.Status, ready.Reason)
+}
