@@ -29,7 +29,7 @@ const outage = time.Minute
 // afterwards everything converges with no config going back.
 func TestF01_TheControlPlaneIsAwayForAMinute(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := start(t, alone)
 	gone := time.Now().Add(15 * time.Second)
 	sunset := gone.Add(20 * time.Second).Truncate(time.Second)
 	s.apply(route{name: "steady", path: "/steady"}.String())
@@ -83,7 +83,7 @@ func TestF01_TheControlPlaneIsAwayForAMinute(t *testing.T) {
 // way, and nobody's login fails.
 func TestF08_TheManagerIsKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := start(t, alone)
 	s.apply(route{name: "steady", path: "/steady"}.String())
 	s.waitFor("steady", "Ready")
 	watch := s.watchVersions()

@@ -68,6 +68,7 @@ type system struct {
 	dir          string
 	network      string // 127.0.<n>
 	manager      *fixture.Process
+	managerFlags []string
 	proxies      [2]*fixture.Process
 	blue, green  *fixture.Backend
 	// connectTo maps the Services' addresses to the backends, for the proxies.
@@ -77,13 +78,18 @@ type system struct {
 	managerKubeconfig, proxyKubeconfig string
 }
 
+// alone lets a manager that replaces a killed one begin at once, without
+// waiting for the lease of the dead.
+const alone = "--leader-elect=false"
+
 // start brings up an installation with the samples' platform and services
-// applied, and no route yet.
-func start(t testing.TB) *system {
+// applied, and no route yet. managerFlags are added to the manager's.
+func start(t testing.TB, managerFlags ...string) *system {
 	t.Helper()
 	s := &system{
 		WithT: NewWithT(t), t: t, ctx: t.Context(), dir: t.TempDir(),
-		network: fmt.Sprintf("127.0.%d", 40+systems.Add(1)),
+		network:      fmt.Sprintf("127.0.%d", 40+systems.Add(1)),
+		managerFlags: managerFlags,
 	}
 	crds, err := fixture.CRDs()
 	s.Expect(err).NotTo(HaveOccurred())
@@ -132,11 +138,11 @@ func (s *system) startManager() {
 	health := s.network + ".10:8081"
 	s.manager, err = fixture.StartProcess(fixture.Command{
 		Name: "manager", Path: binaries.manager, Log: filepath.Join(s.dir, "manager.log"),
-		Args: []string{
-			"--kubeconfig=" + s.managerKubeconfig, "--leader-elect=false",
+		Args: append([]string{
+			"--kubeconfig=" + s.managerKubeconfig, "--leader-elect-namespace=callback-system",
 			"--metrics-bind-address=" + s.network + ".10:8080", "--metrics-secure=false",
 			"--health-probe-bind-address=" + health,
-		},
+		}, s.managerFlags...),
 	})
 	s.Expect(err).NotTo(HaveOccurred())
 	s.t.Cleanup(s.manager.Kill)
