@@ -34,7 +34,8 @@ help: ## Show this list.
 
 .PHONY: demo
 demo: ## A real login through the proxy, blue to green, the sunset. KEEP=1 leaves it running.
-	cd hack/demo && KEEP=$(KEEP) go run .
+	@cd hack/demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../../bin/demo .
+	@KEEP=$(KEEP) bin/demo
 
 .PHONY: control-plane
 control-plane: ## Start a control plane for development and print its kubeconfig.

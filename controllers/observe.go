@@ -63,6 +63,8 @@ type fleet struct {
 	wake      chan struct{}
 	wanted    routetable.Version
 	instances map[types.UID]*instance
+	// told is what the last pass was told; nil while the first one asks.
+	told []compile.Instance
 }
 
 type instance struct {
@@ -123,7 +125,8 @@ func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, target
 	o.round(ctx, f, func(i *instance) bool { return !i.asked })
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return f.list()
+	f.told = f.list()
+	return f.told
 }
 
 // adopt brings a fleet's instances and wanted version up to date.
@@ -169,6 +172,17 @@ func (f *fleet) list() []compile.Instance {
 	return out
 }
 
+// news says whether the instances said anything that the last pass was not
+// told, and takes it as told. The caller holds the lock.
+func (f *fleet) news() bool {
+	now := f.list()
+	if f.told == nil || slices.EqualFunc(f.told, now, sameWord) {
+		return false
+	}
+	f.told = now
+	return true
+}
+
 // current says whether every instance runs what is wanted. The caller holds
 // the lock.
 func (f *fleet) current() bool {
@@ -194,14 +208,11 @@ func (o *Observer) loop(ctx context.Context, key types.NamespacedName, f *fleet)
 			interval = firstInterval
 		case <-timer.C:
 		}
-		o.mu.Lock()
-		before := f.list()
-		o.mu.Unlock()
 		o.round(ctx, f, func(*instance) bool { return true })
 		o.mu.Lock()
-		after, current := f.list(), f.current()
+		news, current := f.news(), f.current()
 		o.mu.Unlock()
-		if !slices.EqualFunc(before, after, sameWord) {
+		if news {
 			o.announce(ctx, key)
 		}
 		if current {

@@ -158,7 +158,7 @@ func (c *candidate) addresses(service *corev1.Service, port *corev1.ServicePort)
 	case service.Spec.ClusterIP == "":
 		return nil, "it has no cluster IP yet"
 	case service.Spec.ClusterIP == corev1.ClusterIPNone:
-		return c.endpointAddresses(service, port), ""
+		return c.endpointAddresses(service, port)
 	}
 	addr, err := netip.ParseAddr(service.Spec.ClusterIP)
 	if err != nil {
@@ -185,9 +185,10 @@ func (c *candidate) refuse(addr netip.Addr) string {
 }
 
 // endpointAddresses returns the ready endpoints of a headless Service, sorted.
-// Names (FQDN slices) and addresses that are never dialled are left out.
-func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.ServicePort) []string {
-	var addresses []string
+// Names (FQDN slices) and addresses that are never dialled are left out; when
+// that leaves nothing, the problem says why.
+func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.ServicePort) (addresses []string, problem string) {
+	var refused []string
 	key := types.NamespacedName{Namespace: service.Namespace, Name: service.Name}
 	for i := range c.snapshot.EndpointSlices[key] {
 		slice := &c.snapshot.EndpointSlices[key][i]
@@ -195,22 +196,36 @@ func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.Serv
 		if slice.AddressType == discoveryv1.AddressTypeFQDN || number == 0 {
 			continue
 		}
-		for _, endpoint := range slice.Endpoints {
-			// Unknown readiness counts as ready, as the API defines it.
-			if endpoint.Conditions.Ready != nil && !*endpoint.Conditions.Ready {
+		for _, text := range readyAddresses(slice) {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
 				continue
 			}
-			for _, text := range endpoint.Addresses {
-				addr, err := netip.ParseAddr(text)
-				if err == nil && c.refuse(addr) == "" {
-					addresses = append(addresses, netip.AddrPortFrom(addr.Unmap(), number).String())
-				}
+			if why := c.refuse(addr); why != "" {
+				refused = append(refused, why)
+				continue
 			}
+			addresses = append(addresses, netip.AddrPortFrom(addr.Unmap(), number).String())
 		}
+	}
+	if len(addresses) == 0 && len(refused) > 0 {
+		return nil, "none of its endpoints is ever dialled: " + slices.Min(refused)
 	}
 	slices.Sort(addresses)
 	addresses = slices.Compact(addresses)
-	return addresses[:min(len(addresses), routetable.MaxAddresses)]
+	return addresses[:min(len(addresses), routetable.MaxAddresses)], ""
+}
+
+// readyAddresses returns the addresses of ready endpoints. Unknown readiness
+// counts as ready, as the API defines it.
+func readyAddresses(slice *discoveryv1.EndpointSlice) []string {
+	var addresses []string
+	for _, endpoint := range slice.Endpoints {
+		if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
+			addresses = append(addresses, endpoint.Addresses...)
+		}
+	}
+	return addresses
 }
 
 func slicePort(slice *discoveryv1.EndpointSlice, name string) uint16 {

@@ -4,16 +4,19 @@
 package compile
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -22,23 +25,27 @@ import (
 
 var update = flag.Bool("update", false, "write what is compiled into testdata/*.out.yaml")
 
-// outcome is an output file: the table and the conditions side by side.
+// outcome is an output file: each route's conditions beside its entry in the
+// table.
 type outcome struct {
 	// Next is when something changes though no object does.
-	Next   string          `json:"next,omitempty"`
-	Table  *outcomeTable   `json:"table,omitempty"`
-	Proxy  *outcomeStatus  `json:"proxy,omitempty"`
-	Routes []outcomeStatus `json:"routes"`
+	Next string `json:"next,omitempty"`
+	// Settings are the table's; absent when there is no table.
+	Settings *routetable.Settings `json:"settings,omitempty"`
+	Proxy    *outcomeProxy        `json:"proxy,omitempty"`
+	Routes   []outcomeRoute       `json:"routes"`
 }
 
-type outcomeTable struct {
-	Settings routetable.Settings `json:"settings"`
-	Routes   []routetable.Route  `json:"routes"`
-}
-
-type outcomeStatus struct {
+type outcomeProxy struct {
 	Name       string             `json:"name"`
 	Conditions []outcomeCondition `json:"conditions"`
+}
+
+type outcomeRoute struct {
+	Name       string             `json:"name"`
+	Conditions []outcomeCondition `json:"conditions"`
+	// Entry is what the instances serve; absent when they serve nothing.
+	Entry *routetable.Route `json:"entry,omitempty"`
 }
 
 type outcomeCondition struct {
@@ -60,10 +67,7 @@ func TestGolden(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
 			t.Parallel()
 			s := loadScenario(t, file)
-			data, err := yaml.Marshal(s.run(t))
-			if err != nil {
-				t.Fatal(err)
-			}
+			data := printYAML(t, s.run(t))
 			golden := strings.TrimSuffix(file, ".in.yaml") + ".out.yaml"
 			if *update {
 				if err := os.WriteFile(golden, data, 0o644); err != nil {
@@ -75,8 +79,8 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := string(data); got != string(want) {
-				t.Errorf("%s differs (go test ./controllers/compile -update rewrites it):\n%s", golden, diff(string(want), got))
+			if string(data) != string(want) {
+				t.Errorf("%s differs (go test ./controllers/compile -update rewrites it):\n%s", golden, diff(string(want), string(data)))
 			}
 		})
 	}
@@ -101,24 +105,36 @@ func TestGolden_NothingIsLeftOver(t *testing.T) {
 func (s *scenario) run(t testing.TB) *outcome {
 	t.Helper()
 	result := Compile(&s.snapshot, s.Now)
-	out := &outcome{Routes: []outcomeStatus{}}
+	out := &outcome{Routes: []outcomeRoute{}}
 	if !result.Next.IsZero() {
 		out.Next = result.Next.Format(time.RFC3339)
 	}
 	fleet := s.fleet(t, result.Table)
+	entries := map[string]*routetable.Route{}
 	if result.Table != nil {
-		out.Table = &outcomeTable{Settings: result.Table.Settings, Routes: result.Table.Routes}
+		out.Settings = &result.Table.Settings
+		for i := range result.Table.Routes {
+			entries[result.Table.Routes[i].ID()] = &result.Table.Routes[i]
+		}
 	}
 	if s.snapshot.Proxy != nil {
-		out.Proxy = &outcomeStatus{Name: s.Proxy, Conditions: conditionsOf(s.proxyStatus(t, result, fleet).Conditions)}
+		out.Proxy = &outcomeProxy{Name: s.Proxy, Conditions: conditionsOf(s.proxyStatus(t, result, fleet).Conditions)}
 	}
 	for i := range result.Verdicts {
 		v := &result.Verdicts[i]
-		status := s.routeStatus(t, v, fleet)
-		out.Routes = append(out.Routes, outcomeStatus{
-			Name:       v.Route.Namespace + "/" + v.Route.Name,
-			Conditions: conditionsOf(status.Conditions),
+		name := v.Route.Namespace + "/" + v.Route.Name
+		if (entries[name] != nil) != v.Accepted.OK {
+			t.Errorf("%s is accepted: %t, and in the table: %t", name, v.Accepted.OK, entries[name] != nil)
+		}
+		out.Routes = append(out.Routes, outcomeRoute{
+			Name:       name,
+			Conditions: conditionsOf(s.routeStatus(t, v, fleet).Conditions),
+			Entry:      entries[name],
 		})
+		delete(entries, name)
+	}
+	for name := range entries {
+		t.Errorf("%s is in the table without a verdict", name)
 	}
 	return out
 }
@@ -158,6 +174,38 @@ func conditionsOf(conditions []metav1.Condition) []outcomeCondition {
 		out[i] = outcomeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message}
 	}
 	return out
+}
+
+// printYAML keeps the order of fields, so that a condition reads as a sentence.
+func printYAML(t testing.TB, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(data, &node); err != nil {
+		t.Fatal(err)
+	}
+	plain(&node)
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(&node); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// plain drops JSON's brackets and quotes where YAML needs none.
+func plain(node *yaml.Node) {
+	node.Style = 0
+	if node.Kind == yaml.SequenceNode && !slices.ContainsFunc(node.Content, func(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode }) {
+		node.Style = yaml.FlowStyle
+	}
+	for _, child := range node.Content {
+		plain(child)
+	}
 }
 
 // diff shows the lines that only one side has, with their numbers.

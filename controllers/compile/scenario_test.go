@@ -93,7 +93,7 @@ func parseScenario(t testing.TB, text string) *scenario {
 	t.Helper()
 	var s *scenario
 	for doc := range strings.SplitSeq("\n"+text, "\n---\n") {
-		object, err := schema.Parse([]byte(doc))
+		object, err := schema.ParseYAML([]byte(doc))
 		if err != nil {
 			t.Fatalf("%v in:\n%s", err, doc)
 		}

@@ -98,10 +98,15 @@ func programmedFor(v *Verdict, fleet *Fleet, since routetable.Version) Finding {
 		return Finding{Reason: callbackv1alpha1.ReasonNotAccepted, Message: "the route is not part of the config"}
 	}
 	finding := programmed(fleet, since, "this generation")
-	if finding.OK {
+	if finding.OK && !v.late() {
 		finding.Message += ": callbacks go to backend " + v.Active
 	}
 	return finding
+}
+
+// late says whether the route has ended: its callbacks reach no backend.
+func (v *Verdict) late() bool {
+	return v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
 }
 
 // programmed words the acknowledgement of everything since a version. The
@@ -146,11 +151,10 @@ func programmed(fleet *Fleet, since routetable.Version, what string) Finding {
 
 // readiness is the first thing that stands in the way of serving as declared.
 func readiness(v *Verdict, programmed Finding) Finding {
-	late := v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
 	switch {
 	case !v.Accepted.OK:
 		return v.Accepted
-	case late:
+	case v.late():
 		passed := sunsetPassed(v)
 		passed.OK = false
 		return passed
