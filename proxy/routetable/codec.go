@@ -254,12 +254,10 @@ func (s *shard) version() int  { return s.Format }
 
 // sanitize keeps the kind of a JSON error and drops the bytes it quotes.
 func sanitize(err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, is := errors.AsType[*json.SyntaxError](err); is {
 		return fmt.Errorf("syntax error at byte %d", syntax.Offset)
 	}
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		return fmt.Errorf("field %s has the wrong type", kind.Field)
 	}
 	return errors.New("a value cannot be read")

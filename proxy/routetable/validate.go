@@ -18,6 +18,7 @@ const (
 	MaxBackends  = 8
 	// MaxAddresses bounds what a headless Service contributes.
 	MaxAddresses      = 64
+	maxNameBytes      = 253
 	maxPathBytes      = 1024
 	maxInfoURLBytes   = 2048
 	maxTimeoutSeconds = 300
@@ -92,9 +93,14 @@ func (r *Route) Validate() error {
 	return nil
 }
 
+// checkIdentity keeps what stands in logs and metrics to what Kubernetes
+// allows in names.
 func checkIdentity(r *Route) error {
-	if r.Namespace == "" || r.Name == "" || strings.Contains(r.Namespace, "/") || strings.Contains(r.Name, "/") {
-		return errors.New("namespace and name must be set and hold no /")
+	if !isName(r.Namespace) || !isName(r.Name) {
+		return fmt.Errorf("namespace and name have 1 to %d lower-case letters, digits, - and .", maxNameBytes)
+	}
+	if r.UID != "" && !isName(r.UID) {
+		return fmt.Errorf("a uid has at most %d lower-case letters, digits, - and .", maxNameBytes)
 	}
 	if r.Generation < 0 {
 		return errors.New("generation must not be negative")
@@ -165,8 +171,8 @@ func checkBackends(r *Route) error {
 	active := 0
 	for i := range r.Backends {
 		b := &r.Backends[i]
-		if _, twice := names[b.Name]; twice || b.Name == "" {
-			return fmt.Errorf("backend name %q is empty or there twice", b.Name)
+		if _, twice := names[b.Name]; twice || !isName(b.Name) {
+			return fmt.Errorf("backend name %q is no name or there twice", b.Name)
 		}
 		names[b.Name] = struct{}{}
 		if b.Weight > 0 {
@@ -258,24 +264,35 @@ func isHostname(s string) bool {
 	if len(s) == 0 || len(s) > 253 {
 		return false
 	}
-	start, numeric := 0, true
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] != '.' {
-			c := s[i]
-			if !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' {
-				return false
-			}
-			numeric = numeric && c >= '0' && c <= '9'
-			continue
-		}
-		if i == start || i-start > 63 || s[start] == '-' || s[i-1] == '-' {
+	last := ""
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
 			return false
 		}
-		if i < len(s) {
-			start, numeric = i+1, true
+		last = label
+	}
+	return strings.Trim(last, "0123456789") != ""
+}
+
+func isLabel(s string) bool {
+	if len(s) == 0 || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '-' || c >= 'A' && c <= 'Z' {
+			return false
 		}
 	}
-	return !numeric
+	return true
+}
+
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= maxNameBytes
 }
 
 func isAlphanumeric(c byte) bool {

@@ -91,13 +91,18 @@ func load(file string) (*Schema, error) {
 	return s, nil
 }
 
-// Parse reads an object from YAML or JSON, with numbers as the API server reads
-// them: 1 is an integer, 1.0 is not.
-func Parse(text []byte) (map[string]any, error) {
+// ParseYAML reads an object as kubectl and the API server do together.
+func ParseYAML(text []byte) (map[string]any, error) {
 	data, err := yaml.YAMLToJSON(text)
 	if err != nil {
 		return nil, fmt.Errorf("parse object: %w", err)
 	}
+	return ParseJSON(data)
+}
+
+// ParseJSON reads an object with numbers as the API server reads them: 1 is an
+// integer, 1.0 is not.
+func ParseJSON(data []byte) (map[string]any, error) {
 	var object map[string]any
 	if err := utiljson.Unmarshal(data, &object); err != nil {
 		return nil, fmt.Errorf("parse object: %w", err)

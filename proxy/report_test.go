@@ -1,0 +1,138 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key, claims any) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// claimsFor are those of a controller that asks this address.
+func claimsFor(address string, now time.Time) jwt.Claims {
+	return jwt.Claims{
+		Audience: jwt.Audience{routetable.ReportAudience(address)},
+		Expiry:   jwt.NewNumericDate(now.Add(time.Minute)), IssuedAt: jwt.NewNumericDate(now),
+	}
+}
+
+func (r *rig) report(token string) answer {
+	return exchangeRaw(r.t, r.admin, getBytes(routetable.ReportPath, "Authorization: Bearer "+token))
+}
+
+func TestReport_SaysWhatRuns(t *testing.T) {
+	r := newRig(t)
+	token := sign(t, jose.EdDSA, r.private, claimsFor(r.admin, begin))
+	if got := r.report(token); got.status != 503 {
+		t.Errorf("without a config: %d", got.status)
+	}
+	r.version.Epoch = 3
+	r.serve(newRoute(nil))
+	current := r.state.Current()
+	older := newOffer(t, v(2, 9), r.public, routetable.Settings{}, newRoute(nil))
+	r.state.Adopt(older)
+
+	got := r.report(token)
+	if got.status != 200 || got.header.Get("Content-Type") != "application/json" || got.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("answer is %d %v", got.status, got.header)
+	}
+	var report routetable.Report
+	if err := json.Unmarshal([]byte(got.body), &report); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(r.address)
+	if report.Version != v(3, 1) || report.Hash != current.Hash || strconv.Itoa(int(report.ListenerPort)) != port {
+		t.Errorf("report is %+v", report)
+	}
+	if report.Refused == nil || report.Refused.Version != v(2, 9) || report.Refused.Reason != routetable.RefusedOlder || report.Refused.Hash != older.Index.Hash {
+		t.Errorf("refusal is %+v", report.Refused)
+	}
+	r.serve(newRoute(nil))
+	if got := r.report(token); strings.Contains(got.body, "refused") {
+		t.Errorf("after a newer config: %s", got.body)
+	}
+}
+
+func TestReport_OnlyForTheController(t *testing.T) {
+	r := newRig(t)
+	r.serve(newRoute(nil))
+	_, other, _ := ed25519.GenerateKey(nil)
+	good := claimsFor(r.admin, begin)
+	with := func(change func(*jwt.Claims)) jwt.Claims {
+		c := good
+		change(&c)
+		return c
+	}
+	valid := sign(t, jose.EdDSA, r.private, good)
+	segments := strings.Split(valid, ".")
+	expiring := func(d time.Duration) jwt.Claims {
+		return with(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(begin.Add(d)) })
+	}
+	for _, tc := range []struct {
+		name, token string
+		status      int
+	}{
+		{"valid", valid, 200},
+		{"no issue time", sign(t, jose.EdDSA, r.private, with(func(c *jwt.Claims) { c.IssuedAt = nil })), 200},
+		{"expired within the clocks' difference", sign(t, jose.EdDSA, r.private, expiring(-4*time.Minute)), 200},
+		{"longest life and difference", sign(t, jose.EdDSA, r.private, expiring(7*time.Minute)), 200},
+
+		{"none", "", 401},
+		{"nonsense", "x.y.z", 401},
+		{"another key", sign(t, jose.EdDSA, other, good), 401},
+		{"changed", segments[0] + "." + segments[1] + "." + strings.Repeat("A", len(segments[2])), 401},
+		{"without signature", segments[0] + "." + segments[1] + ".", 401},
+		{"algorithm none", "eyJhbGciOiJub25lIn0." + segments[1] + ".", 401},
+		{"HMAC with the public key", sign(t, jose.HS256, []byte(r.public), good), 401},
+		{"expired", sign(t, jose.EdDSA, r.private, expiring(-6*time.Minute)), 401},
+		{"too long a life", sign(t, jose.EdDSA, r.private, expiring(8*time.Minute)), 401},
+		{"no expiry", sign(t, jose.EdDSA, r.private, with(func(c *jwt.Claims) { c.Expiry = nil })), 401},
+		{"not yet", sign(t, jose.EdDSA, r.private, with(func(c *jwt.Claims) {
+			c.NotBefore = jwt.NewNumericDate(begin.Add(6 * time.Minute))
+		})), 401},
+		{"issued in the future", sign(t, jose.EdDSA, r.private, with(func(c *jwt.Claims) {
+			c.IssuedAt = jwt.NewNumericDate(begin.Add(6 * time.Minute))
+		})), 401},
+		{"another pod", sign(t, jose.EdDSA, r.private, claimsFor("10.0.0.9:9090", begin)), 401},
+		{"no audience", sign(t, jose.EdDSA, r.private, with(func(c *jwt.Claims) { c.Audience = nil })), 401},
+		{"two audiences", sign(t, jose.EdDSA, r.private, with(func(c *jwt.Claims) {
+			c.Audience = append(jwt.Audience{"x"}, c.Audience...)
+		})), 401},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := r.report(tc.token)
+			if got.status != tc.status || tc.status == 401 && got.body != "" {
+				t.Errorf("answer is %d %q, want %d", got.status, got.body, tc.status)
+			}
+		})
+	}
+	// A new leader's key takes the place of the old one's.
+	r.public, _, _ = ed25519.GenerateKey(nil)
+	r.serve(newRoute(nil))
+	if got := r.report(valid); got.status != 401 {
+		t.Errorf("the old key still opens: %d", got.status)
+	}
+}

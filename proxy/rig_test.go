@@ -1,0 +1,342 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/upstream"
+)
+
+func TestMain(m *testing.M) {
+	// net/http waits half a second before it closes on a client that still sends.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
+
+const (
+	host = "auth.acme.com"
+	// blueAddress and greenAddress are what the table says; the rig maps them.
+	blueAddress  = "10.0.0.1:80"
+	greenAddress = "10.0.0.2:80"
+)
+
+// begin is when the tests' clocks start, farEnd a sunset that none of them
+// reaches.
+var (
+	begin  = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	farEnd = begin.AddDate(0, 6, 0)
+)
+
+// clock is a clock that stands until it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// newRoute returns a route that leads to blue.
+func newRoute(change func(*routetable.Route)) routetable.Route {
+	r := routetable.Route{
+		Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1,
+		Hostnames: []string{host}, Protocol: routetable.OIDC, PathType: routetable.Exact, Path: "/cb",
+		Backends: []routetable.Backend{
+			{Name: "blue", Weight: 1, Addresses: []string{blueAddress}},
+			{Name: "green", Addresses: []string{greenAddress}},
+		},
+		TimeoutSeconds: 30, Sunset: farEnd, AfterSunset: routetable.Reject,
+	}
+	if change != nil {
+		change(&r)
+	}
+	return r
+}
+
+// newOffer encodes a table.
+func newOffer(t testing.TB, v routetable.Version, key ed25519.PublicKey, settings routetable.Settings, routes ...routetable.Route) Offer {
+	t.Helper()
+	if settings.ListenerPort == 0 {
+		settings.ListenerPort = 8080
+	}
+	encoded, err := routetable.Encode(&routetable.Table{Settings: settings, Routes: routes}, routetable.DefaultShardBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Offer{
+		Version: v, ReportKey: base64.StdEncoding.EncodeToString(key), Index: encoded.Index,
+		Shards: map[string]string{},
+	}
+	for _, s := range encoded.Shards {
+		o.Shards[s.Hash] = s.Data
+	}
+	return o
+}
+
+// rig is a proxy with real listeners.
+type rig struct {
+	t         testing.TB
+	state     *State
+	metrics   *Metrics
+	handler   *Handler
+	server    *Server
+	clock     *clock
+	log       *lines
+	private   ed25519.PrivateKey
+	public    ed25519.PublicKey
+	version   routetable.Version
+	connectTo map[string]string
+
+	address, admin string // of the listeners
+	stop           context.CancelFunc
+	stopped        chan error
+}
+
+// newRig starts a proxy without a config.
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{
+		t: t, clock: &clock{now: begin}, log: &lines{}, metrics: NewMetrics(), connectTo: map[string]string{},
+		version: routetable.Version{Epoch: 1}, stopped: make(chan error, 1),
+	}
+	r.public, r.private, _ = ed25519.GenerateKey(nil)
+	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.state = NewState(log, r.metrics, r.clock.Now)
+	client := upstream.NewClient(upstream.Options{ConnectTo: r.connectTo, Now: time.Now})
+	r.handler = NewHandler(r.state, client, r.metrics, log, r.clock.Now, "edge-system", "edge")
+	r.handler.monotonic = time.Now
+	r.server = &Server{State: r.state, Handler: r.handler, Metrics: r.metrics, Log: log, Now: r.clock.Now}
+	callbacks, admin := listen(t), listen(t)
+	r.address, r.admin = callbacks.Addr().String(), admin.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stop = cancel
+	go func() { r.stopped <- r.server.Run(ctx, callbacks, admin) }()
+	t.Cleanup(func() { cancel(); <-r.stopped })
+	return r
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+// serve adopts the next generation with these routes.
+func (r *rig) serve(routes ...routetable.Route) {
+	r.t.Helper()
+	r.serveWith(routetable.Settings{}, routes...)
+}
+
+func (r *rig) serveWith(settings routetable.Settings, routes ...routetable.Route) {
+	r.t.Helper()
+	r.version.Generation++
+	if refusal := r.state.Adopt(newOffer(r.t, r.version, r.public, settings, routes...)); refusal != nil {
+		r.t.Fatalf("config refused: %+v", refusal)
+	}
+}
+
+// answer is what a client got, read to the end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	closes bool // the connection
+	// err is set when the answer did not come whole.
+	err error
+}
+
+// send sends raw bytes on a connection of their own and reads the answer.
+func (r *rig) send(raw string) answer {
+	r.t.Helper()
+	return exchangeRaw(r.t, r.address, raw)
+}
+
+func exchangeRaw(t testing.TB, address, raw string) answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(40 * time.Second))
+	go func() { _, _ = io.WriteString(conn, raw) }()
+	method, _, _ := strings.Cut(raw, " ")
+	return readAnswer(bufio.NewReader(conn), method)
+}
+
+func readAnswer(from *bufio.Reader, method string) answer {
+	response, err := http.ReadResponse(from, &http.Request{Method: method})
+	if err != nil {
+		return answer{err: err}
+	}
+	body, err := io.ReadAll(response.Body)
+	return answer{status: response.StatusCode, header: response.Header, body: string(body), closes: response.Close, err: err}
+}
+
+// get sends a GET with these header lines.
+func (r *rig) get(target string, fields ...string) answer {
+	r.t.Helper()
+	return r.send(getBytes(target, fields...))
+}
+
+func getBytes(target string, fields ...string) string {
+	head := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n"
+	for _, field := range fields {
+		head += field + "\r\n"
+	}
+	return head + "\r\n"
+}
+
+// post sends a form.
+func (r *rig) post(target, body string, fields ...string) answer {
+	r.t.Helper()
+	head := "POST " + target + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: " + strconv.Itoa(len(body)) +
+		"\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+	for _, field := range fields {
+		head += field + "\r\n"
+	}
+	return r.send(head + "\r\n" + body)
+}
+
+// backend is a server of bytes: it records what each connection sent and
+// answers by a script.
+type backend struct {
+	listener net.Listener
+	mu       sync.Mutex
+	requests []string
+	done     sync.WaitGroup
+}
+
+// newBackend serves until the test ends. answer is called with each request's
+// bytes once they were read whole.
+func newBackend(t testing.TB, answer func(conn net.Conn, request string)) *backend {
+	t.Helper()
+	b := &backend{listener: listen(t)}
+	b.done.Go(func() {
+		for {
+			conn, err := b.listener.Accept()
+			if err != nil {
+				return
+			}
+			b.done.Go(func() {
+				defer func() { _ = conn.Close() }()
+				request := readRequest(bufio.NewReader(conn))
+				b.mu.Lock()
+				b.requests = append(b.requests, request)
+				b.mu.Unlock()
+				answer(conn, request)
+			})
+		}
+	})
+	t.Cleanup(func() { _ = b.listener.Close(); b.done.Wait() })
+	return b
+}
+
+// says answers with these bytes and closes.
+func says(answer string) func(net.Conn, string) {
+	return func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) }
+}
+
+func ok(body string) func(net.Conn, string) {
+	return says("HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+}
+
+func readRequest(from *bufio.Reader) string {
+	var head strings.Builder
+	length := int64(0)
+	for {
+		line, err := from.ReadString('\n')
+		head.WriteString(line)
+		if value, found := strings.CutPrefix(line, "Content-Length: "); found {
+			length, _ = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		}
+		if line == "\r\n" || err != nil {
+			break
+		}
+	}
+	body, _ := io.ReadAll(io.LimitReader(from, length))
+	return head.String() + string(body)
+}
+
+// lead maps an address of the table to a backend.
+func (r *rig) lead(address string, b *backend) { r.connectTo[address] = b.listener.Addr().String() }
+
+func (b *backend) seen() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.requests...)
+}
+
+// only returns the single request that a backend saw.
+func (b *backend) only(t testing.TB) string {
+	t.Helper()
+	seen := b.seen()
+	if len(seen) != 1 {
+		t.Fatalf("backend saw %d requests, want 1", len(seen))
+	}
+	return seen[0]
+}
+
+// parts takes a request apart: its first line's target, its fields, its body.
+func parts(t testing.TB, request string) (target string, fields http.Header, body string) {
+	t.Helper()
+	head, body, _ := strings.Cut(request, "\r\n\r\n")
+	first, rest, _ := strings.Cut(head, "\r\n")
+	words := strings.Split(first, " ")
+	if len(words) != 3 {
+		t.Fatalf("first line is %q", first)
+	}
+	fields = http.Header{}
+	for line := range strings.SplitSeq(rest, "\r\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		fields[name] = append(fields[name], value)
+	}
+	return words[1], fields, body
+}

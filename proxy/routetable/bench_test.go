@@ -1,0 +1,66 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package routetable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func BenchmarkMatch(b *testing.B) {
+	for _, routes := range []int{1, 100, 10_000, 50_000} {
+		b.Run(fmt.Sprint(routes), func(b *testing.B) {
+			random := rand.New(rand.NewPCG(1, 1))
+			table := randomTable(random, routes)
+			matcher := NewMatcher(table)
+			type request struct{ host, path string }
+			requests := make([]request, 1024)
+			for i := range requests {
+				requests[i].host, requests[i].path = randomRequest(random, table)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; b.Loop(); i++ {
+				r := &requests[i%len(requests)]
+				matcher.Match(r.host, r.path)
+			}
+		})
+	}
+}
+
+// What a stranger can make one lookup cost: a path of many segments, as long
+// as the gate lets it be.
+func BenchmarkMatch_HostilePath(b *testing.B) {
+	table := plainTable(2)
+	becomePrefix(&table.Routes[1], "/saml/acs")
+	matcher := NewMatcher(table)
+	path := strings.Repeat("/a", 8<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		matcher.Match("h1.example.com", path)
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	table := plainTable(10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Encode(table, DefaultShardBytes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	encoded := mustEncode(b, plainTable(10_000), DefaultShardBytes)
+	shards := storeOf(encoded)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(encoded.Index, shards.lookup); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

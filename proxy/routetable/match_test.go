@@ -1,0 +1,319 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package routetable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// naiveMatch is the specification, sentence by sentence, without an index.
+func naiveMatch(table *Table, host, path string) *Route {
+	var best *Route
+	for i := range table.Routes {
+		route := &table.Routes[i]
+		for _, declared := range route.Hostnames {
+			if !naiveSameHost(declared, host) || !naiveOwns(route, path) {
+				continue
+			}
+			// Exact beats Prefix, a longer Prefix beats a shorter one.
+			if best == nil || best.PathType == Prefix && (route.PathType == Exact || len(route.Path) > len(best.Path)) {
+				best = route
+			}
+		}
+	}
+	return best
+}
+
+// naiveOwns: Exact owns the same bytes, Prefix whole segments.
+func naiveOwns(route *Route, path string) bool {
+	switch {
+	case route.PathType == Exact:
+		return path == route.Path
+	case route.Path == "/":
+		return strings.HasPrefix(path, "/")
+	}
+	return path == route.Path || strings.HasPrefix(path, route.Path+"/")
+}
+
+var naivePort = regexp.MustCompile(`:[0-9]{0,5}$`)
+
+// naiveSameHost: case of ASCII letters, one port and one dot at the end make
+// no difference; everything else does.
+func naiveSameHost(declared, host string) bool {
+	host = naivePort.ReplaceAllString(host, "")
+	host = strings.TrimSuffix(host, ".")
+	host = strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, host)
+	return declared == host
+}
+
+// randomTable returns a valid table of about n routes whose hosts and paths
+// lie close together, so that every rule of precedence is needed.
+func randomTable(random *rand.Rand, n int) *Table {
+	table := &Table{Settings: Settings{ListenerPort: 8080}}
+	taken := map[Claim]bool{}
+	hosts := max(1, n/40)
+	for i := range n {
+		route := plainRoute(i)
+		route.Hostnames = []string{fmt.Sprintf("h%d.example.com", random.IntN(hosts))}
+		if random.IntN(4) == 0 {
+			route.Hostnames = append(route.Hostnames, fmt.Sprintf("x%d.example.com", random.IntN(hosts)))
+		}
+		route.Path = randomPath(random)
+		if random.IntN(2) == 0 {
+			becomePrefix(&route, route.Path)
+		}
+		free := true
+		for _, claim := range route.Claims() {
+			free = free && !taken[claim]
+		}
+		if !free {
+			continue
+		}
+		for _, claim := range route.Claims() {
+			taken[claim] = true
+		}
+		table.Routes = append(table.Routes, route)
+	}
+	return table
+}
+
+var pathSegments = []string{"a", "b", "ab", "saml", "sam", "saml2", "oauth2", "callback", "A"}
+
+func randomPath(random *rand.Rand) string {
+	var path strings.Builder
+	for range random.IntN(5) {
+		path.WriteString("/" + pathSegments[random.IntN(len(pathSegments))])
+	}
+	if path.Len() == 0 {
+		return "/"
+	}
+	return path.String()
+}
+
+// randomRequest asks for a declared callback, or for something close to one.
+func randomRequest(random *rand.Rand, table *Table) (host, path string) {
+	host, path = "h0.example.com", randomPath(random)
+	if len(table.Routes) > 0 {
+		route := table.Routes[random.IntN(len(table.Routes))]
+		host = route.Hostnames[random.IntN(len(route.Hostnames))]
+		if random.IntN(3) > 0 {
+			path = route.Path
+		}
+	}
+	hosts := []string{
+		host, host, host, host, strings.ToUpper(host), host + ".", host + ":8443", host + ".:1", host + ":", host + "..",
+		host + ":x", host + ":123456", "x" + host, strings.Replace(host, ".", "..", 1), strings.Replace(host, "example", "examp\u212ae", 1), "",
+	}
+	paths := []string{
+		path, path, path, path, path + "/", path + "/a", path + "x", path + "/a/b/c", path + "//", strings.ToUpper(path),
+		strings.TrimPrefix(path, "/"), path[:len(path)-1], path[:strings.LastIndexByte(path, '/')+1], path + "%2f", path + "/..", "*", "",
+	}
+	return hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))]
+}
+
+// B2, F21: the index and a linear search give the same answer, below and above
+// every size at which an implementation may change its mind.
+func TestB2_F21_MatcherAgreesWithTheNaiveOne(t *testing.T) {
+	for _, size := range []struct{ routes, requests int }{
+		{0, 100}, {1, 50_000}, {100, 50_000}, {101, 50_000}, {10_000, 1000}, {50_000, 100},
+	} {
+		t.Run(fmt.Sprint(size.routes, " routes"), func(t *testing.T) {
+			if size.routes > 10_000 && testing.Short() {
+				t.Skip("large")
+			}
+			t.Parallel()
+			random := rand.New(rand.NewPCG(21, uint64(size.routes)))
+			table := randomTable(random, size.routes)
+			matcher := NewMatcher(table)
+			hits := 0
+			for range size.requests {
+				host, path := randomRequest(random, table)
+				want := naiveMatch(table, host, path)
+				got, found := matcher.Match(host, path)
+				if found != (want != nil) || got != want {
+					t.Fatalf("Match(%q, %q) = %s, want %s", host, path, describe(got), describe(want))
+				}
+				if found {
+					hits++
+				}
+			}
+			if size.routes > 0 && (hits < size.requests/20 || hits > size.requests*9/10) {
+				t.Errorf("%d hits in %d requests: the requests show too little", hits, size.requests)
+			}
+		})
+	}
+}
+
+// The same with a new table for every few requests.
+func TestB2_MatcherAgreesOnManySmallTables(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(2, 2))
+	for range 5000 {
+		table := randomTable(random, random.IntN(12))
+		matcher := NewMatcher(table)
+		for range 10 {
+			host, path := randomRequest(random, table)
+			if got, _ := matcher.Match(host, path); got != naiveMatch(table, host, path) {
+				t.Fatalf("Match(%q, %q) = %s, want %s", host, path, describe(got), describe(naiveMatch(table, host, path)))
+			}
+		}
+	}
+}
+
+func describe(route *Route) string {
+	if route == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s (%s %s on %v)", route.ID(), route.PathType, route.Path, route.Hostnames)
+}
+
+func TestMatch_Precedence(t *testing.T) {
+	table := &Table{}
+	for i, declared := range []struct {
+		pathType PathType
+		path     string
+	}{
+		{Exact, "/foo"}, {Prefix, "/foo"}, {Prefix, "/foo/bar"}, {Exact, "/foo/bar/baz"}, {Exact, "/only/"}, {Prefix, "/deep/er"},
+	} {
+		route := plainRoute(i)
+		route.Hostnames, route.PathType, route.Path = []string{"a.example"}, declared.pathType, declared.path
+		table.Routes = append(table.Routes, route)
+	}
+	matcher := NewMatcher(table)
+	for path, want := range map[string]string{
+		"/foo":             "Exact /foo",
+		"/foo/":            "Prefix /foo",
+		"/foo/x":           "Prefix /foo",
+		"/foobar":          "",
+		"/fo":              "",
+		"/FOO":             "",
+		"/foo/bar":         "Prefix /foo/bar",
+		"/foo/bar/":        "Prefix /foo/bar",
+		"/foo/barbaz":      "Prefix /foo",
+		"/foo/bar/baz":     "Exact /foo/bar/baz",
+		"/foo/bar/baz/":    "Prefix /foo/bar",
+		"/only/":           "Exact /only/",
+		"/only":            "",
+		"/only/x":          "",
+		"/deep":            "",
+		"/deep/":           "",
+		"/deep/er/and/er":  "Prefix /deep/er",
+		"/foo%2fbar":       "",
+		"/foo;x":           "",
+		"foo":              "",
+		"/":                "",
+		"":                 "",
+		"/foo//bar":        "Prefix /foo",
+		"/foo/bar/../none": "Prefix /foo/bar",
+	} {
+		got := ""
+		if route, found := matcher.Match("a.example", path); found {
+			got = string(route.PathType) + " " + route.Path
+		}
+		if got != want {
+			t.Errorf("Match(%q) = %q, want %q", path, got, want)
+		}
+	}
+	if _, found := matcher.Match("b.example", "/foo"); found {
+		t.Error("another host matches")
+	}
+}
+
+func TestCanonicalHost(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for raw, want := range map[string]string{
+		"auth.acme.com":                       "auth.acme.com",
+		"AUTH.Acme.COM":                       "auth.acme.com",
+		"auth.acme.com.":                      "auth.acme.com",
+		"auth.acme.com:443":                   "auth.acme.com",
+		"auth.acme.com.:443":                  "auth.acme.com",
+		"auth.acme.com:":                      "auth.acme.com",
+		"Auth.acme.com.:1":                    "auth.acme.com",
+		"localhost":                           "localhost",
+		"xn--bcher-kva.de":                    "xn--bcher-kva.de",
+		"XN--BCHER-KVA.de":                    "xn--bcher-kva.de",
+		"a--b.c":                              "a--b.c",
+		"1.2.3.example":                       "1.2.3.example",
+		"4you.example":                        "4you.example",
+		long + ".example":                     long + ".example",
+		"a.1b":                                "a.1b",
+		"":                                    "",
+		".":                                   "",
+		"..":                                  "",
+		":443":                                "",
+		"a..b":                                "",
+		".a":                                  "",
+		"auth.acme.com..":                     "",
+		"auth.acme.com:443x":                  "",
+		"auth.acme.com:-1":                    "",
+		"auth.acme.com:1:2":                   "",
+		"auth.acme.com:65536":                 "auth.acme.com", // the port is nobody's business here
+		"auth.acme.com:99999":                 "auth.acme.com",
+		"a.example:100000":                    "",
+		"a.example:٣":                         "",
+		"[::1]":                               "",
+		"[::1]:443":                           "",
+		"::1":                                 "",
+		"fe80::1%eth0":                        "",
+		"127.0.0.1":                           "",
+		"127.0.0.1:80":                        "",
+		"127.1":                               "",
+		"2130706433":                          "",
+		"a.1":                                 "",
+		"a.b.42.":                             "",
+		"under_score.example":                 "",
+		"-a.example":                          "",
+		"a-.example":                          "",
+		"a.-":                                 "",
+		"*.example":                           "",
+		"bücher.de":                           "",
+		"\u212aey.example":                    "", // KELVIN SIGN lower-cases to k in Unicode
+		"a.exa\u017fmple":                     "", // LATIN SMALL LETTER LONG S upper-cases to S
+		"a。example":                           "",
+		"a.example\x00":                       "",
+		"a.example ":                          "",
+		" a.example":                          "",
+		"a.example\t":                         "",
+		"a.example/":                          "",
+		"a.example/x":                         "",
+		"user@a.example":                      "",
+		"a.example,b.example":                 "",
+		"a.example\r\nX: y":                   "",
+		long + "a.example":                    "",
+		strings.Repeat("a.", 127) + "example": "",
+	} {
+		got, ok := CanonicalHost(raw)
+		if !ok {
+			got = ""
+		}
+		if got != want {
+			t.Errorf("CanonicalHost(%q) = %q, want %q", raw, got, want)
+		}
+		if again, ok := CanonicalHost(got); got != "" && (!ok || again != got) {
+			t.Errorf("CanonicalHost(%q) = %q, not itself", got, again)
+		}
+	}
+}
+
+// 6.5: one lookup allocates nothing, or the lower-case host.
+func TestMatch_AllocatesAtMostOnce(t *testing.T) {
+	matcher := NewMatcher(plainTable(1000))
+	for host, most := range map[string]float64{
+		"h7.example.com": 0, "h7.example.com.:8443": 0, "H7.Example.COM": 1, "none.example": 0, "[::1]:80": 0,
+	} {
+		allocations := testing.AllocsPerRun(100, func() { matcher.Match(host, "/oauth2/callback/7") })
+		if allocations > most {
+			t.Errorf("Match on %s: %v allocations, at most %v are allowed", host, allocations, most)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package routetable
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// invalidRoutes breaks one rule each.
+var invalidRoutes = []struct {
+	name   string
+	change func(*Route)
+	want   string
+}{
+	{"no namespace", func(r *Route) { r.Namespace = "" }, "namespace and name have"},
+	{"no name", func(r *Route) { r.Name = "" }, "namespace and name have"},
+	{"slash in the namespace", func(r *Route) { r.Namespace = "a/b" }, "namespace and name have"},
+	{"slash in the name", func(r *Route) { r.Name = "a/b" }, "namespace and name have"},
+	{"line in the name", func(r *Route) { r.Name = "a\nb" }, "namespace and name have"},
+	{"name that is too long", func(r *Route) { r.Name = strings.Repeat("a", 254) }, "namespace and name have"},
+	{"NUL in the uid", func(r *Route) { r.UID = "a\x00" }, "a uid has"},
+	{"negative generation", func(r *Route) { r.Generation = -1 }, "generation must not be negative"},
+
+	{"no hostnames", func(r *Route) { r.Hostnames = nil }, "0 hostnames, 1 to 16"},
+	{"too many hostnames", func(r *Route) { r.Hostnames = manyHosts(17) }, "17 hostnames, 1 to 16"},
+	{"the same hostname twice", func(r *Route) { r.Hostnames = []string{"a.b", "a.b"} }, "there twice"},
+	{"hostname in capitals", func(r *Route) { r.Hostnames = []string{"A.b"} }, "not an exact DNS name"},
+	{"hostname with a dot at its end", func(r *Route) { r.Hostnames = []string{"a.b."} }, "not an exact DNS name"},
+	{"hostname with a port", func(r *Route) { r.Hostnames = []string{"a.b:80"} }, "not an exact DNS name"},
+	{"hostname that is an address", func(r *Route) { r.Hostnames = []string{"10.0.0.1"} }, "not an exact DNS name"},
+	{"hostname with a wildcard", func(r *Route) { r.Hostnames = []string{"*.b"} }, "not an exact DNS name"},
+
+	{"no protocol", func(r *Route) { r.Protocol = "" }, "protocol \"\""},
+	{"unknown protocol", func(r *Route) { r.Protocol = "oidc" }, "protocol \"oidc\""},
+	{"no path type", func(r *Route) { r.PathType = "" }, "path type \"\""},
+	{"unknown path type", func(r *Route) { r.PathType = "Regex" }, "path type \"Regex\""},
+	{"no path", func(r *Route) { r.Path = "" }, "begins with /"},
+	{"path without a slash", func(r *Route) { r.Path = "a" }, "begins with /"},
+	{"path that is too long", func(r *Route) { r.Path = "/" + strings.Repeat("a", maxPathBytes) }, "at most 1024 bytes"},
+	{"path with an escape", func(r *Route) { r.Path = "/a%2fb" }, "'%' is not allowed"},
+	{"path with a query", func(r *Route) { r.Path = "/a?b" }, "'?' is not allowed"},
+	{"path with a fragment", func(r *Route) { r.Path = "/a#b" }, "'#' is not allowed"},
+	{"path with a semicolon", func(r *Route) { r.Path = "/a;b" }, "';' is not allowed"},
+	{"path with a backslash", func(r *Route) { r.Path = `/a\b` }, "is not allowed"},
+	{"path with a space", func(r *Route) { r.Path = "/a b" }, "' ' is not allowed"},
+	{"path with a newline", func(r *Route) { r.Path = "/a\n" }, "is not allowed"},
+	{"path with NUL", func(r *Route) { r.Path = "/a\x00" }, "is not allowed"},
+	{"path that is not ASCII", func(r *Route) { r.Path = "/ü" }, "is not allowed"},
+	{"path with //", func(r *Route) { r.Path = "/a//b" }, "must not contain //"},
+	{"path with a dot segment", func(r *Route) { r.Path = "/a/./b" }, ". or .. segment"},
+	{"path with two dots", func(r *Route) { r.Path = "/a/../b" }, ". or .. segment"},
+	{"path with a dot at its end", func(r *Route) { r.Path = "/a/." }, ". or .. segment"},
+	{"path with two dots at its end", func(r *Route) { r.Path = "/a/.." }, ". or .. segment"},
+	{"Prefix with / at its end", func(r *Route) { becomePrefix(r, "/a/") }, "must not end with /"},
+
+	{"no backends", func(r *Route) { r.Backends = nil }, "0 backends, 1 to 8"},
+	{"too many backends", func(r *Route) { r.Backends = manyBackends(9) }, "9 backends, 1 to 8"},
+	{"backend without a name", func(r *Route) { r.Backends[0].Name = "" }, "is no name or there twice"},
+	{"backend with a line in its name", func(r *Route) { r.Backends[0].Name = "a\nb" }, "is no name or there twice"},
+	{"two backends of one name", func(r *Route) { r.Backends[0].Name = "green" }, "is no name or there twice"},
+	{"no active backend", func(r *Route) { r.Backends[1].Weight = 0 }, "0 backends have a weight above 0"},
+	{"two active backends", func(r *Route) { r.Backends[0].Weight = 1 }, "2 backends have a weight above 0"},
+	{"negative weight", func(r *Route) { r.Backends[0].Weight = -1 }, "weight -1"},
+	{"weight that is too large", func(r *Route) { r.Backends[1].Weight = maxWeight + 1 }, "weight 1000001"},
+	{"backend path on a Prefix", func(r *Route) { r.PathType = Prefix }, "needs path type Exact"},
+	{"backend path with an escape", func(r *Route) { r.Backends[1].Path = "/%41" }, "'%' is not allowed"},
+	{"backend host that is none", func(r *Route) { r.Backends[1].Host = "a_b" }, "is not a host"},
+	{"backend host with a line", func(r *Route) { r.Backends[1].Host = "a\r\nX: y" }, "is not a host"},
+	{"too many addresses", func(r *Route) { r.Backends[0].Addresses = manyAddresses(65) }, "65 addresses, at most 64"},
+	{"addresses out of order", func(r *Route) { r.Backends[0].Addresses = []string{"10.0.0.2:1", "10.0.0.1:1"} }, "not sorted"},
+	{"address without a port", func(r *Route) { r.Backends[0].Addresses = []string{"10.0.0.1"} }, "not IP:port"},
+	{"address with port 0", func(r *Route) { r.Backends[0].Addresses = []string{"10.0.0.1:0"} }, "not IP:port"},
+	{"address with a name", func(r *Route) { r.Backends[0].Addresses = []string{"idp.svc:80"} }, "not IP:port"},
+	{"address in another spelling", func(r *Route) { r.Backends[0].Addresses = []string{"[fd00:0::1]:80"} }, "not IP:port"},
+	{"address with a leading zero", func(r *Route) { r.Backends[0].Addresses = []string{"10.0.0.01:80"} }, "not IP:port"},
+	{"address that is loopback", func(r *Route) { r.Backends[0].Addresses = []string{"127.0.0.1:80"} }, "is loopback"},
+	{"address of metadata", func(r *Route) { r.Backends[0].Addresses = []string{"169.254.169.254:80"} }, "is link-local"},
+
+	{"no timeout", func(r *Route) { r.TimeoutSeconds = 0 }, "timeout of 0 s"},
+	{"timeout that is too long", func(r *Route) { r.TimeoutSeconds = 301 }, "timeout of 301 s"},
+	{"no afterSunset", func(r *Route) { r.AfterSunset = "" }, "after sunset \"\""},
+	{"unknown afterSunset", func(r *Route) { r.AfterSunset = "Ignore" }, "after sunset \"Ignore\""},
+	{"no sunset", func(r *Route) { r.Sunset, r.Deprecation = time.Time{}, time.Time{} }, "times must be set"},
+	{"sunset with a fraction", func(r *Route) { r.Sunset = r.Sunset.Add(1) }, "in whole seconds"},
+	{"sunset in another zone", func(r *Route) { r.Sunset = r.Sunset.In(time.FixedZone("", 3600)) }, "in UTC"},
+	{"deprecation with a fraction", func(r *Route) { r.Deprecation = r.Deprecation.Add(1) }, "in whole seconds"},
+	{"deprecation after sunset", func(r *Route) { r.Deprecation = r.Sunset.Add(time.Second) }, "deprecation is after sunset"},
+
+	{"info URL without TLS", func(r *Route) { r.InfoURL = "http://a" }, "begins with https://"},
+	{"info URL without a host", func(r *Route) { r.InfoURL = "https://" }, "begins with https://"},
+	{"info URL with an empty host", func(r *Route) { r.InfoURL = "https:///a" }, "begins with https://"},
+	{"info URL of a script", func(r *Route) { r.InfoURL = "javascript:alert(1)" }, "begins with https://"},
+	{"info URL that is too long", func(r *Route) { r.InfoURL = "https://a/" + strings.Repeat("a", 2048) }, "at most 2048 bytes"},
+	{"info URL with a quote", func(r *Route) { r.InfoURL = `https://a/"` }, "is not allowed in an info URL"},
+	{"info URL with a bracket", func(r *Route) { r.InfoURL = "https://a/>" }, "is not allowed in an info URL"},
+	{"info URL with a line", func(r *Route) { r.InfoURL = "https://a/\r\nX: y" }, "is not allowed in an info URL"},
+}
+
+func manyHosts(n int) (hosts []string) {
+	for i := range n {
+		hosts = append(hosts, fmt.Sprintf("h%d.example.com", i))
+	}
+	return hosts
+}
+
+func manyBackends(n int) (backends []Backend) {
+	for i := range n {
+		backends = append(backends, Backend{Name: fmt.Sprintf("b%d", i), Weight: int32(max(0, 1-i))})
+	}
+	return backends
+}
+
+func manyAddresses(n int) (addresses []string) {
+	for i := range n {
+		addresses = append(addresses, fmt.Sprintf("10.0.0.%03d:80", 100+i))
+	}
+	return addresses
+}
+
+func becomePrefix(r *Route, path string) {
+	r.PathType, r.Path = Prefix, path
+	for i := range r.Backends {
+		r.Backends[i].Path = ""
+	}
+}
+
+func TestRouteValidate_RefusesEachBrokenRule(t *testing.T) {
+	for _, tc := range invalidRoutes {
+		t.Run(tc.name, func(t *testing.T) {
+			route := plainRoute(1)
+			if err := route.Validate(); err != nil {
+				t.Fatalf("before the change: %v", err)
+			}
+			tc.change(&route)
+			if err := route.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Validate = %v, want it to say %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestRouteValidate_AcceptsTheEdges(t *testing.T) {
+	for name, change := range map[string]func(*Route){
+		"most hostnames":                 func(r *Route) { r.Hostnames = manyHosts(MaxHostnames) },
+		"most backends":                  func(r *Route) { r.Backends = manyBackends(MaxBackends) },
+		"most addresses":                 func(r *Route) { r.Backends[0].Addresses = manyAddresses(MaxAddresses) },
+		"no address":                     func(r *Route) { r.Backends[1].Addresses = nil },
+		"largest weight":                 func(r *Route) { r.Backends[1].Weight = maxWeight },
+		"longest path":                   func(r *Route) { r.Path = "/" + strings.Repeat("a", maxPathBytes-1) },
+		"shortest path":                  func(r *Route) { r.Path = "/" },
+		"every byte of a path":           func(r *Route) { r.Path = "/aZ09._~!$&()*+,=:@-" },
+		"dots within segments":           func(r *Route) { r.Path = "/..a/.b/c../..." },
+		"/ at the end of an Exact path":  func(r *Route) { r.Path = "/a/" },
+		"Prefix of everything":           func(r *Route) { becomePrefix(r, "/") },
+		"longest timeout":                func(r *Route) { r.TimeoutSeconds = maxTimeoutSeconds },
+		"shortest timeout":               func(r *Route) { r.TimeoutSeconds = 1 },
+		"no deprecation":                 func(r *Route) { r.Deprecation = time.Time{} },
+		"deprecation at the sunset":      func(r *Route) { r.Deprecation = r.Sunset },
+		"a sunset in the past":           func(r *Route) { r.Sunset, r.Deprecation = time.Unix(1, 0).UTC(), time.Time{} },
+		"no info URL":                    func(r *Route) { r.InfoURL = "" },
+		"IPv6 address":                   func(r *Route) { r.Backends[0].Addresses = []string{"[fd00::1]:80"} },
+		"longest hostname":               func(r *Route) { r.Hostnames = []string{strings.Repeat(strings.Repeat("a", 62)+".", 4) + "a"} },
+		"backend host without a port":    func(r *Route) { r.Backends[1].Host = "a.b.svc" },
+		"no backend host and no path":    func(r *Route) { r.Backends[1].Host, r.Backends[1].Path = "", "" },
+		"a name as Kubernetes allows it": func(r *Route) { r.Name = strings.Repeat("a.", 126) + "a" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			route := plainRoute(1)
+			change(&route)
+			if err := route.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTableValidate_RefusesEachBrokenRule(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*Table)
+		want   string
+	}{
+		{"no port", func(t *Table) { t.Settings.ListenerPort = 0 }, "port 0"},
+		{"port that is too large", func(t *Table) { t.Settings.ListenerPort = 65536 }, "port 65536"},
+		{"trusted proxy that is an address", func(t *Table) { t.Settings.TrustedProxies = []string{"10.0.0.1"} }, "not a network"},
+		{"trusted proxy with host bits", func(t *Table) { t.Settings.TrustedProxies = []string{"10.0.0.1/8"} }, "without host bits"},
+		{"trusted proxy in another spelling", func(t *Table) { t.Settings.TrustedProxies = []string{"FD00::/8"} }, "not a network"},
+		{"trusted proxy that is nothing", func(t *Table) { t.Settings.TrustedProxies = []string{""} }, "not a network"},
+		{"an invalid route", func(t *Table) { t.Routes[1].Path = "" }, "route team-1/route-1: a path"},
+		{"a route twice", func(t *Table) { t.Routes[1] = t.Routes[0] }, "route team-0/route-0 is there twice"},
+		{"two routes of one name", func(t *Table) {
+			t.Routes[1].Namespace, t.Routes[1].Name = t.Routes[0].Namespace, t.Routes[0].Name
+		}, "there twice"},
+		{"two holders of a callback", func(t *Table) { t.Routes[1].Path = t.Routes[0].Path }, "team-0/route-0 and team-1/route-1 hold the same callback"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			table := plainTable(3)
+			if err := table.Validate(); err != nil {
+				t.Fatalf("before the change: %v", err)
+			}
+			tc.change(table)
+			if err := table.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Validate = %v, want it to say %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// An Exact and a Prefix route may share a path: the one owns its bytes, the
+// other what is below.
+func TestTableValidate_AllowsExactAndPrefixOnOnePath(t *testing.T) {
+	table := plainTable(2)
+	table.Routes[1].Hostnames = table.Routes[0].Hostnames
+	becomePrefix(&table.Routes[1], table.Routes[0].Path)
+	if err := table.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestActive_IsTheOneBackendWithAWeight(t *testing.T) {
+	route := plainRoute(1)
+	if active := route.Active(); active != &route.Backends[1] {
+		t.Errorf("Active = %+v", active)
+	}
+	route.Backends[1].Weight = 0
+	if active := route.Active(); active != nil {
+		t.Errorf("without weights Active = %+v", active)
+	}
+}

@@ -1,0 +1,148 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package upstream makes one attempt to deliver a request to a backend. In: a
+// request and the addresses of one backend; out: its answer, or an error that
+// says whether the request may have arrived. It never sends a request twice:
+// there is a connection for each attempt, and nothing in here writes to a
+// second one. I/O.
+package upstream
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// DialBudget bounds the dialling of one attempt, all its addresses together.
+const DialBudget = 2 * time.Second
+
+// maxDials is how many addresses of a backend one attempt tries to reach.
+const maxDials = 2
+
+// Request is what is delivered. Nothing is added to it but the framing.
+type Request struct {
+	Method string
+	// Target is the request target, byte for byte.
+	Target string
+	Host   string
+	// Header holds neither Host nor framing nor hop-by-hop fields.
+	Header http.Header
+	Body   []byte
+}
+
+// Options of a Client.
+type Options struct {
+	// ConnectTo maps addresses of the table, "IP:port", to what is dialled
+	// instead, "host:port". It is an operator's explicit act, so the rules
+	// about addresses do not apply to what it leads to.
+	ConnectTo map[string]string
+	// Forbidden are addresses that are not dialled besides those which
+	// routetable.CheckAddress refuses.
+	Forbidden []netip.Addr
+	// Now is the clock of the deadlines.
+	Now func() time.Time
+}
+
+// Client makes attempts. It may be used by several goroutines.
+type Client struct {
+	dialer dialer
+	now    func() time.Time
+	turn   atomic.Uint32
+}
+
+// NewClient returns a Client.
+func NewClient(o Options) *Client {
+	return &Client{dialer: newDialer(o), now: o.Now}
+}
+
+// Attempt delivers a request to one of the addresses (IP:port) and returns the
+// head of the answer. The answer's body must be closed; it ends early with an
+// error, never with io.EOF, when the backend sent less than it announced, when
+// the total time is over, or when ctx is cancelled.
+//
+// A second address is tried only if the first could not be dialled. Errors are
+// of type *Error.
+func (c *Client) Attempt(ctx context.Context, addresses []string, total time.Duration, r *Request) (*http.Response, error) {
+	if !r.isWellFormed() {
+		return nil, &Error{Reason: BadRequest, NotDelivered: true}
+	}
+	deadline := c.now().Add(total)
+	conn, err := c.dialer.dial(ctx, c.pick(addresses), total)
+	if err != nil {
+		return nil, err
+	}
+	x := newExchange(ctx, conn)
+	response, err := x.run(r, deadline, c.now().Add(firstByte(total)))
+	if err != nil {
+		x.close()
+		return nil, x.explain(err)
+	}
+	return response, nil
+}
+
+// pick returns the addresses to try: the next one in turn, and its successor.
+func (c *Client) pick(addresses []string) []string {
+	if len(addresses) < 2 {
+		return addresses
+	}
+	start := int(c.turn.Add(1)) % len(addresses)
+	picked := make([]string, 0, maxDials)
+	for i := range maxDials {
+		picked = append(picked, addresses[(start+i)%len(addresses)])
+	}
+	return picked
+}
+
+// firstByte is how long the head of an answer may take: 15 s, or half of the
+// total where that is more, so that a backend that accepts and then hangs does
+// not hold a browser as long as one that works slowly.
+func firstByte(total time.Duration) time.Duration {
+	return min(total, max(15*time.Second, total/2))
+}
+
+// isWellFormed is the last line against a request that would be read as two.
+// The gate and net/http have refused these bytes before.
+func (r *Request) isWellFormed() bool {
+	if !isToken(r.Method) || r.Target == "" || r.Target[0] != '/' || !isWord(r.Target) || !isWord(r.Host) {
+		return false
+	}
+	for name, values := range r.Header {
+		if !isToken(name) {
+			return false
+		}
+		for _, value := range values {
+			if !isLine(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isToken reports whether s can be a method or a field name: visible ASCII
+// without the colon that ends a name.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == ':' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isWord reports whether s ends neither a word nor a line.
+func isWord(s string) bool { return isLine(s) && !strings.ContainsAny(s, " \t") }
+
+// isLine reports whether s ends no line.
+func isLine(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

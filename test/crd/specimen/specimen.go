@@ -1,0 +1,181 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package specimen draws random objects of our kinds, as somebody might send
+// them: valid ones, and ones that are a step away from it at the edges of each
+// field. In: a source of randomness; out: JSON. Pure.
+package specimen
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// Object is an object as it is sent. Values are of the kinds that encoding/json
+// writes; json.Number and json.RawMessage hold odd spellings.
+type Object = map[string]any
+
+// JSON returns the object's text.
+func JSON(object Object) []byte {
+	data, err := json.Marshal(object)
+	if err != nil {
+		panic(fmt.Sprintf("a specimen cannot be encoded: %v", err))
+	}
+	return data
+}
+
+// Route draws a CallbackRoute in which edges of the fields of the spec are odd.
+// With 0 it is valid.
+func Route(r *rand.Rand, namespace, name string, edges int) Object {
+	spec := validRoute(r)
+	for range edges {
+		disturbRoute(r, spec)
+	}
+	return object("CallbackRoute", namespace, name, spec)
+}
+
+// Proxy draws a CallbackProxy in the same way.
+func Proxy(r *rand.Rand, namespace, name string, edges int) Object {
+	spec := validProxy(r)
+	for range edges {
+		disturbProxy(r, spec)
+	}
+	return object("CallbackProxy", namespace, name, spec)
+}
+
+// Config draws a CallbackProxyConfig in the same way.
+func Config(r *rand.Rand, namespace, name string, edges int) Object {
+	spec := validConfig(r)
+	for range edges {
+		disturbConfig(r, spec)
+	}
+	return object("CallbackProxyConfig", namespace, name, spec)
+}
+
+func object(kind, namespace, name string, spec Object) Object {
+	return Object{
+		"apiVersion": "callbackproxy.io/v1alpha1",
+		"kind":       kind,
+		"metadata":   Object{"namespace": namespace, "name": name},
+		"spec":       spec,
+	}
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// one in n.
+func oneIn(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
+
+func validRoute(r *rand.Rand) Object {
+	count := r.IntN(3) + 1
+	active := r.IntN(count)
+	exact := oneIn(r, 2)
+	var backends []any
+	for i := range count {
+		backend := Object{"name": fmt.Sprintf("b%d", i), "service": validService(r)}
+		if i != active {
+			backend["weight"] = 0
+		} else if oneIn(r, 2) {
+			backend["weight"] = pick(r, 1, 100, 1_000_000)
+		}
+		if exact && oneIn(r, 3) {
+			backend["path"] = validPath(r)
+		}
+		if oneIn(r, 3) {
+			backend["hostHeader"] = pick(r, "Preserve", "Backend")
+		}
+		backends = append(backends, backend)
+	}
+	callback := Object{"path": validPath(r), "pathType": "Exact"}
+	switch {
+	case !exact:
+		callback["pathType"] = "Prefix"
+	case oneIn(r, 2):
+		delete(callback, "pathType")
+	}
+	spec := Object{
+		"proxyRef":   Object{"name": "edge", "namespace": "edge"},
+		"hostnames":  validHosts(r),
+		"protocol":   pick(r, "OAuth2", "OIDC", "SAML", "Opaque"),
+		"callback":   callback,
+		"backends":   backends,
+		"sunsetTime": pick(r, "2026-12-31T00:00:00Z", "2027-02-28T23:59:59+13:59", "2026-11-21T12:00:00-11:30"),
+	}
+	if oneIn(r, 3) {
+		spec["deprecationTime"] = pick(r, "2026-11-01T00:00:00Z", "2026-11-20T23:59:59+13:59")
+	}
+	if oneIn(r, 3) {
+		spec["afterSunset"] = pick(r, "Reject", "Warn")
+	}
+	if oneIn(r, 3) {
+		spec["timeouts"] = Object{"requestSeconds": pick(r, 1, 30, 300)}
+	}
+	if oneIn(r, 3) {
+		spec["infoURL"] = pick(r, "https://wiki.acme.com/sso", "https://a", "https://a.b:8443/?q=%20#f", "https://x/(a)~!$&")
+	}
+	if !oneIn(r, 4) {
+		spec["owner"] = pick(r, "team@acme.com", "Identität ☎ 4711", "\u202eevil")
+	}
+	return spec
+}
+
+func validService(r *rand.Rand) Object {
+	service := Object{"name": pick(r, "blue", "green", "headless", "external", "absent", "a.b"), "port": pick(r, 80, 8080, 8443, 65535)}
+	if oneIn(r, 3) {
+		service["namespace"] = pick(r, "identity", "partners", "elsewhere")
+	}
+	return service
+}
+
+func validHosts(r *rand.Rand) []any {
+	hosts := []any{"auth.acme.com", "login.acme.com", "xn--bcher-kva.example", "a", strings.Repeat("a", 63) + ".example", "1.2.3.example"}
+	r.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
+	return hosts[:1+r.IntN(3)]
+}
+
+func validPath(r *rand.Rand) string {
+	if oneIn(r, 100) {
+		return "/" + strings.Repeat("p", 1023)
+	}
+	return pick(r, "/", "/cb", "/oauth2/callback", "/saml", "/saml/acs", "/saml/acs/x", "/saml2", "/a.b~c!$&()*+,=:@-_", "/..a/...")
+}
+
+func validProxy(r *rand.Rand) Object {
+	var hosts []any
+	for _, host := range validHosts(r) {
+		given := Object{"hostname": host}
+		switch r.IntN(4) {
+		case 0:
+			given["namespaces"] = Object{"from": "All"}
+		case 1:
+			given["namespaces"] = Object{"from": "Selector", "selector": Object{"matchLabels": Object{"kubernetes.io/metadata.name": "identity"}}}
+		case 2:
+			given["namespaces"] = Object{"from": "Same"}
+		}
+		hosts = append(hosts, given)
+	}
+	spec := Object{"hosts": hosts}
+	if oneIn(r, 2) {
+		spec["listener"] = Object{"port": pick(r, 1, 8080, 65535)}
+	}
+	if oneIn(r, 2) {
+		spec["trustedProxies"] = []any{pick(r, "10.0.0.0/8", "0.0.0.0/0"), pick(r, "fd00::/8", "FD00::/8", "fd00:0::/8", "::/0")}
+	}
+	if oneIn(r, 2) {
+		spec["policy"] = Object{"maxLifetimeDays": pick(r, 1, 180, 3650), "afterSunset": pick(r, []any{"Reject"}, []any{"Warn", "Reject"})}
+	}
+	return spec
+}
+
+func validConfig(r *rand.Rand) Object {
+	spec := Object{"part": "Shard", "hash": strings.Repeat("0af9", 16), "payload": "{}"}
+	if oneIn(r, 2) {
+		spec["part"] = "Index"
+		spec["epoch"] = pick(r, json.Number("1"), json.Number("1795262400"), json.Number("9223372036854775807"))
+		spec["generation"] = pick(r, json.Number("1"), json.Number("9223372036854775807"))
+		spec["reportKey"] = strings.Repeat("Ab+/", 10) + "Abc="
+	}
+	return spec
+}
