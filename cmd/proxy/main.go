@@ -84,7 +84,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	var running sync.WaitGroup
 	if o.stateDir != "" {
 		disk := source.NewDisk(o.stateDir, log, metrics.DiskError)
-		restore(disk, state, metrics, log)
+		restore(disk, o.stateDir, state, metrics, log)
 		state.OnAdopt = disk.Keep
 		running.Go(func() { disk.Run(sources) })
 	}
@@ -97,7 +97,13 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 }
 
 // restore serves the config of the last run until the API server is heard of.
-func restore(disk *source.Disk, state *proxy.State, metrics *proxy.Metrics, log *slog.Logger) {
+// It makes the directory when it is not there; a proxy without one serves all
+// the same, and says so.
+func restore(disk *source.Disk, dir string, state *proxy.State, metrics *proxy.Metrics, log *slog.Logger) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		metrics.DiskError()
+		log.Error("state directory cannot be made: after a restart nothing is served until the API server answers", "error", err)
+	}
 	offer, err := disk.Load()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -155,7 +155,6 @@ func (s *system) adminAddress(i int) string { return fmt.Sprintf("%s.%d:9090", s
 // launchProxy starts a proxy without waiting for it to be ready.
 func (s *system) launchProxy(i int) {
 	s.t.Helper()
-	s.Expect(os.MkdirAll(filepath.Join(s.dir, fmt.Sprintf("state-%d", i)), 0o700)).To(Succeed())
 	var err error
 	s.proxies[i], err = fixture.StartProcess(fixture.Command{
 		Name: fmt.Sprintf("proxy %d", i), Path: binaries.proxy, Log: filepath.Join(s.dir, fmt.Sprintf("proxy-%d.log", i)),
