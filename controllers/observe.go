@@ -121,7 +121,7 @@ func (o *Observer) Forget(key types.NamespacedName) {
 // and returns what they said. Instances that were never asked are asked now,
 // once, so that a controller that starts does not report them as silent.
 func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) []compile.Instance {
-	f := o.adopt(key, targets, wanted) //nolint:contextcheck // a loop outlives the pass that began it
+	f := o.adopt(key, targets, wanted)
 	o.round(ctx, f, func(i *instance) bool { return !i.asked })
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,7 +138,7 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 		f = &fleet{wake: make(chan struct{}, 1), instances: map[types.UID]*instance{}}
 		o.fleets[key] = f
 		if o.run != nil {
-			o.launch(o.run, key, f) //nolint:contextcheck // a loop outlives the pass that began it
+			o.launch(o.run, key, f)
 		}
 	}
 	news := f.wanted != wanted

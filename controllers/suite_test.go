@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +35,6 @@ func TestMain(m *testing.M) {
 }
 
 func runWithControlPlane(m *testing.M) int {
-	ctrl.SetLogger(logr.Discard())
 	crds, err := fixture.CRDs()
 	if err != nil {
 		panic(err)

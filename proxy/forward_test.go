@@ -228,3 +228,34 @@ func TestAnswer_IsNotCachedNorReferred(t *testing.T) {
 		t.Errorf("header is %v", got.header)
 	}
 }
+
+// Whatever a field is called and says, the backend sees what a proxy says from
+// the proxy alone.
+func FuzzNewRequest(f *testing.F) {
+	f.Add("X-Forwarded-For", "1.1.1.1", "keep-alive, x-forwarded-for")
+	f.Add("Via", "1.1 "+pseudonym, "close")
+	f.Add("x-ssl-client-cert", "FORGED", ",,a,")
+	f.Fuzz(func(t *testing.T, name, value, connection string) {
+		if name == "" {
+			return // net/http has no such field
+		}
+		in := &http.Request{Method: http.MethodGet, RequestURI: "/cb", Host: host, RemoteAddr: "192.0.2.1:1", Header: http.Header{
+			http.CanonicalHeaderKey(name): {value}, "Connection": {connection},
+		}}
+		out := newRequest(in, nil, &routetable.Backend{}, originOf(in, &Snapshot{}, "id", "1.1 "+pseudonym))
+		want := map[string]string{
+			"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": host, "X-Forwarded-Proto": "http", "X-Request-Id": "id", "Via": "1.1 " + pseudonym,
+		}
+		for field, values := range out.Header {
+			if ours, found := want[field]; found && (len(values) != 1 || values[0] != ours) {
+				t.Fatalf("%s is %q", field, values)
+			} else if _, hop := hopByHop[field]; hop || !found && isClaim(field) {
+				t.Fatalf("%s is handed on", field)
+			}
+			delete(want, field)
+		}
+		if len(want) > 0 {
+			t.Fatalf("missing are %v", want)
+		}
+	})
+}

@@ -155,7 +155,6 @@ func (x *exchange) isOver() bool {
 // declared length alone takes no memory.
 func (x *exchange) readBody() ([]byte, bool) {
 	const atOnce = 64 << 10
-	control := http.NewResponseController(x.w)
 	var body bytes.Buffer
 	if x.r.ContentLength > 0 {
 		body.Grow(int(min(x.r.ContentLength, atOnce)) + bytes.MinRead)
@@ -166,12 +165,10 @@ func (x *exchange) readBody() ([]byte, bool) {
 			return nil, false
 		}
 	}
-	// The server's read deadline would otherwise fire while the backend works
-	// and look like a client that left. The write deadline moves with the
-	// route's own time.
+	// The answer may take as long as the route gives it. The server's read
+	// deadline ended with the body, its write deadline goes on from the header.
 	total := time.Duration(x.route.TimeoutSeconds) * time.Second
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(x.h.monotonic().Add(total + writeGrace))
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.h.monotonic().Add(total + writeGrace))
 	return body.Bytes(), true
 }
 

@@ -75,6 +75,10 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:default={requestSeconds: 30}
 	Timeouts Timeouts `json:"timeouts,omitzero"`
 
+	// Of both times: the API server's check of a string with a format lets lists
+	// pass, and one list here would stop Go from reading any route. The rule
+	// about the year holds for every time and for no list.
+
 	// deprecationTime is when the callback becomes deprecated (RFC 9745), as
 	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Answers
 	// carry it in the Deprecation header. Not after sunsetTime.
@@ -82,6 +86,7 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time
 	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 1998",message="must be one time, such as 2026-12-31T00:00:00Z"
 	DeprecationTime *metav1.Time `json:"deprecationTime,omitempty"`
 
 	// sunsetTime is when the route ends (RFC 8594), as RFC 3339 with whole
@@ -91,6 +96,7 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time
 	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 1998",message="must be one time, such as 2026-12-31T00:00:00Z"
 	SunsetTime metav1.Time `json:"sunsetTime,omitzero"`
 
 	// afterSunset is Reject (410 Gone, the default) or Warn (keeps serving
@@ -231,8 +237,9 @@ type ServiceReference struct {
 //
 // +kubebuilder:validation:MinProperties=1
 type Timeouts struct {
-	// requestSeconds bounds one delivery from the first byte dialled to the
-	// last byte of the answer, in seconds.
+	// requestSeconds bounds one delivery from dialling to the last byte of the
+	// answer, in seconds. The first byte of the answer must come within 15
+	// seconds, or within half of the whole where that is more.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=1

@@ -97,9 +97,9 @@ func Compile(s *Snapshot, now time.Time) *Result {
 	if s.Proxy != nil {
 		table = &routetable.Table{Settings: settings(s.Proxy)}
 	}
-	held := newHoldings()
+	held, given := newHoldings(), map[string][]string{}
 	for _, route := range byAge(s.Routes) {
-		c := &candidate{snapshot: s, route: route, held: held}
+		c := &candidate{snapshot: s, route: route, held: held, given: given}
 		verdict, entry := judge(c)
 		if entry != nil {
 			table.Routes = append(table.Routes, *entry)

@@ -112,13 +112,13 @@ func shuffle(s *scenario, random *rand.Rand) *scenario {
 	other.snapshot.Grants = shuffled(s.snapshot.Grants, random)
 	other.snapshot.Forbidden = shuffled(s.snapshot.Forbidden, random)
 	other.snapshot.EndpointSlices = maps.Clone(s.snapshot.EndpointSlices)
-	for key, slices := range other.snapshot.EndpointSlices {
-		slices = shuffled(slices, random)
-		for i := range slices {
-			slices[i].Endpoints = shuffled(slices[i].Endpoints, random)
-			slices[i].Ports = shuffled(slices[i].Ports, random)
+	for key, list := range other.snapshot.EndpointSlices {
+		list = shuffled(list, random)
+		for i := range list {
+			list[i].Endpoints = shuffled(list[i].Endpoints, random)
+			list[i].Ports = shuffled(list[i].Ports, random)
 		}
-		other.snapshot.EndpointSlices[key] = slices
+		other.snapshot.EndpointSlices[key] = list
 	}
 	if s.snapshot.Proxy != nil {
 		other.snapshot.Proxy = s.snapshot.Proxy.DeepCopy()

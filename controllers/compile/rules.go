@@ -21,8 +21,11 @@ type candidate struct {
 	snapshot *Snapshot
 	route    Route
 	held     *holdings
-	entry    *routetable.Route
-	refs     Finding
+	// given holds, for each namespace that was asked about in this pass, the
+	// hosts that the CallbackProxy gives to it.
+	given map[string][]string
+	entry *routetable.Route
+	refs  Finding
 }
 
 // rule looks at one thing. When it is broken, reason and message become the
@@ -83,13 +86,17 @@ func mayUseHosts(c *candidate) (reason, message string, broken bool) {
 // givenHosts returns the hosts that the CallbackProxy gives to the route's
 // namespace, sorted.
 func (c *candidate) givenHosts() []string {
-	var given []string
+	given, known := c.given[c.route.Object.Namespace]
+	if known {
+		return given
+	}
 	for _, host := range c.snapshot.Proxy.Spec.Hosts {
 		if c.selects(host.Namespaces) {
 			given = append(given, string(host.Hostname))
 		}
 	}
 	slices.Sort(given)
+	c.given[c.route.Object.Namespace] = given
 	return given
 }
 

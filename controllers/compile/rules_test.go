@@ -5,14 +5,17 @@ package compile
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 // find returns the verdict on a route of a scenario, compiled now.
@@ -33,7 +36,7 @@ func TestF11_APanicCostsOneRouteOnly(t *testing.T) {
 	rules := acceptance
 	t.Cleanup(func() { acceptance = rules })
 	acceptance = append([]rule{func(c *candidate) (string, string, bool) {
-		if c.route.Object.Name == "tie-a" {
+		if c.route.Object.Name == "login-a" {
 			panic("secret of the defect")
 		}
 		return "", "", false
@@ -44,12 +47,12 @@ func TestF11_APanicCostsOneRouteOnly(t *testing.T) {
 	for _, route := range out.Routes {
 		accepted := route.Conditions[0]
 		switch route.Name {
-		case "identity/tie-a":
+		case "identity/login-a":
 			if accepted.Reason != callbackv1alpha1.ReasonInvalid || route.Entry != nil || strings.Contains(accepted.Message, "secret") {
 				t.Errorf("the route that panics: %+v", route)
 			}
-		case "identity/tie-b":
-			// What tie-a would have held is free.
+		case "identity/login-b":
+			// What login-a would have held is free.
 			if accepted.Reason != callbackv1alpha1.ReasonAccepted || route.Entry == nil {
 				t.Errorf("the route behind it: %+v", route)
 			}
@@ -58,7 +61,7 @@ func TestF11_APanicCostsOneRouteOnly(t *testing.T) {
 	acceptance = rules
 	for i, route := range s.run(t).Routes {
 		same := slices.Equal(route.Conditions, out.Routes[i].Conditions)
-		if touched := route.Name == "identity/tie-a" || route.Name == "identity/tie-b"; same == touched {
+		if touched := route.Name == "identity/login-a" || route.Name == "identity/login-b"; same == touched {
 			t.Errorf("%s: a panic elsewhere matters: %t", route.Name, !same)
 		}
 	}
@@ -80,7 +83,7 @@ func TestF11_ALatePanicLeavesNoEntry(t *testing.T) {
 // alike, to the last byte of the whole outcome.
 func TestT4_B12_AbsentAndForbiddenReadAlike(t *testing.T) {
 	t.Parallel()
-	key := types.NamespacedName{Namespace: "granted", Name: "new-idp"}
+	key := types.NamespacedName{Namespace: "trusted", Name: "new-idp"}
 	service := func(s *scenario) *corev1.Service { return s.snapshot.Services[key].DeepCopy() }
 	var first, firstName string
 	for name, change := range map[string]func(*scenario){
@@ -158,6 +161,28 @@ func TestT1_HostOwnershipComesFirst(t *testing.T) {
 	}
 	if v := s.find(t, "identity/z-good"); !v.Accepted.OK {
 		t.Errorf("the owner is told %+v", v.Accepted)
+	}
+}
+
+// A headless Service may have more endpoints than an entry holds; which of
+// them are taken does not depend on their order.
+func TestHeadless_TakesABoundedNumberOfEndpoints(t *testing.T) {
+	t.Parallel()
+	s := loadScenario(t, "testdata/headless.in.yaml")
+	key := types.NamespacedName{Namespace: "identity", Name: "headless"}
+	slice := s.snapshot.EndpointSlices[key][0].DeepCopy()
+	for i := range 200 {
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.2.0.%d", 200-i)}})
+	}
+	s.snapshot.EndpointSlices[key] = []discoveryv1.EndpointSlice{*slice}
+	result := Compile(&s.snapshot, s.Now)
+	at := slices.IndexFunc(result.Table.Routes, func(r routetable.Route) bool { return r.Name == "headless" })
+	if at < 0 {
+		t.Fatal("the route is not served")
+	}
+	addresses := result.Table.Routes[at].Backends[0].Addresses
+	if len(addresses) != routetable.MaxAddresses || addresses[0] != "10.1.0.2:18080" || addresses[63] != "10.2.0.155:18080" {
+		t.Errorf("%d addresses, from %s to %s", len(addresses), addresses[0], addresses[len(addresses)-1])
 	}
 }
 

@@ -43,13 +43,13 @@ func (f *Fleet) runs(i *Instance, since routetable.Version) bool {
 		(v != f.Published || hash == f.Hash)
 }
 
-// refused returns why the instance refused the published config.
-func (f *Fleet) refused(i *Instance) (string, bool) {
+// refused returns the instance's refusal of the published config, or nil.
+func (f *Fleet) refused(i *Instance) *routetable.Refusal {
 	r := i.Report.Refused
 	if !i.Reached || r == nil || r.Version != f.Published || r.Reason == routetable.RefusedOlder {
-		return "", false
+		return nil
 	}
-	return r.Reason + ": " + r.Message, true
+	return r
 }
 
 // RouteStatus computes the whole status of a route. since is the version in
@@ -97,7 +97,7 @@ func programmedFor(v *Verdict, fleet *Fleet, since routetable.Version) Finding {
 	if !v.Accepted.OK {
 		return Finding{Reason: callbackv1alpha1.ReasonNotAccepted, Message: "the route is not part of the config"}
 	}
-	finding := programmed(fleet, since, "this generation")
+	finding := programmed(fleet, since, thisGeneration)
 	if finding.OK && !v.late() {
 		finding.Message += ": callbacks go to backend " + v.Active
 	}
@@ -109,10 +109,23 @@ func (v *Verdict) late() bool {
 	return v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
 }
 
+// subject is what is acknowledged, and how much is said about a refusal: what
+// a proxy says about a config may name any route in it, which is nobody's
+// business but that of the CallbackProxy's owner.
+type subject struct {
+	name   string
+	reason func(*routetable.Refusal) string
+}
+
+var (
+	thisGeneration = subject{"this generation", func(r *routetable.Refusal) string { return r.Reason }}
+	wholeConfig    = subject{"the published config", func(r *routetable.Refusal) string { return r.Reason + ": " + r.Message }}
+)
+
 // programmed words the acknowledgement of everything since a version. The
 // message of the good case counts nothing: a fleet that scales must not
 // rewrite ten thousand statuses.
-func programmed(fleet *Fleet, since routetable.Version, what string) Finding {
+func programmed(fleet *Fleet, since routetable.Version, what subject) Finding {
 	if len(fleet.Instances) == 0 {
 		return Finding{
 			Reason: callbackv1alpha1.ReasonNoReadyInstances,
@@ -126,8 +139,8 @@ func programmed(fleet *Fleet, since routetable.Version, what string) Finding {
 		if fleet.runs(instance, since) {
 			continue
 		}
-		if why, is := fleet.refused(instance); is {
-			refused = append(refused, instance.Pod+" ("+why+")")
+		if refusal := fleet.refused(instance); refusal != nil {
+			refused = append(refused, instance.Pod+" ("+what.reason(refusal)+")")
 		} else if !instance.Reached {
 			behind = append(behind, instance.Pod+" (unreachable)")
 		} else {
@@ -143,10 +156,10 @@ func programmed(fleet *Fleet, since routetable.Version, what string) Finding {
 	case len(behind) > 0:
 		return Finding{
 			Reason:  callbackv1alpha1.ReasonPending,
-			Message: fmt.Sprintf("instances have not acknowledged %s yet: %s", what, enumerate(behind)),
+			Message: fmt.Sprintf("instances have not acknowledged %s yet: %s", what.name, enumerate(behind)),
 		}
 	}
-	return Finding{OK: true, Reason: callbackv1alpha1.ReasonProgrammed, Message: "every ready instance runs " + what}
+	return Finding{OK: true, Reason: callbackv1alpha1.ReasonProgrammed, Message: "every ready instance runs " + what.name}
 }
 
 // readiness is the first thing that stands in the way of serving as declared.
@@ -219,11 +232,12 @@ func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
 		Generation: i.Report.Generation,
 		Hash:       i.Report.Hash,
 	}
-	if _, refused := fleet.refused(i); refused {
+	switch {
+	case fleet.refused(i) != nil:
 		out.State = callbackv1alpha1.InstanceRefused
-	} else if !i.Reached {
+	case !i.Reached:
 		out.State = callbackv1alpha1.InstanceUnreachable
-	} else if fleet.runs(i, fleet.Published) {
+	case fleet.runs(i, fleet.Published):
 		out.State = callbackv1alpha1.InstanceCurrent
 	}
 	return out
@@ -242,7 +256,7 @@ func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy) Finding {
 }
 
 func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) Finding {
-	finding := programmed(fleet, fleet.Published, "the published config")
+	finding := programmed(fleet, fleet.Published, wholeConfig)
 	if !finding.OK {
 		return finding
 	}

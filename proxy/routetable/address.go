@@ -21,6 +21,7 @@ var forbiddenNetworks = []netip.Prefix{
 	netip.MustParsePrefix("fd00:ec2::254/128"),  // AWS's metadata
 	netip.MustParsePrefix("fd20:ce::254/128"),   // Google's metadata
 	netip.MustParsePrefix("fec0::/10"),          // site-local, deprecated
+	netip.MustParsePrefix("2001::/32"),          // Teredo, which hides an IPv4 address
 	// Local NAT64, RFC 8215: an IPv4 address may begin at any of four bytes
 	// (RFC 6052 section 2.2), and nothing says at which.
 	netip.MustParsePrefix("64:ff9b:1::/48"),

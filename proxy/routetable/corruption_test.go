@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,7 @@ type corrupter struct {
 }
 
 func newCorrupter(t *testing.T) *corrupter {
+	t.Helper()
 	c := &corrupter{t: t, good: mustEncode(t, plainTable(3), 1)}
 	if len(c.good.Shards) != 3 {
 		t.Fatalf("%d shards", len(c.good.Shards))
@@ -353,7 +355,7 @@ func TestDecode_RefusesTooMuch(t *testing.T) {
 	}
 	for want, ix := range map[string]index{
 		"4097 shards, at most 4096":    {Format: format, Settings: Settings{ListenerPort: 1}, Shards: shards},
-		"bytes, at most 900000 are al": {Format: format, Settings: Settings{ListenerPort: 1}, Shards: append(shards, make([]string, 300_000)...)},
+		"bytes, at most 900000 are al": {Format: format, Settings: Settings{ListenerPort: 1}, Shards: slices.Concat(shards, make([]string, 300_000))},
 	} {
 		data, err := marshal(ix)
 		if err != nil {

@@ -97,10 +97,10 @@ func (r *Route) Validate() error {
 // allows in names.
 func checkIdentity(r *Route) error {
 	if !isName(r.Namespace) || !isName(r.Name) {
-		return fmt.Errorf("namespace and name have 1 to %d lower-case letters, digits, - and .", maxNameBytes)
+		return fmt.Errorf("namespace and name have 1 to %d lower-case letters, digits, dots and hyphens", maxNameBytes)
 	}
 	if r.UID != "" && !isName(r.UID) {
-		return fmt.Errorf("a uid has at most %d lower-case letters, digits, - and .", maxNameBytes)
+		return fmt.Errorf("a uid has at most %d lower-case letters, digits, dots and hyphens", maxNameBytes)
 	}
 	if r.Generation < 0 {
 		return errors.New("generation must not be negative")

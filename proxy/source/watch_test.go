@@ -217,6 +217,9 @@ func TestF31_EmptinessTakesNothingAway(t *testing.T) {
 		if got := r.state.Current(); got == nil || got.Hash != first.Index.Hash {
 			t.Errorf("serves %+v", got)
 		}
+		if refused := r.state.Report(1).Refused; refused != nil {
+			t.Errorf("emptiness was offered: %+v", refused)
+		}
 		if n := r.log.count("no config at the API server"); n != 1 {
 			t.Errorf("said %d times", n)
 		}

@@ -62,7 +62,7 @@ func routesAgree(counts *callbackv1alpha1.RouteCounts) error {
 // instancesAgree: Programmed is True only if every instance is Current, and an
 // instance is Current only if it runs the published hash.
 func instancesAgree(proxy *callbackv1alpha1.CallbackProxyStatus, s status) error {
-	programmed := s.is(callbackv1alpha1.ConditionProgrammed, metav1.ConditionTrue)
+	programmed := s.isTrue(callbackv1alpha1.ConditionProgrammed)
 	if programmed && len(proxy.Instances) == 0 {
 		return errors.New("programmed without instances")
 	}

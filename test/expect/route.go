@@ -72,7 +72,7 @@ func ConsistentRoute(route *callbackv1alpha1.CallbackRoute) error {
 // notAcceptedIsNowhere: a route that is not accepted was not looked at any
 // further, is no part of the config, and has no phase.
 func notAcceptedIsNowhere(s status) error {
-	if s.is(callbackv1alpha1.ConditionAccepted, metav1.ConditionTrue) {
+	if s.isTrue(callbackv1alpha1.ConditionAccepted) {
 		if s.reason(callbackv1alpha1.ConditionResolvedRefs) == callbackv1alpha1.ReasonNotAccepted ||
 			s.reason(callbackv1alpha1.ConditionProgrammed) == callbackv1alpha1.ReasonNotAccepted {
 			return errors.New("accepted, and a condition says that it is not")
@@ -104,7 +104,7 @@ func endIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
 	case passed && rejects && !blamed:
 		return errors.New("the sunset has passed and callbacks are rejected, and Ready says otherwise")
 	case blamed && !(passed && rejects):
-		return errors.New("Ready blames a sunset that has not passed, or that changes nothing")
+		return errors.New("the condition Ready blames a sunset that has not passed, or that changes nothing")
 	case passed && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
 		return errors.New("past the sunset and not deprecated")
 	}
@@ -122,11 +122,11 @@ func countsAgree(counts *callbackv1alpha1.ProxyCounts, s status) error {
 		return fmt.Errorf("counts %d programmed, %d ready, %d in total", programmed, ready, total)
 	}
 	all := ready > 0 && programmed == ready
-	if all != s.is(callbackv1alpha1.ConditionProgrammed, metav1.ConditionTrue) {
+	if all != s.isTrue(callbackv1alpha1.ConditionProgrammed) {
 		return fmt.Errorf("%d of %d ready instances are programmed, and Programmed says otherwise", programmed, ready)
 	}
 	if (ready == 0) != (s.reason(callbackv1alpha1.ConditionProgrammed) == callbackv1alpha1.ReasonNoReadyInstances) &&
-		s.is(callbackv1alpha1.ConditionAccepted, metav1.ConditionTrue) {
+		s.isTrue(callbackv1alpha1.ConditionAccepted) {
 		return fmt.Errorf("%d instances are ready, and Programmed says otherwise", ready)
 	}
 	return nil

@@ -31,9 +31,9 @@ func (s status) find(kind string) *metav1.Condition {
 	return &s.conditions[at]
 }
 
-func (s status) is(kind string, want metav1.ConditionStatus) bool {
+func (s status) isTrue(kind string) bool {
 	c := s.find(kind)
-	return c != nil && c.Status == want
+	return c != nil && c.Status == metav1.ConditionTrue
 }
 
 func (s status) reason(kind string) string {
@@ -89,8 +89,8 @@ func (s status) has(kinds ...string) error {
 // readyNeeds: Ready is True only if all of these are.
 func (s status) readyNeeds(kinds ...string) error {
 	for _, kind := range kinds {
-		if s.is(callbackv1alpha1.ConditionReady, metav1.ConditionTrue) && !s.is(kind, metav1.ConditionTrue) {
-			return fmt.Errorf("Ready is True, and %s is not", kind)
+		if s.isTrue(callbackv1alpha1.ConditionReady) && !s.isTrue(kind) {
+			return fmt.Errorf("condition Ready is True, and %s is not", kind)
 		}
 	}
 	return nil
@@ -109,5 +109,5 @@ func (s status) readyHasACause() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("Ready is %s with reason %s, and no condition explains it", ready.Status, ready.Reason)
+	return fmt.Errorf("condition Ready is %s with reason %s, and no condition explains it", ready.Status, ready.Reason)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // disturbRoute puts an odd value into one field of a route's spec.
-func disturbRoute(r *rand.Rand, spec Object) {
+func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list of fields, nothing is nested
 	callback, _ := spec["callback"].(Object)
 	backends, _ := spec["backends"].([]any)
 	var backend Object

@@ -10,8 +10,9 @@ package v1alpha1
 //
 // Timeouts bound one delivery.
 type TimeoutsApplyConfiguration struct {
-	// requestSeconds bounds one delivery from the first byte dialled to the
-	// last byte of the answer, in seconds.
+	// requestSeconds bounds one delivery from dialling to the last byte of the
+	// answer, in seconds. The first byte of the answer must come within 15
+	// seconds, or within half of the whole where that is more.
 	RequestSeconds *int32 `json:"requestSeconds,omitempty"`
 }
 

@@ -1,0 +1,233 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package compile
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+// oneRoute is the minimal scenario, compiled, with a fleet that a test shapes.
+func oneRoute(t testing.TB) (*scenario, *Result, *Fleet) {
+	t.Helper()
+	s := loadScenario(t, "testdata/minimal.in.yaml")
+	result := Compile(&s.snapshot, s.Now)
+	return s, result, s.fleet(t, result.Table)
+}
+
+func findCondition(conditions []metav1.Condition, kind string) *metav1.Condition {
+	for i := range conditions {
+		if conditions[i].Type == kind {
+			return &conditions[i]
+		}
+	}
+	return nil
+}
+
+// A condition keeps its time until its status changes; what it says may change
+// meanwhile.
+func TestRouteStatus_TransitionTimesTellTransitions(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	v := &result.Verdicts[0]
+	v.Route = v.Route.DeepCopy()
+	at := func(hours int) time.Time { return s.Now.Add(time.Duration(hours) * time.Hour) }
+	write := func(hours int) {
+		v.Route.Status = RouteStatus(v, fleet, published, at(hours).Add(999*time.Millisecond))
+	}
+	want := func(step, kind string, status metav1.ConditionStatus, hours int) {
+		t.Helper()
+		c := findCondition(v.Route.Status.Conditions, kind)
+		if c == nil || c.Status != status || !c.LastTransitionTime.Time.Equal(at(hours)) {
+			t.Errorf("%s: %s is %+v, want %s since %v", step, kind, c, status, at(hours))
+		}
+	}
+	write(0)
+	want("first", callbackv1alpha1.ConditionReady, metav1.ConditionTrue, 0)
+
+	write(1)
+	want("unchanged", callbackv1alpha1.ConditionReady, metav1.ConditionTrue, 0)
+
+	fleet.Instances[0].Report.Version = routetable.Version{}
+	write(2)
+	want("behind", callbackv1alpha1.ConditionReady, metav1.ConditionFalse, 2)
+	want("behind", callbackv1alpha1.ConditionProgrammed, metav1.ConditionFalse, 2)
+	want("behind", callbackv1alpha1.ConditionAccepted, metav1.ConditionTrue, 0)
+
+	fleet.Instances = nil
+	write(3)
+	want("gone", callbackv1alpha1.ConditionProgrammed, metav1.ConditionFalse, 2)
+	if c := findCondition(v.Route.Status.Conditions, callbackv1alpha1.ConditionProgrammed); c.Reason != callbackv1alpha1.ReasonNoReadyInstances {
+		t.Errorf("gone: Programmed has reason %s", c.Reason)
+	}
+
+	v.Route.Generation = 2
+	write(4)
+	want("edited", callbackv1alpha1.ConditionAccepted, metav1.ConditionTrue, 0)
+	for _, c := range v.Route.Status.Conditions {
+		if c.ObservedGeneration != 2 {
+			t.Errorf("edited: %s is about generation %d", c.Type, c.ObservedGeneration)
+		}
+	}
+}
+
+// Programmed is what instances say of themselves, read with suspicion.
+func TestFleet_Runs(t *testing.T) {
+	t.Parallel()
+	since := routetable.Version{Epoch: 5, Generation: 10}
+	fleet := &Fleet{Published: routetable.Version{Epoch: 6, Generation: 12}, Hash: "published"}
+	for _, tc := range []struct {
+		name     string
+		instance Instance
+		want     bool
+	}{
+		{"the published config", Instance{Reached: true, Report: report(6, 12, "published")}, true},
+		{"the version that held it first", Instance{Reached: true, Report: report(5, 10, "older")}, true},
+		{"a version between", Instance{Reached: true, Report: report(5, 99, "older")}, true},
+		{"the version before", Instance{Reached: true, Report: report(5, 9, "older")}, false},
+		{"an epoch before", Instance{Reached: true, Report: report(4, 99, "older")}, false},
+		{"a version that was never published", Instance{Reached: true, Report: report(6, 13, "later")}, false},
+		{"an epoch that was never published", Instance{Reached: true, Report: report(7, 1, "later")}, false},
+		{"the published version of another content", Instance{Reached: true, Report: report(6, 12, "other")}, false},
+		{"a version without a config", Instance{Reached: true, Report: report(6, 12, "")}, false},
+		{"nothing", Instance{Reached: true}, false},
+		{"its last word, unreachable since", Instance{Report: report(6, 12, "published")}, false},
+	} {
+		if got := fleet.runs(&tc.instance, since); got != tc.want {
+			t.Errorf("an instance that runs %s: %t", tc.name, got)
+		}
+	}
+}
+
+func report(epoch, generation int64, hash string) routetable.Report {
+	return routetable.Report{Version: routetable.Version{Epoch: epoch, Generation: generation}, Hash: hash, ListenerPort: 8080}
+}
+
+// A refusal counts while it is about the published config, and unless it says
+// that the instance is ahead: then waiting helps, not editing.
+func TestFleet_Refused(t *testing.T) {
+	t.Parallel()
+	fleet := &Fleet{Published: routetable.Version{Epoch: 6, Generation: 12}, Hash: "published"}
+	for _, tc := range []struct {
+		name    string
+		refusal *routetable.Refusal
+		reached bool
+		want    bool
+	}{
+		{"none", nil, true, false},
+		{"invalid", &routetable.Refusal{Version: fleet.Published, Reason: routetable.RefusedInvalid, Message: "m"}, true, true},
+		{"incomplete", &routetable.Refusal{Version: fleet.Published, Reason: routetable.RefusedIncomplete, Message: "m"}, true, true},
+		{"older", &routetable.Refusal{Version: fleet.Published, Reason: routetable.RefusedOlder, Message: "m"}, true, false},
+		{"of an earlier config", &routetable.Refusal{Version: routetable.Version{Epoch: 6, Generation: 11}, Reason: routetable.RefusedInvalid}, true, false},
+		{"by an instance that is gone", &routetable.Refusal{Version: fleet.Published, Reason: routetable.RefusedInvalid}, false, false},
+	} {
+		i := Instance{Reached: tc.reached, Report: routetable.Report{Refused: tc.refusal}}
+		if refusal := fleet.refused(&i); (refusal != nil) != tc.want || tc.want && refusal != tc.refusal {
+			t.Errorf("%s: refused(...) = %+v", tc.name, refusal)
+		}
+	}
+}
+
+// T4: what a proxy says about a config may name anybody's route. The owner of
+// the CallbackProxy reads it, the owners of routes do not.
+func TestT4_ARefusalIsToldToTheProxysOwnerOnly(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	fleet.Instances[0].Report = report(published.Epoch, published.Generation-1, "older")
+	fleet.Instances[0].Report.Refused = &routetable.Refusal{
+		Version: published, Reason: routetable.RefusedInvalid, Message: "route stranger/secret-project: a path begins with /",
+	}
+	for _, c := range s.routeStatus(t, &result.Verdicts[0], fleet).Conditions {
+		if strings.Contains(c.Message, "stranger") {
+			t.Errorf("the route's %s says %s", c.Type, c.Message)
+		}
+	}
+	c := findCondition(s.proxyStatus(t, result, fleet).Conditions, callbackv1alpha1.ConditionProgrammed)
+	if !strings.Contains(c.Message, "stranger/secret-project") {
+		t.Errorf("the CallbackProxy's owner reads %s", c.Message)
+	}
+}
+
+// The states of a CallbackProxy's instances, and the version that they show.
+func TestProxyStatus_Instances(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	current := fleet.Instances[0]
+	behind, unreachable, refused := current, current, current
+	behind.Pod, unreachable.Pod, refused.Pod = "edge-2", "edge-3", "edge-4"
+	behind.Report = report(published.Epoch, published.Generation-1, "older")
+	unreachable.Reached = false
+	refused.Report = behind.Report
+	refused.Report.Refused = &routetable.Refusal{Version: published, Reason: routetable.RefusedInvalid, Message: "m"}
+	fleet.Instances = []Instance{current, behind, unreachable, refused}
+	fleet.Total = 6
+	status := s.proxyStatus(t, result, fleet)
+	want := []callbackv1alpha1.ProxyInstance{
+		{Pod: "edge-1", State: callbackv1alpha1.InstanceCurrent, Generation: 7, Hash: fleet.Hash},
+		{Pod: "edge-2", State: callbackv1alpha1.InstanceBehind, Generation: 6, Hash: "older"},
+		{Pod: "edge-3", State: callbackv1alpha1.InstanceUnreachable, Generation: 7, Hash: fleet.Hash},
+		{Pod: "edge-4", State: callbackv1alpha1.InstanceRefused, Generation: 6, Hash: "older"},
+	}
+	if len(status.Instances) != len(want) {
+		t.Fatalf("%d instances", len(status.Instances))
+	}
+	for i := range want {
+		if status.Instances[i] != want[i] {
+			t.Errorf("instance %d is %+v, want %+v", i, status.Instances[i], want[i])
+		}
+	}
+	if *status.Routes.Total != 1 || *status.Routes.Accepted != 1 || status.ConfigGeneration != 7 || status.ConfigHash != fleet.Hash {
+		t.Errorf("the status is %+v", status)
+	}
+}
+
+// What the API would refuse is cut before: a status that cannot be written
+// tells nobody anything.
+func TestStatus_StaysWithinTheAPIsBounds(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	v := &result.Verdicts[0]
+	v.Accepted = Finding{Reason: callbackv1alpha1.ReasonUndecodable, Message: strings.Repeat("ü", 50_000)}
+	v.ResolvedRefs = notLookedAt
+	for _, c := range RouteStatus(v, fleet, published, s.Now).Conditions {
+		if len(c.Message) > 32768 || !utf8.ValidString(c.Message) {
+			t.Errorf("%s has a message of %d bytes, valid: %t", c.Type, len(c.Message), utf8.ValidString(c.Message))
+		}
+	}
+	for i := range 300 {
+		fleet.Instances = append(fleet.Instances, Instance{Pod: "edge-" + strings.Repeat("x", i)})
+	}
+	status := ProxyStatus(s.snapshot.Proxy, result, fleet, s.Now)
+	if len(status.Instances) != 256 {
+		t.Errorf("%d instances, the CRD allows 256", len(status.Instances))
+	}
+}
+
+// The scale of a fleet is in the counts, never in a message of the good case.
+func TestRouteStatus_CountsInstances(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	fleet.Instances = append(fleet.Instances, Instance{Pod: "edge-2", Reached: true, Report: report(1, 6, "older")})
+	fleet.Total = 5
+	counts := s.routeStatus(t, &result.Verdicts[0], fleet).Proxies
+	if *counts.Total != 5 || *counts.Ready != 2 || *counts.Programmed != 1 {
+		t.Errorf("counts are %d, %d, %d", *counts.Total, *counts.Ready, *counts.Programmed)
+	}
+	fleet.Instances = fleet.Instances[:1]
+	small := s.routeStatus(t, &result.Verdicts[0], fleet)
+	fleet.Instances = append(fleet.Instances, Instance{Pod: "edge-2", Reached: true, Report: fleet.Instances[0].Report})
+	large := s.routeStatus(t, &result.Verdicts[0], fleet)
+	for i := range small.Conditions {
+		if small.Conditions[i].Message != large.Conditions[i].Message {
+			t.Errorf("a larger fleet rewrites %q to %q", small.Conditions[i].Message, large.Conditions[i].Message)
+		}
+	}
+}
