@@ -7,23 +7,23 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // naiveMatch is the specification, sentence by sentence, without an index.
 func naiveMatch(table *Table, host, path string) *Route {
+	host = naiveHost(host)
 	var best *Route
 	for i := range table.Routes {
 		route := &table.Routes[i]
-		for _, declared := range route.Hostnames {
-			if !naiveSameHost(declared, host) || !naiveOwns(route, path) {
-				continue
-			}
-			// Exact beats Prefix, a longer Prefix beats a shorter one.
-			if best == nil || best.PathType == Prefix && (route.PathType == Exact || len(route.Path) > len(best.Path)) {
-				best = route
-			}
+		if !slices.Contains(route.Hostnames, host) || !naiveOwns(route, path) {
+			continue
+		}
+		// Exact beats Prefix, a longer Prefix beats a shorter one.
+		if best == nil || best.PathType == Prefix && (route.PathType == Exact || len(route.Path) > len(best.Path)) {
+			best = route
 		}
 	}
 	return best
@@ -42,18 +42,17 @@ func naiveOwns(route *Route, path string) bool {
 
 var naivePort = regexp.MustCompile(`:[0-9]{0,5}$`)
 
-// naiveSameHost: case of ASCII letters, one port and one dot at the end make
-// no difference; everything else does.
-func naiveSameHost(declared, host string) bool {
+// naiveHost: case of ASCII letters, one port and one dot at the end make no
+// difference; everything else does.
+func naiveHost(host string) string {
 	host = naivePort.ReplaceAllString(host, "")
 	host = strings.TrimSuffix(host, ".")
-	host = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
 			return r + 'a' - 'A'
 		}
 		return r
 	}, host)
-	return declared == host
 }
 
 // randomTable returns a valid table of about n routes whose hosts and paths

@@ -42,7 +42,7 @@ var draw = map[string]struct {
 
 // B11: one stored object that Go cannot decode stops the whole type. So
 // whatever the schema accepts must decode: 200,000 objects near the edges of
-// every field (a tenth of them under the race detector, which has nothing to
+// every field (a twentieth of them under the race detector, which has nothing to
 // find here).
 func TestB11_WhatTheSchemaAcceptsDecodes(t *testing.T) {
 	t.Parallel()
@@ -50,7 +50,7 @@ func TestB11_WhatTheSchemaAcceptsDecodes(t *testing.T) {
 	for kind, d := range draw {
 		count := d.count
 		if raceEnabled || testing.Short() {
-			count /= 10
+			count /= 20
 		}
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
