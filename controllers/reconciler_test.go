@@ -189,7 +189,9 @@ func TestReconcile_ARefusedConfigIsNamed(t *testing.T) {
 	w.settle()
 	c := w.condition("acme", "Programmed")
 	w.Expect(c.Reason).To(Equal("RefusedByProxy"))
-	w.Expect(c.Message).To(Equal("instances refused the config and serve their last good one: edge-1 (Invalid: format 2, this proxy reads format 1)"))
+	w.Expect(c.Message).To(Equal("instances refused the config and serve their last good one: edge-1 (Invalid)"), "no word of other tenants' routes")
+	platform := find(w.liveProxy().Status.Conditions, "Programmed")
+	w.Expect(platform.Message).To(ContainSubstring("edge-1 (Invalid: format 2, this proxy reads format 1)"))
 	w.Expect(w.events.take()).To(ContainElement(ContainSubstring("Warning RefusedByProxy Programmed CallbackRoute/acme")))
 }
 

@@ -8,6 +8,10 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
+# A cache of this checkout's own: results from another one keep the paths of that one, to which no exclusion applies.
+GOLANGCI_LINT_CACHE=$root/bin/lint-cache
+export GOLANGCI_LINT_CACHE
+
 # lint LABEL TOOL CONFIG PACKAGES, in the current directory.
 lint() {
 	"$root/hack/heartbeat.sh" "lint $1" go tool -modfile="$root/hack/tools/go.mod" "$2" run --config "$root/$3" "$4"
