@@ -47,7 +47,11 @@ func checkDialed(address string, forbidden map[netip.Addr]struct{}) error {
 	if err := routetable.CheckAddress(ap.Addr()); err != nil {
 		return errForbidden
 	}
-	if _, no := forbidden[ap.Addr().Unmap().WithZone("")]; no {
+	addr := ap.Addr().Unmap().WithZone("")
+	_, plain := forbidden[addr]
+	inner, embeds := routetable.Embedded(addr)
+	_, embedded := forbidden[inner]
+	if plain || embeds && embedded {
 		return errForbidden
 	}
 	return nil

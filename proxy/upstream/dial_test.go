@@ -141,7 +141,9 @@ func TestT3_GivenAddressesAreNeverDialled(t *testing.T) {
 		t.Skipf("%s cannot be reached at all: %v", address, err)
 	}
 	c := NewClient(Options{Forbidden: []netip.Addr{own}, Now: time.Now})
-	for _, spelling := range []string{address, "[::ffff:" + own.String() + "]:" + port} {
+	for _, spelling := range []string{
+		address, "[::ffff:" + own.String() + "]:" + port, "[64:ff9b::" + own.String() + "]:" + port,
+	} {
 		_, _, err := attempt(t, c, time.Second, spelling)
 		wants(t, err, Error{Reason: ForbiddenAddress, NotDelivered: true})
 	}
