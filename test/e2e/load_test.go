@@ -22,6 +22,7 @@ import (
 type answer struct {
 	id     string
 	sent   time.Time
+	done   time.Time
 	status int    // 0: no answer at all
 	body   string // the backend's name, or the proxy's page
 }
@@ -89,6 +90,7 @@ func (l *load) send(httpClient *http.Client, n int64) {
 		proxy = (proxy + 1) % len(l.system.proxies)
 	}
 	a.status, a.body = l.system.get(httpClient, proxy, l.host, l.path+"?code=c&state="+a.id)
+	a.done = time.Now()
 	l.mu.Lock()
 	l.answers = append(l.answers, a)
 	l.mu.Unlock()

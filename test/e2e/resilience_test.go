@@ -70,10 +70,9 @@ func TestF01_TheControlPlaneIsAwayForAMinute(t *testing.T) {
 	s.expectFlawless("steady, before the restart", judge(before, served, s.blue, s.green))
 	s.expectFlawless("steady, after the restart", judge(after, served, s.blue, s.green))
 	s.expectFlawless("closing", judge(closed, func(a answer) bool {
-		// An answer belongs to the moment at which the proxy looked at its
-		// clock, which is a little after it was sent.
-		early, late := a.sent.Before(sunset), a.sent.After(sunset.Add(-250*time.Millisecond))
-		return early && a.status == http.StatusOK || late && a.status == http.StatusGone
+		// The proxy looked at its clock after the callback was sent and before
+		// it was answered.
+		return a.status == http.StatusOK && a.sent.Before(sunset) || a.status == http.StatusGone && !a.done.Before(sunset)
 	}, s.blue, s.green))
 	watch()
 }
