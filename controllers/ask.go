@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -26,8 +27,8 @@ import (
 const (
 	// askTimeout bounds one request for a report.
 	askTimeout = time.Second
-	// maxReportBytes bounds what an instance may answer.
-	maxReportBytes = 64 << 10
+	// maxReportBytes bounds one part of what an instance may answer.
+	maxReportBytes = 4 << 20
 	// tokenLifetime is how long a request's token may be used.
 	tokenLifetime = time.Minute
 	// What an instance's words may add to a status.
@@ -62,22 +63,41 @@ func NewAsker(key ed25519.PrivateKey, c clock.PassiveClock) (*Asker, error) {
 	}, nil
 }
 
-// ask fetches the report of the instance at an address (IP:port).
-func (a *Asker) ask(ctx context.Context, address string) (routetable.Report, error) {
-	now := a.clock.Now()
-	token, err := jwt.Signed(a.signer).Claims(jwt.Claims{
-		Audience: jwt.Audience{routetable.ReportAudience(address)},
-		IssuedAt: jwt.NewNumericDate(now),
-		Expiry:   jwt.NewNumericDate(now.Add(tokenLifetime)),
-	}).Serialize()
-	if err != nil {
-		return routetable.Report{}, fmt.Errorf("sign request: %w", err)
+// maxPages is how many parts of a report are fetched in one round. The rest
+// is told in the next one.
+const maxPages = 64
+
+// ask fetches what the instance at an address (IP:port) has to say since a
+// cursor.
+func (a *Asker) ask(ctx context.Context, address, cursor string) (*words, error) {
+	told := &words{}
+	for range maxPages {
+		report, err := a.fetch(ctx, address, cursor)
+		if err != nil {
+			return nil, err
+		}
+		if told.report.Boot != "" && report.Boot != told.report.Boot {
+			return nil, errors.New("instance restarted while it was asked")
+		}
+		told.targets = append(told.targets, report.Targets...)
+		told.routes = append(told.routes, report.Routes...)
+		more := report.More && report.Cursor != cursor
+		cursor = report.Cursor
+		report.Targets, report.Routes, report.More = nil, nil, false
+		told.report = report
+		if !more {
+			break
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+routetable.ReportPath, http.NoBody)
+	return told, nil
+}
+
+// fetch gets one part of a report.
+func (a *Asker) fetch(ctx context.Context, address, cursor string) (routetable.Report, error) {
+	request, err := a.request(ctx, address, cursor)
 	if err != nil {
-		return routetable.Report{}, fmt.Errorf("make request: %w", err)
+		return routetable.Report{}, err
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := a.client.Do(request)
 	if err != nil {
 		return routetable.Report{}, fmt.Errorf("ask instance: %w", err)
@@ -90,14 +110,85 @@ func (a *Asker) ask(ctx context.Context, address string) (routetable.Report, err
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxReportBytes)).Decode(&report); err != nil {
 		return routetable.Report{}, fmt.Errorf("read report: %w", err)
 	}
-	if report.ListenerPort < 1 || report.ListenerPort > 65535 || report.Epoch < 0 || report.Generation < 0 || len(report.Hash) > 64 {
-		return routetable.Report{}, errors.New("report is out of range")
-	}
-	if r := report.Refused; r != nil {
-		r.Reason, r.Message = clip(r.Reason, maxReasonBytes), clip(r.Message, maxMessageBytes)
-	}
-	return report, nil
+	return report, check(&report)
 }
+
+// request makes one that only the holder of the key can make.
+func (a *Asker) request(ctx context.Context, address, cursor string) (*http.Request, error) {
+	now := a.clock.Now()
+	token, err := jwt.Signed(a.signer).Claims(jwt.Claims{
+		Audience: jwt.Audience{routetable.ReportAudience(address)},
+		IssuedAt: jwt.NewNumericDate(now),
+		Expiry:   jwt.NewNumericDate(now.Add(tokenLifetime)),
+	}).Serialize()
+	if err != nil {
+		return nil, fmt.Errorf("sign request: %w", err)
+	}
+	target := url.URL{Scheme: "http", Host: address, Path: routetable.ReportPath}
+	if cursor != "" {
+		target.RawQuery = url.Values{routetable.ReportSince: {cursor}}.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	return request, nil
+}
+
+// check refuses a report that no proxy makes, and bounds what its words may
+// add to a status: an instance that lies may lie about itself alone.
+func check(r *routetable.Report) error {
+	if r.ListenerPort < 1 || r.ListenerPort > 65535 || r.Epoch < 0 || r.Generation < 0 || len(r.Hash) > 64 ||
+		len(r.Boot) > maxReasonBytes || len(r.Cursor) > 2*maxReasonBytes ||
+		len(r.Targets)+len(r.Routes) > routetable.MaxReportEntries {
+		return errors.New("report is out of range")
+	}
+	if refused := r.Refused; refused != nil {
+		refused.Reason, refused.Message = clip(refused.Reason, maxReasonBytes), clip(refused.Message, maxMessageBytes)
+	}
+	for i := range r.Targets {
+		t := &r.Targets[i]
+		if len(t.ID) > maxReasonBytes {
+			return errors.New("report names a target that there is not")
+		}
+		if _, known := targetReasons[t.Reason]; !known {
+			t.Reason = routetable.TargetUnreachable
+		}
+	}
+	for i := range r.Routes {
+		if !isCount(&r.Routes[i]) {
+			return errors.New("report counts what cannot be")
+		}
+	}
+	return nil
+}
+
+// targetReasons are the reasons that may stand in a status.
+var targetReasons = map[string]struct{}{
+	"": {}, routetable.TargetUnreachable: {}, routetable.TargetNoAnswer: {}, routetable.TargetBadStatus: {}, routetable.TargetPathNotServed: {},
+}
+
+// maxCount leaves room for sums.
+const maxCount = 1 << 50
+
+func isCount(u *routetable.RouteUse) bool {
+	for _, n := range []int64{u.Callbacks, u.AfterSunset, u.Other, u.Refused} {
+		if n < 0 || n > maxCount {
+			return false
+		}
+	}
+	for _, b := range u.Backends {
+		if b.Callbacks < 0 || b.Callbacks > maxCount {
+			return false
+		}
+	}
+	return len(u.UID) <= maxReasonBytes && len(u.Backends) <= maxBackendsTold
+}
+
+// maxBackendsTold is how many backends a route may have had since an instance
+// started to count for it.
+const maxBackendsTold = 64
 
 // clip shortens foreign words without leaving half a character behind: what
 // is stored must be what was meant, or each pass would write it again.
@@ -107,12 +198,11 @@ func clip(s string, most int) string {
 
 func compareInstances(a, b compile.Instance) int { return cmp.Compare(a.Pod, b.Pod) }
 
-// sameWord says whether an instance said the same twice.
+// sameWord says whether an instance said the same twice, what came for the
+// routes and what it sees of backends aside.
 func sameWord(a, b compile.Instance) bool {
-	ra, rb := a.Report.Refused, b.Report.Refused
-	if (ra == nil) != (rb == nil) || ra != nil && *ra != *rb {
-		return false
-	}
-	a.Report.Refused, b.Report.Refused = nil, nil
-	return a == b
+	ra, rb := &a.Report, &b.Report
+	sameRefusal := (ra.Refused == nil) == (rb.Refused == nil) && (ra.Refused == nil || *ra.Refused == *rb.Refused)
+	return a.Pod == b.Pod && a.Reached == b.Reached && ra.Version == rb.Version && ra.Hash == rb.Hash &&
+		ra.ListenerPort == rb.ListenerPort && ra.ClockSuspect == rb.ClockSuspect && sameRefusal
 }

@@ -58,7 +58,7 @@ func routeNews(before, after *metav1.Condition) (transition, bool) {
 	good := transition{kind: corev1.EventTypeNormal, reason: after.Reason, message: after.Message}
 	bad := transition{kind: corev1.EventTypeWarning, reason: after.Reason, message: after.Message}
 	switch after.Type {
-	case callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs:
+	case callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionBackendsHealthy:
 		if after.Status == metav1.ConditionFalse {
 			return bad, changed
 		}
@@ -66,14 +66,23 @@ func routeNews(before, after *metav1.Condition) (transition, bool) {
 	case callbackv1alpha1.ConditionProgrammed:
 		if after.Status == metav1.ConditionTrue {
 			// Each generation that is served everywhere is news: it is the
-			// record of when a migration took its step.
-			return good, changed || before.ObservedGeneration != after.ObservedGeneration
+			// record of when a migration took its step. That a new route works
+			// is none.
+			return good, before != nil && (changed || before.ObservedGeneration != after.ObservedGeneration)
 		}
 		return bad, changed && after.Reason != callbackv1alpha1.ReasonPending && after.Reason != callbackv1alpha1.ReasonNotAccepted
 	case callbackv1alpha1.ConditionDeprecated:
 		return good, changed
-	case callbackv1alpha1.ConditionSunsetPassed:
+	case callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionClockSuspect:
 		return bad, changed
+	case callbackv1alpha1.ConditionSunsetApproaching:
+		// Its message changes with each warning, and when the time is moved.
+		return bad, changed || before.Message != after.Message
+	case callbackv1alpha1.ConditionSunsetHeld:
+		if after.Status == metav1.ConditionFalse {
+			return bad, changed
+		}
+		return good, changed || before.Message != after.Message
 	}
 	return transition{}, false
 }

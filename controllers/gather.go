@@ -35,16 +35,22 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*com
 		Services:       map[types.NamespacedName]*corev1.Service{},
 		EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
-	proxy := &callbackv1alpha1.CallbackProxy{}
+	proxy := &StoredProxy{}
 	switch err := r.Client.Get(ctx, key, proxy); {
+	case err == nil && proxy.DecodeError != "":
+		return nil, fmt.Errorf("read CallbackProxy: %s; what is published stays until it is applied again", proxy.DecodeError)
 	case err == nil && proxy.DeletionTimestamp.IsZero():
-		s.Proxy = proxy
+		s.Proxy = &proxy.CallbackProxy
 	case client.IgnoreNotFound(err) != nil:
 		return nil, fmt.Errorf("get CallbackProxy: %w", err)
 	}
 
+	options := []client.ListOption{client.UnsafeDisableDeepCopy}
+	if r.RoutesOf != nil {
+		options = append(options, r.RoutesOf(key))
+	}
 	var list StoredRouteList
-	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, &list, options...); err != nil {
 		return nil, fmt.Errorf("list CallbackRoutes: %w", err)
 	}
 	for i := range list.Items {
@@ -130,9 +136,6 @@ func (r *Reconciler) gatherService(ctx context.Context, s *compile.Snapshot, key
 		return fmt.Errorf("get Service %s: %w", key, err)
 	}
 	s.Services[key] = service
-	if service.Spec.ClusterIP != corev1.ClusterIPNone {
-		return nil
-	}
 	var list discoveryv1.EndpointSliceList
 	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
 		client.MatchingLabels{discoveryv1.LabelServiceName: key.Name}, client.UnsafeDisableDeepCopy)
@@ -214,7 +217,9 @@ func (r *Reconciler) listInstances(ctx context.Context, key types.NamespacedName
 			continue
 		}
 		address := netip.AddrPortFrom(addr, uint16(port)) //nolint:gosec // the API bounds ports
-		targets = append(targets, Target{Pod: pod.Name, UID: pod.UID, Address: address.String()})
+		targets = append(targets, Target{
+			Pod: pod.Name, UID: pod.UID, Address: address.String(), Created: pod.CreationTimestamp.Time,
+		})
 	}
 	slices.SortFunc(targets, func(a, b Target) int { return cmp.Compare(a.Pod, b.Pod) })
 	return total, targets, nil

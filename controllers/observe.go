@@ -5,11 +5,12 @@ package controllers
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -28,6 +29,11 @@ const (
 	// missesAllowed is how many failed requests in a row leave an instance's
 	// last word standing: one lost packet is no news.
 	missesAllowed = 2
+	// patience is how long a pass waits for the acknowledgement of what it
+	// published.
+	patience = 250 * time.Millisecond
+	// useInterval is the time between two passes that only tell what came.
+	useInterval = 15 * time.Second
 )
 
 // Target is where one ready instance answers.
@@ -35,11 +41,12 @@ type Target struct {
 	Pod     string
 	UID     types.UID
 	Address string // IP:port
+	Created time.Time
 }
 
-// asker asks one instance for its report.
+// asker asks one instance for what it has to say since a cursor.
 type asker interface {
-	ask(ctx context.Context, address string) (routetable.Report, error)
+	ask(ctx context.Context, address, cursor string) (*words, error)
 }
 
 // Observer pulls the reports of all fleets, each in a loop of its own, so that
@@ -47,6 +54,7 @@ type asker interface {
 // instance says something new.
 type Observer struct {
 	asker asker
+	clock clock.PassiveClock
 
 	mu     sync.Mutex
 	fleets map[types.NamespacedName]*fleet
@@ -56,32 +64,11 @@ type Observer struct {
 	changed chan event.TypedGenericEvent[*callbackv1alpha1.CallbackProxy]
 }
 
-// fleet is what is known of one fleet. wake is signalled when what is wanted
-// of it changed.
-type fleet struct {
-	stop      context.CancelFunc
-	wake      chan struct{}
-	wanted    routetable.Version
-	instances map[types.UID]*instance
-	// told is what the last pass was told; nil while the first one asks.
-	told []compile.Instance
-}
-
-type instance struct {
-	target Target
-	asked  bool
-	misses int
-	report routetable.Report
-}
-
-func (i *instance) reached() bool {
-	return i.asked && i.misses <= missesAllowed && i.report.ListenerPort != 0
-}
-
 // NewObserver returns an Observer whose requests are signed with the key.
-func NewObserver(a *Asker) *Observer {
+func NewObserver(a *Asker, c clock.PassiveClock) *Observer {
 	return &Observer{
 		asker:   a,
+		clock:   c,
 		fleets:  map[types.NamespacedName]*fleet{},
 		changed: make(chan event.TypedGenericEvent[*callbackv1alpha1.CallbackProxy], 1024),
 	}
@@ -118,15 +105,38 @@ func (o *Observer) Forget(key types.NamespacedName) {
 }
 
 // Observe says which instances a fleet has and which version they should run,
-// and returns what they said. Instances that were never asked are asked now,
-// once, so that a controller that starts does not report them as silent.
-func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) []compile.Instance {
+// and returns what they said, and what they counted for each route. Instances
+// that were never asked are asked now, once, so that a controller that starts
+// does not report them as silent. After a change it gives them a moment to
+// acknowledge: a status that is written once says more than one that is
+// written twice.
+func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) ([]compile.Instance, map[types.UID]compile.Use) {
 	f := o.adopt(key, targets, wanted)
 	o.round(ctx, f, func(i *instance) bool { return !i.asked })
+	o.await(ctx, f)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.told = f.list()
-	return f.told
+	f.health, f.use = false, false
+	return f.told, f.counted()
+}
+
+// await waits until every instance runs what is wanted, at most patience.
+func (o *Observer) await(ctx context.Context, f *fleet) {
+	o.mu.Lock()
+	settled, running := f.settled, o.run != nil
+	if f.current() || !running || f.gaveUp() {
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // adopt brings a fleet's instances and wanted version up to date.
@@ -135,14 +145,19 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 	defer o.mu.Unlock()
 	f := o.fleets[key]
 	if f == nil {
-		f = &fleet{wake: make(chan struct{}, 1), instances: map[types.UID]*instance{}}
+		f = &fleet{
+			wake: make(chan struct{}, 1), settled: make(chan struct{}), began: o.clock.Now(),
+			instances: map[types.UID]*instance{}, retired: map[types.UID]compile.Use{},
+		}
 		o.fleets[key] = f
 		if o.run != nil {
 			o.launch(o.run, key, f)
 		}
 	}
 	news := f.wanted != wanted
-	f.wanted = wanted
+	if news {
+		f.wanted, f.settled = wanted, make(chan struct{})
+	}
 	known := f.instances
 	f.instances = make(map[types.UID]*instance, len(targets))
 	for _, target := range targets {
@@ -151,6 +166,11 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 		} else {
 			f.instances[target.UID] = &instance{target: target}
 			news = true
+		}
+	}
+	for uid, old := range known {
+		if f.instances[uid] != old {
+			f.retire(old.counted())
 		}
 	}
 	if news {
@@ -162,36 +182,16 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 	return f
 }
 
-// list returns the instances by name. The caller holds the lock.
-func (f *fleet) list() []compile.Instance {
-	out := make([]compile.Instance, 0, len(f.instances))
-	for _, i := range f.instances {
-		out = append(out, compile.Instance{Pod: i.target.Pod, Reached: i.reached(), Report: i.report})
-	}
-	slices.SortFunc(out, compareInstances)
-	return out
-}
-
-// news says whether the instances said anything that the last pass was not
-// told, and takes it as told. The caller holds the lock.
-func (f *fleet) news() bool {
-	now := f.list()
-	if f.told == nil || slices.EqualFunc(f.told, now, sameWord) {
-		return false
-	}
-	f.told = now
-	return true
-}
-
-// current says whether every instance runs what is wanted. The caller holds
-// the lock.
-func (f *fleet) current() bool {
-	for _, i := range f.instances {
-		if !i.reached() || i.report.Version != f.wanted {
-			return false
+// keep forgets what was counted for routes that are gone.
+func (o *Observer) keep(key types.NamespacedName, alive map[types.UID]struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f := o.fleets[key]; f != nil {
+		maps.DeleteFunc(f.retired, func(uid types.UID, _ compile.Use) bool { _, is := alive[uid]; return !is })
+		for _, i := range f.instances {
+			maps.DeleteFunc(i.uses, func(uid types.UID, _ routetable.RouteUse) bool { _, is := alive[uid]; return !is })
 		}
 	}
-	return true
 }
 
 // loop asks a fleet's instances again and again: quickly after a change,
@@ -210,7 +210,11 @@ func (o *Observer) loop(ctx context.Context, key types.NamespacedName, f *fleet)
 		}
 		o.round(ctx, f, func(*instance) bool { return true })
 		o.mu.Lock()
-		news, current := f.news(), f.current()
+		current := f.current()
+		if current {
+			f.settle()
+		}
+		news := f.news(o.clock.Now())
 		o.mu.Unlock()
 		if news {
 			o.announce(ctx, key)
@@ -240,9 +244,11 @@ func (o *Observer) announce(ctx context.Context, key types.NamespacedName) {
 func (o *Observer) round(ctx context.Context, f *fleet, chosen func(*instance) bool) {
 	o.mu.Lock()
 	var asked []*instance
+	cursors := map[*instance]string{}
 	for _, i := range f.instances {
 		if chosen(i) {
 			asked = append(asked, i)
+			cursors[i] = i.report.Cursor
 		}
 	}
 	o.mu.Unlock()
@@ -250,19 +256,32 @@ func (o *Observer) round(ctx context.Context, f *fleet, chosen func(*instance) b
 	var wg sync.WaitGroup
 	for _, i := range asked {
 		wg.Go(func() {
-			report, err := o.asker.ask(ctx, i.target.Address)
+			told, err := o.asker.ask(ctx, i.target.Address, cursors[i])
 			if ctx.Err() != nil {
 				return
 			}
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			i.asked = true
 			if err != nil {
+				i.asked = true
 				i.misses++
 				return
 			}
-			i.misses, i.report = 0, report
+			o.hear(f, i, told)
 		})
 	}
 	wg.Wait()
+}
+
+// hear keeps what one instance said. The caller holds the lock.
+func (o *Observer) hear(f *fleet, i *instance, told *words) {
+	first := i.report.Boot == ""
+	health, use, ended := i.hear(told, o.clock.Now())
+	f.retire(ended)
+	f.health, f.use = f.health || health, f.use || use
+	if first && f.told != nil && i.target.Created.Before(f.began) {
+		// It counted before this leadership began, and was silent then: what it
+		// counted may be part of what the status says already.
+		i.before = maps.Clone(i.uses)
+	}
 }

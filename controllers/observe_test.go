@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
@@ -23,21 +24,24 @@ import (
 type speaker struct {
 	mu     sync.Mutex
 	report routetable.Report
-	err    error
-	asked  int
+	// What it sees and counted since it was asked last.
+	targets []routetable.TargetReport
+	uses    []routetable.RouteUse
+	err     error
+	asked   int
 }
 
-func (s *speaker) ask(context.Context, string) (routetable.Report, error) {
+func (s *speaker) ask(context.Context, string, string) (*words, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
-	return s.report, s.err
+	return &words{report: s.report, targets: s.targets, routes: s.uses}, s.err
 }
 
 func (s *speaker) say(generation int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report = routetable.Report{Version: routetable.Version{Epoch: 1, Generation: generation}, Hash: "h", ListenerPort: 8080}
+	s.report = routetable.Report{Version: routetable.Version{Epoch: 1, Generation: generation}, Hash: "h", ListenerPort: 8080, Boot: "boot"}
 	s.err = err
 }
 
@@ -49,7 +53,7 @@ func (s *speaker) count() int {
 
 func observing(t *testing.T, s *speaker) (*Observer, func(generation int64)) {
 	t.Helper()
-	o := NewObserver(nil)
+	o := NewObserver(nil, clock.RealClock{})
 	o.asker = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -38,22 +38,46 @@ type lineage struct {
 	// uid is the CallbackProxy's: a new one of the same name starts anew.
 	uid     types.UID
 	version routetable.Version
+	// wrote is when the config was written last.
+	wrote time.Time
 	// since holds, for each route of the table, its generation and the
 	// version in which that was published first.
 	since map[types.UID]firstSeen
 }
 
 type firstSeen struct {
-	generation int64
-	version    routetable.Version
+	shape
+	version routetable.Version
 }
+
+// shape is what tells a changed route from an unchanged one. The hold is an
+// annotation, and no part of the generation.
+type shape struct {
+	generation int64
+	held       time.Time
+}
+
+func shapeOf(r *routetable.Route) shape { return shape{generation: r.Generation, held: r.HeldUntil} }
 
 // Published is the config that the instances should run.
 type Published struct {
 	routetable.Version
-	Hash  string
+	Hash string
+	// Wrote says whether this call wrote anything, and Next when there is
+	// something to clear away; zero: nothing.
+	Wrote bool
+	Next  time.Time
 	since map[types.UID]firstSeen
 }
+
+const (
+	// shardLinger is how long shards outlive the last index that named them:
+	// whoever reads that index finds them, and a config that changes without
+	// end does not cost a deletion each time.
+	shardLinger = 2 * time.Second
+	// maxLingering is how many shards may linger.
+	maxLingering = 16
+)
 
 // Since returns the version that published a route's present generation first.
 func (p Published) Since(uid types.UID) routetable.Version { return p.since[uid].version }
@@ -77,7 +101,8 @@ func (p *Publisher) Forget(key types.NamespacedName) {
 }
 
 // Publish makes the stored config of a fleet hold a table: shards first, then
-// the index that commits them, then away with the shards that nothing names.
+// the index that commits them, and later away with the shards that nothing
+// names any more.
 // Nothing is written when nothing changed. It fails with errSuperseded when a
 // newer leadership has taken over. One call per fleet at a time.
 func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, table *routetable.Table, now time.Time) (Published, error) {
@@ -104,14 +129,21 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 		}
 		configsPublished.WithLabelValues(key.Namespace, key.Name).Inc()
 	}
-	if err := p.deleteShards(ctx, stored, encoded.Shards); err != nil {
-		return Published{}, err
-	}
 	after := &lineage{uid: proxy.UID, version: version, since: firstSeenIn(table, version, stored, before)}
+	switch {
+	case write:
+		after.wrote = now
+	case before != nil:
+		after.wrote = before.wrote
+	}
 	p.mu.Lock()
 	p.lineages[key] = after
 	p.mu.Unlock()
-	return Published{Version: version, Hash: encoded.Index.Hash, since: after.since}, nil
+	deleted, next, err := p.clear(ctx, stored, encoded.Shards, after.wrote.Add(shardLinger), now)
+	if err != nil {
+		return Published{}, err
+	}
+	return Published{Version: version, Hash: encoded.Index.Hash, Wrote: write || deleted, Next: next, since: after.since}, nil
 }
 
 func (p *Publisher) lineage(key types.NamespacedName, uid types.UID) *lineage {
@@ -195,15 +227,15 @@ func firstSeenIn(table *routetable.Table, version routetable.Version, stored *st
 	} else if old := stored.table(); old != nil {
 		at := stored.head().version
 		for i := range old.Routes {
-			known[types.UID(old.Routes[i].UID)] = firstSeen{generation: old.Routes[i].Generation, version: at}
+			known[types.UID(old.Routes[i].UID)] = firstSeen{shape: shapeOf(&old.Routes[i]), version: at}
 		}
 	}
 	since := make(map[types.UID]firstSeen, len(table.Routes))
 	for i := range table.Routes {
 		uid := types.UID(table.Routes[i].UID)
 		seen, found := known[uid]
-		if !found || seen.generation != table.Routes[i].Generation {
-			seen = firstSeen{generation: table.Routes[i].Generation, version: version}
+		if shape := shapeOf(&table.Routes[i]); !found || seen.shape != shape {
+			seen = firstSeen{shape: shape, version: version}
 		}
 		since[uid] = seen
 	}
@@ -258,20 +290,31 @@ func (p *Publisher) commit(ctx context.Context, proxy *callbackv1alpha1.Callback
 	return nil
 }
 
-func (p *Publisher) deleteShards(ctx context.Context, stored *storedConfig, wanted []routetable.Payload) error {
+// clear deletes the shards that the index does not name, once they lingered
+// until due, or are too many. It returns when there is something to delete.
+func (p *Publisher) clear(ctx context.Context, stored *storedConfig, wanted []routetable.Payload, due, now time.Time) (deleted bool, next time.Time, err error) {
 	keep := make(map[string]struct{}, len(wanted))
 	for _, payload := range wanted {
 		keep[payload.Hash] = struct{}{}
 	}
+	var stale []*callbackv1alpha1.CallbackProxyConfig
 	for _, shard := range stored.shards {
-		if _, named := keep[shard.Spec.Hash]; named {
-			continue
-		}
-		if err := p.delete(ctx, shard); err != nil {
-			return err
+		if _, named := keep[shard.Spec.Hash]; !named {
+			stale = append(stale, shard)
 		}
 	}
-	return nil
+	switch {
+	case len(stale) == 0:
+		return false, time.Time{}, nil
+	case now.Before(due) && len(stale) <= maxLingering:
+		return false, due, nil
+	}
+	for _, shard := range stale {
+		if err := p.delete(ctx, shard); err != nil {
+			return false, time.Time{}, err
+		}
+	}
+	return true, time.Time{}, nil
 }
 
 func (p *Publisher) delete(ctx context.Context, part *callbackv1alpha1.CallbackProxyConfig) error {

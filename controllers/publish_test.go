@@ -83,8 +83,17 @@ func TestPublish_WritesWhatChanged(t *testing.T) {
 	_, err = w.reconciler.Publisher.Publish(w.ctx, proxy, table, w.clock.Now())
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.writes.take()).To(Equal([]string{
-		"create *v1alpha1.CallbackProxyConfig", "update *v1alpha1.CallbackProxyConfig", "delete *v1alpha1.CallbackProxyConfig",
-	}), "first the shard, then the index that names it, then away with its predecessor")
+		"create *v1alpha1.CallbackProxyConfig", "update *v1alpha1.CallbackProxyConfig",
+	}), "first the shard, then the index that names it")
+	w.Expect(w.shards()).To(HaveLen(shards + 1))
+
+	published, err := w.reconciler.Publisher.Publish(w.ctx, proxy, table, w.clock.Now().Add(time.Second))
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(published.Next).To(BeTemporally("==", w.clock.Now().Add(shardLinger)), "whoever reads the index before finds its shards")
+	published, err = w.reconciler.Publisher.Publish(w.ctx, proxy, table, published.Next)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(published.Next).To(BeZero())
+	w.Expect(w.writes.take()).To(Equal([]string{"delete *v1alpha1.CallbackProxyConfig"}), "then away with the predecessor")
 	w.Expect(w.shards()).To(HaveLen(shards))
 }
 
@@ -123,7 +132,7 @@ func TestPublish_RepairsWhatSomebodyBroke(t *testing.T) {
 		},
 	} {
 		breakIt()
-		w.reconcile()
+		w.settle()
 		w.Expect(w.table().Routes).To(HaveLen(1), name)
 		w.Expect(w.shards()).To(HaveLen(1), name)
 		after := w.index()
@@ -183,9 +192,9 @@ func (w *world) shards() []callbackv1alpha1.CallbackProxyConfig {
 
 func (w *world) liveProxy() *callbackv1alpha1.CallbackProxy {
 	w.t.Helper()
-	proxy := &callbackv1alpha1.CallbackProxy{}
+	proxy := &StoredProxy{}
 	w.Expect(w.client.Get(w.ctx, w.proxyKey(), proxy)).To(Succeed())
-	return proxy
+	return &proxy.CallbackProxy
 }
 
 func manyRoutes(n int) *routetable.Table {

@@ -10,13 +10,16 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
@@ -34,12 +37,35 @@ type Reconciler struct {
 	Observer  *Observer
 	// Grants says whether ReferenceGrants can be listed.
 	Grants func() bool
+	// RoutesOf selects the routes of a fleet from the cache; nil where there
+	// is none, and all routes are looked through.
+	RoutesOf func(types.NamespacedName) client.ListOption
+
+	pace    *pace
+	mu      sync.Mutex
+	tallies map[types.NamespacedName]*tally
+}
+
+// sight is what a pass sees of the world besides its objects.
+type sight struct {
+	fleet     compile.Fleet
+	published Published
+	counted   map[types.UID]compile.Use
+	tally     *tally
+}
+
+// use returns what came for a route in all its life.
+func (s *sight) use(route *callbackv1alpha1.CallbackRoute) compile.Use {
+	return s.tally.total(route.UID, s.counted[route.UID], compile.StoredUse(&route.Status))
 }
 
 // Reconcile makes one pass for the CallbackProxy of a request. It is also
 // called for names that do not exist, as routes may still point there.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	now := r.Clock.Now()
+	if wait := r.pace.pass(req.NamespacedName, now); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
 	snapshot, err := r.gather(ctx, req.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -47,26 +73,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	result := compile.Compile(snapshot, now)
 	undecodable.observe(req.NamespacedName, snapshot.Routes)
 
-	fleet, published := compile.Fleet{}, Published{}
+	looked := r.Clock.Since(now)
+
+	seen := &sight{tally: r.tally(req.NamespacedName, result)}
 	if snapshot.Proxy == nil {
-		r.Publisher.Forget(req.NamespacedName)
-		r.Observer.Forget(req.NamespacedName)
+		r.forget(req.NamespacedName)
 	} else {
-		if published, err = r.Publisher.Publish(ctx, snapshot.Proxy, result.Table, now); err != nil {
+		if seen.published, err = r.Publisher.Publish(ctx, snapshot.Proxy, result.Table, now); err != nil {
 			return ctrl.Result{}, err
 		}
-		if fleet, err = r.observe(ctx, req.NamespacedName, published); err != nil {
+		if err = r.observe(ctx, req.NamespacedName, seen); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	if err := r.writeStatuses(ctx, snapshot, result, &fleet, published, now); err != nil {
+	r.pace.looked(req.NamespacedName, looked, now.Add(looked))
+	more, wrote, err := r.writeStatuses(ctx, snapshot, result, seen, now)
+	if wrote || seen.published.Wrote {
+		r.pace.passed(req.NamespacedName, now)
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return requeueAt(result.Next, now), nil
+	return requeueAt(soonest(soonest(result.Next, more), seen.published.Next), now), nil
 }
 
 // requeueAt asks for a pass at the next transition; the zero time asks for
-// none. A second is the grain of all times in the API.
+// none.
 func requeueAt(next, now time.Time) ctrl.Result {
 	if next.IsZero() {
 		return ctrl.Result{}
@@ -74,16 +106,46 @@ func requeueAt(next, now time.Time) ctrl.Result {
 	return ctrl.Result{RequeueAfter: max(next.Sub(now), time.Millisecond)}
 }
 
-// observe hands the Observer the fleet's pods and returns what it knows.
-func (r *Reconciler) observe(ctx context.Context, key client.ObjectKey, published Published) (compile.Fleet, error) {
+// observe hands the Observer the fleet's pods and keeps what it knows.
+func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName, seen *sight) error {
 	total, targets, err := r.listInstances(ctx, key)
 	if err != nil {
-		return compile.Fleet{}, fmt.Errorf("list instances of CallbackProxy %s: %w", key, err)
+		return fmt.Errorf("list instances of CallbackProxy %s: %w", key, err)
 	}
-	return compile.Fleet{
+	instances, counted := r.Observer.Observe(ctx, key, targets, seen.published.Version)
+	seen.counted = counted
+	seen.fleet = compile.Fleet{
 		Total:     total,
-		Instances: r.Observer.Observe(ctx, key, targets, published.Version),
-		Published: published.Version,
-		Hash:      published.Hash,
-	}, nil
+		Instances: instances,
+		Published: seen.published.Version,
+		Hash:      seen.published.Hash,
+	}
+	return nil
+}
+
+// tally returns what is known of the use of a fleet's routes, without those
+// that are gone.
+func (r *Reconciler) tally(key types.NamespacedName, result *compile.Result) *tally {
+	alive := make(map[types.UID]struct{}, len(result.Verdicts))
+	for i := range result.Verdicts {
+		alive[result.Verdicts[i].Route.UID] = struct{}{}
+	}
+	r.Observer.keep(key, alive)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tallies[key] == nil {
+		r.tallies[key] = &tally{}
+	}
+	r.tallies[key].keep(alive)
+	return r.tallies[key]
+}
+
+// forget drops what is known of a fleet that is gone.
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.Publisher.Forget(key)
+	r.Observer.Forget(key)
+	r.pace.forget(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tallies, key)
 }

@@ -11,13 +11,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -31,23 +28,15 @@ import (
 // workers is how many fleets are reconciled at a time.
 const workers = 4
 
-// serviceIndex finds routes by the Services that they name.
-const serviceIndex = "services"
+// usePriorities lets what changed go before what is only looked at again, as
+// after a start.
+var usePriorities = true
 
-// CacheOptions returns what the manager caches: of pods only those of fleets,
-// and of nothing the managed fields.
-func CacheOptions() cache.Options {
-	fleet, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)
-	if err != nil {
-		panic(err) // the label is a constant
-	}
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}: {Label: labels.NewSelector().Add(*fleet)},
-		},
-	}
-}
+// Indexes of routes: by the Services that they name, and by their fleet.
+const (
+	serviceIndex = "services"
+	fleetIndex   = "fleet"
+)
 
 // ClientOptions returns the options of the manager's client. A read waits
 // until the cache holds what this client wrote: without that a pass would see
@@ -60,12 +49,12 @@ func ClientOptions() client.Options {
 // Setup adds the controller to a manager that was made with NewScheme,
 // CacheOptions and ClientOptions. It makes the key pair of this leadership:
 // the private half never leaves the process.
-func Setup(ctx context.Context, mgr ctrl.Manager) error {
+func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make report key: %w", err)
 	}
-	asker, err := NewAsker(private, clock.RealClock{})
+	asker, err := NewAsker(private, now)
 	if err != nil {
 		return err
 	}
@@ -73,16 +62,24 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 	r := &Reconciler{
 		Client:    mgr.GetClient(),
 		Recorder:  mgr.GetEventRecorder(fieldOwner),
-		Clock:     clock.RealClock{},
+		Clock:     now,
 		Publisher: NewPublisher(mgr.GetClient(), public),
-		Observer:  NewObserver(asker),
+		Observer:  NewObserver(asker, now),
 		Grants:    grants.installed.Load,
+		RoutesOf: func(key types.NamespacedName) client.ListOption {
+			return client.MatchingFields{fleetIndex: key.String()}
+		},
+		pace:    newPace(),
+		tallies: map[types.NamespacedName]*tally{},
 	}
 	if err := mgr.Add(r.Observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
 	}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &StoredRoute{}, serviceIndex, indexServices); err != nil {
 		return fmt.Errorf("index routes by service: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &StoredRoute{}, fleetIndex, indexFleet); err != nil {
+		return fmt.Errorf("index routes by fleet: %w", err)
 	}
 	c, err := r.watch(mgr)
 	if err != nil {
@@ -107,22 +104,23 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 
 // watch wires every kind that a pass reads to the fleets it concerns.
 func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
-	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	changed := builder.WithPredicates(r.changed())
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("callbackproxy").
-		For(&callbackv1alpha1.CallbackProxy{}, specChanged).
-		Watches(&StoredRoute{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), specChanged).
+		For(&StoredProxy{}, changed).
+		Watches(&StoredRoute{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), changed).
 		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfService)).
-		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice)).
+		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice),
+			builder.WithPredicates(endpointsChanged)).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allFleets),
 			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.Observer.changed,
 			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, p *callbackv1alpha1.CallbackProxy) []reconcile.Request {
 				return request(client.ObjectKeyFromObject(p))
 			}))).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, UsePriorityQueue: &usePriorities}).
 		Build(r)
 }
 
@@ -160,22 +158,24 @@ func indexServices(object client.Object) []string {
 	return keys
 }
 
+func indexFleet(object client.Object) []string {
+	route, is := object.(*StoredRoute)
+	if !is {
+		return nil
+	}
+	return []string{proxyKey(&route.CallbackRoute).String()}
+}
+
 func (r *Reconciler) fleetsOfService(ctx context.Context, object client.Object) []reconcile.Request {
 	return r.fleetsNaming(ctx, client.ObjectKeyFromObject(object))
 }
 
-// fleetsOfSlice passes on only what a table depends on: the endpoints of
-// headless Services.
 func (r *Reconciler) fleetsOfSlice(ctx context.Context, object client.Object) []reconcile.Request {
 	key := types.NamespacedName{
 		Namespace: object.GetNamespace(),
 		Name:      object.GetLabels()[discoveryv1.LabelServiceName],
 	}
-	service := &corev1.Service{}
-	if key.Name == "" || r.Client.Get(ctx, key, service) != nil {
-		return nil
-	}
-	if key != apiServer && service.Spec.ClusterIP != corev1.ClusterIPNone {
+	if key.Name == "" {
 		return nil
 	}
 	return r.fleetsNaming(ctx, key)
@@ -200,7 +200,7 @@ func (r *Reconciler) fleetsNaming(ctx context.Context, service types.NamespacedN
 }
 
 func (r *Reconciler) allFleets(ctx context.Context, _ client.Object) []reconcile.Request {
-	var proxies callbackv1alpha1.CallbackProxyList
+	var proxies StoredProxyList
 	if err := r.Client.List(ctx, &proxies, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "cannot list the fleets")
 		return nil

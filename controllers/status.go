@@ -4,10 +4,12 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,54 +23,111 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
-// statusWriters is how many statuses of one pass are written at a time.
-const statusWriters = 8
+const (
+	// statusWriters is how many statuses of one pass are written at a time.
+	statusWriters = 8
+	// statusesPerPass is how many statuses one pass writes. The rest waits for
+	// the next one, which begins at once: so a change of one route never waits
+	// for the statuses of thousands of others.
+	statusesPerPass = 256
+)
+
+// pendingStatus is a route's status that differs from the stored one.
+type pendingStatus struct {
+	route  *callbackv1alpha1.CallbackRoute
+	status callbackv1alpha1.CallbackRouteStatus
+	change compile.Change
+	// rank is how many of its namespace come before it.
+	rank int
+}
 
 // writeStatuses writes each status that differs from the stored one, whole,
 // and then emits the events of its transitions. One status that cannot be
-// written does not keep the others from being written.
-func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, fleet *compile.Fleet, published Published, now time.Time) error {
+// written does not keep the others from being written. It returns when there
+// is more to write (zero: there is not), and whether it wrote anything.
+func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now time.Time) (next time.Time, wrote bool, err error) {
+	pending, next := r.pending(result, seen, now)
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
-	failed := make([]error, len(result.Verdicts)+1)
-	for i := range result.Verdicts {
-		verdict := &result.Verdicts[i]
-		status := compile.RouteStatus(verdict, fleet, published.Since(verdict.Route.UID), now)
-		if apiequality.Semantic.DeepEqual(verdict.Route.Status, status) {
-			continue
-		}
-		group.Go(func() error {
-			failed[i] = r.writeRouteStatus(ctx, verdict.Route, &status)
-			return nil
-		})
-	}
+	failed := make([]error, len(pending)+1)
 	if s.Proxy != nil {
-		status := compile.ProxyStatus(s.Proxy, result, fleet, now)
+		status := compile.ProxyStatus(s.Proxy, result, &seen.fleet, now)
 		if !apiequality.Semantic.DeepEqual(s.Proxy.Status, status) {
+			wrote = true
 			group.Go(func() error {
-				failed[len(result.Verdicts)] = r.writeProxyStatus(ctx, s.Proxy, &status)
+				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status, now)
 				return nil
 			})
 		}
 	}
+	if len(pending) > statusesPerPass {
+		pending, next = pending[:statusesPerPass], now
+	}
+	for i := range pending {
+		group.Go(func() error {
+			failed[i] = r.writeRouteStatus(ctx, &pending[i], now)
+			return nil
+		})
+	}
 	_ = group.Wait()
-	return errors.Join(failed...)
+	return next, wrote || len(pending) > 0, errors.Join(failed...)
 }
 
-func (r *Reconciler) writeRouteStatus(ctx context.Context, route *callbackv1alpha1.CallbackRoute, status *callbackv1alpha1.CallbackRouteStatus) error {
+// pending returns the statuses that may be written now, of each namespace in
+// turn, and when the first of the others may.
+func (r *Reconciler) pending(result *compile.Result, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
+	ranks := map[string]int{}
+	for i := range result.Verdicts {
+		verdict := &result.Verdicts[i]
+		route := verdict.Route
+		use := seen.use(route)
+		status := compile.RouteStatus(verdict, &compile.Observed{Fleet: &seen.fleet, Since: seen.published.Since(route.UID), Use: use}, now)
+		if verdict.Accepted.OK {
+			if quiet, _ := compile.QuietAt(route, &use); now.Before(quiet) {
+				next = soonest(next, quiet)
+			}
+		}
+		change := compile.Compare(&route.Status, &status)
+		if change == compile.Same {
+			continue
+		}
+		if wait := r.pace.status(route.UID, change, now); wait > 0 {
+			next = soonest(next, now.Add(wait))
+			continue
+		}
+		pending = append(pending, pendingStatus{route: route, status: status, change: change, rank: ranks[route.Namespace]})
+		ranks[route.Namespace]++
+	}
+	slices.SortStableFunc(pending, func(a, b pendingStatus) int { return cmp.Compare(a.rank, b.rank) })
+	return pending, next
+}
+
+// soonest returns the earlier of two instants, of which the zero one is never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus, now time.Time) error {
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute")
-	if err := r.applyStatus(ctx, kind, route, status); err != nil {
+	version, err := r.applyStatus(ctx, kind, p.route, &p.status)
+	if err != nil {
 		return err
 	}
-	r.emit(kind, route, route.Status.Conditions, status.Conditions, routeNews)
+	r.pace.wrote(p.route.UID, p.change, version, now)
+	r.emit(kind, p.route, p.route.Status.Conditions, p.status.Conditions, routeNews)
 	return nil
 }
 
-func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus) error {
+func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus, now time.Time) error {
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy")
-	if err := r.applyStatus(ctx, kind, proxy, status); err != nil {
+	version, err := r.applyStatus(ctx, kind, proxy, status)
+	if err != nil {
 		return err
 	}
+	r.pace.wrote(proxy.UID, compile.Declared, version, now)
 	r.emit(kind, proxy, proxy.Status.Conditions, status.Conditions, proxyNews)
 	return nil
 }
@@ -86,10 +145,12 @@ type statusPatch struct {
 // IsApplyConfiguration marks the type as an apply configuration.
 func (*statusPatch) IsApplyConfiguration() {}
 
-func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKind, object client.Object, status any) error {
+// applyStatus returns the resourceVersion that the write gave the object; empty
+// when the object is gone.
+func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKind, object client.Object, status any) (version string, err error) {
 	content, err := json.Marshal(status)
 	if err != nil {
-		return fmt.Errorf("encode status of %s: %w", kind.Kind, err)
+		return "", fmt.Errorf("encode status of %s: %w", kind.Kind, err)
 	}
 	patch := &statusPatch{
 		TypeMetaApplyConfiguration: *metav1ac.TypeMeta().WithAPIVersion(kind.GroupVersion().String()).WithKind(kind.Kind),
@@ -98,10 +159,13 @@ func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKi
 		Status: content,
 	}
 	if err := r.Client.Status().Apply(ctx, patch, client.ForceOwnership, client.FieldOwner(fieldOwner)); err != nil {
-		return gone(fmt.Errorf("write status of %s %s/%s: %w", kind.Kind, object.GetNamespace(), object.GetName(), err))
+		return "", gone(fmt.Errorf("write status of %s %s/%s: %w", kind.Kind, object.GetNamespace(), object.GetName(), err))
 	}
 	statusWrites.WithLabelValues(kind.Kind).Inc()
-	return nil
+	if patch.ResourceVersion != nil {
+		version = *patch.ResourceVersion
+	}
+	return version, nil
 }
 
 // gone drops the error of an object that was deleted, or made anew under the

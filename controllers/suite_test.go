@@ -24,6 +24,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/test/expect"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
@@ -104,8 +105,10 @@ func (w *world) newLeader() {
 		Recorder:  w.events,
 		Clock:     w.clock,
 		Publisher: NewPublisher(w.client, public),
-		Observer:  NewObserver(nil),
+		Observer:  NewObserver(nil, w.clock),
 		Grants:    func() bool { return true },
+		pace:      newPace(),
+		tallies:   map[types.NamespacedName]*tally{},
 	}
 	w.reconciler.Observer.asker = w.fleet
 }
@@ -131,15 +134,46 @@ func (w *world) reconcile() ctrl.Result {
 }
 
 func (w *world) tryReconcile() (ctrl.Result, error) {
+	w.t.Helper()
 	w.reconciler.Observer.Forget(w.proxyKey())
-	return w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.proxyKey()})
+	result, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.proxyKey()})
+	if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > shardLinger) {
+		w.expectConsistent()
+	}
+	return result, err
 }
 
-// settle reconciles until the fleet acknowledged what the first pass published.
+// expectConsistent looks at every status after a pass, whatever the spec is
+// about: none contradicts itself, and each is about the present generation.
+func (w *world) expectConsistent() {
+	w.t.Helper()
+	var routes StoredRouteList
+	w.Expect(w.client.List(w.ctx, &routes)).To(Succeed())
+	for i := range routes.Items {
+		if route := &routes.Items[i].CallbackRoute; proxyKey(route) == w.proxyKey() && route.DeletionTimestamp.IsZero() {
+			w.Expect(expect.ConsistentRoute(route)).To(Succeed())
+		}
+	}
+	var proxies StoredProxyList
+	w.Expect(w.client.List(w.ctx, &proxies, client.InNamespace(w.platform))).To(Succeed())
+	for i := range proxies.Items {
+		w.Expect(expect.ConsistentProxy(&proxies.Items[i].CallbackProxy)).To(Succeed())
+	}
+}
+
+// settle reconciles until nothing is left to do but to wait: what the first
+// pass published is acknowledged, and what it replaced is cleared away.
 func (w *world) settle() {
 	w.t.Helper()
 	w.reconcile()
-	w.reconcile()
+	for range 100 {
+		result := w.reconcile()
+		if result.RequeueAfter == 0 || result.RequeueAfter > shardLinger {
+			return
+		}
+		w.clock.SetTime(w.clock.Now().Add(result.RequeueAfter))
+	}
+	w.t.Fatal("the world does not settle")
 }
 
 func (w *world) route(name string) *callbackv1alpha1.CallbackRoute {
@@ -175,14 +209,14 @@ func (w *world) condition(name, kind string) metav1.Condition {
 
 // The objects of a blue-green migration.
 
-func (w *world) proxy() *callbackv1alpha1.CallbackProxy {
-	return &callbackv1alpha1.CallbackProxy{
+func (w *world) proxy() *StoredProxy {
+	return &StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.platform, Name: "edge"},
 		Spec: callbackv1alpha1.CallbackProxySpec{Hosts: []callbackv1alpha1.ProxyHost{
 			{Hostname: "auth.acme.test", Namespaces: w.from(w.identity)},
 			{Hostname: "auth.other.test", Namespaces: w.from(w.other)},
 		}},
-	}
+	}}
 }
 
 func (w *world) from(namespace string) callbackv1alpha1.HostNamespaces {
@@ -239,23 +273,29 @@ type acknowledging struct {
 	key    types.NamespacedName
 	silent bool
 	refuse string
+	// What the instances see and counted.
+	targets []routetable.TargetReport
+	uses    []routetable.RouteUse
+	suspect bool
 }
 
-func (a *acknowledging) ask(ctx context.Context, _ string) (routetable.Report, error) {
+func (a *acknowledging) ask(ctx context.Context, _, _ string) (*words, error) {
 	if a.silent {
-		return routetable.Report{}, fmt.Errorf("ask instance: nobody answers")
+		return nil, fmt.Errorf("ask instance: nobody answers")
 	}
 	index := &callbackv1alpha1.CallbackProxyConfig{}
 	if err := a.client.Get(ctx, a.key, index); err != nil {
-		return routetable.Report{}, err
+		return nil, err
 	}
+	told := &words{targets: a.targets, routes: a.uses}
 	version := routetable.Version{Epoch: index.Spec.Epoch, Generation: index.Spec.Generation}
+	told.report = routetable.Report{Version: version, Hash: index.Spec.Hash, ListenerPort: 8080, Boot: "boot", ClockSuspect: a.suspect}
 	if a.refuse != "" {
-		return routetable.Report{ListenerPort: 8080, Refused: &routetable.Refusal{
+		told.report = routetable.Report{ListenerPort: 8080, Boot: "boot", Refused: &routetable.Refusal{
 			Version: version, Hash: index.Spec.Hash, Reason: routetable.RefusedInvalid, Message: a.refuse,
-		}}, nil
+		}}
 	}
-	return routetable.Report{Version: version, Hash: index.Spec.Hash, ListenerPort: 8080}, nil
+	return told, nil
 }
 
 // recorder keeps the events of a spec.

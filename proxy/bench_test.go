@@ -50,7 +50,9 @@ func BenchmarkHandler(b *testing.B) {
 	client := upstream.NewClient(upstream.Options{ConnectTo: map[string]string{blueAddress: address}, Now: time.Now})
 	log := slog.New(slog.NewJSONHandler(writer{}, nil))
 	ours := (&Server{State: state, Log: log}).newServer(
-		NewHandler(state, client, NewMetrics(), log, time.Now, "edge-system", "edge"), maxHeadBytes)
+		NewHandler(HandlerOptions{
+			State: state, Upstream: client, Metrics: NewMetrics(), Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+		}), maxHeadBytes)
 
 	target := &url.URL{Scheme: "http", Host: address}
 	bare := &http.Server{ReadHeaderTimeout: readHeaderTimeout, Handler: &httputil.ReverseProxy{

@@ -64,8 +64,12 @@ func page(title string, paragraphs ...string) []byte {
 
 // gonePage is the 410 of a route whose sunset has passed.
 func gonePage(r *routetable.Route) []byte {
+	closed := r.Sunset
+	if r.HeldUntil.After(closed) {
+		closed = r.HeldUntil
+	}
 	paragraphs := []string{
-		"It was closed on " + r.Sunset.UTC().Format("2 January 2006 at 15:04:05 UTC") + ". Nothing was passed on.",
+		"It was closed on " + closed.UTC().Format("2 January 2006 at 15:04:05 UTC") + ". Nothing was passed on.",
 	}
 	if r.InfoURL != "" {
 		paragraphs = append(paragraphs, `<a href="`+html.EscapeString(r.InfoURL)+`" rel="noreferrer">What to do now</a>`)

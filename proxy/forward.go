@@ -89,17 +89,24 @@ func newRequest(r *http.Request, body []byte, b *routetable.Backend, from origin
 	header["X-Request-Id"] = []string{from.requestID}
 	header["Via"] = []string{from.via}
 
-	out := &upstream.Request{Method: r.Method, Target: r.RequestURI, Host: r.Host, Header: header, Body: body}
+	return addressed(&upstream.Request{Method: r.Method, Header: header, Body: body}, r, b)
+}
+
+// addressed returns the request as another backend receives it: what differs
+// between backends is the Host and the path.
+func addressed(out *upstream.Request, r *http.Request, b *routetable.Backend) *upstream.Request {
+	to := *out
+	to.Target, to.Host = r.RequestURI, r.Host
 	if b.Host != "" {
-		out.Host = b.Host
+		to.Host = b.Host
 	}
 	if b.Path != "" {
-		out.Target = b.Path
+		to.Target = b.Path
 		if _, query, found := gate.SplitTarget(r.RequestURI); found {
-			out.Target += "?" + query
+			to.Target += "?" + query
 		}
 	}
-	return out
+	return &to
 }
 
 // origin is what the backend is told of where a request came from.

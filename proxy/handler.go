@@ -8,25 +8,15 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/proxy/sunset"
-	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
-
-// Attempter delivers a request to one of a backend's addresses, at most once.
-type Attempter interface {
-	Attempt(ctx context.Context, addresses []string, total time.Duration, r *upstream.Request) (*http.Response, error)
-}
 
 // Handler answers callbacks.
 //
@@ -34,24 +24,40 @@ type Attempter interface {
 type Handler struct {
 	state    *State
 	upstream Attempter
+	health   Health
 	metrics  *Metrics
 	log      *slog.Logger
-	// now is the clock of the sunset, monotonic the one of durations and
-	// deadlines. They are the same but in tests, which move the first.
-	now, monotonic func() time.Time
-	pseudonym      string
+	// now is the clock of durations and deadlines. The sunset has its own, the
+	// state's.
+	now       func() time.Time
+	pseudonym string
+	// turn lets the addresses of a backend take turns.
+	turn atomic.Uint32
 	// draining asks clients not to use their connection again.
 	draining atomic.Bool
 }
 
-// NewHandler returns a Handler. name and namespace are the CallbackProxy's;
-// proxies know each other by them.
-func NewHandler(state *State, up Attempter, metrics *Metrics, log *slog.Logger, now func() time.Time,
-	namespace, name string,
-) *Handler {
+// HandlerOptions are what a Handler needs.
+type HandlerOptions struct {
+	State    *State
+	Upstream Attempter
+	// Health is asked where a callback can go; nil: everywhere.
+	Health  Health
+	Metrics *Metrics
+	Log     *slog.Logger
+	// Now is the clock of durations and deadlines.
+	Now func() time.Time
+	// Namespace and Name are the CallbackProxy's; proxies know each other by
+	// them.
+	Namespace, Name string
+}
+
+// NewHandler returns a Handler.
+func NewHandler(o HandlerOptions) *Handler {
 	return &Handler{
-		state: state, upstream: up, metrics: metrics, log: log, now: now, monotonic: now,
-		pseudonym: name + "." + namespace + pseudonymSuffix,
+		state: o.State, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
+		now:       o.Now,
+		pseudonym: o.Name + "." + o.Namespace + pseudonymSuffix,
 	}
 }
 
@@ -70,7 +76,7 @@ const (
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{h: h, w: w, r: r, start: h.monotonic()}
+	x := &exchange{h: h, w: w, r: r, start: h.now()}
 	defer x.finish(r.Context())
 	if h.draining.Load() {
 		w.Header().Set("Connection", "close")
@@ -87,10 +93,15 @@ type exchange struct {
 
 	requestID string
 	route     *routetable.Route // nil until it is known
+	record    *record           // the route's
+	came      time.Time         // by the clock of the sunset
+	kind      kind
 	backend   string
-	answered  bool
-	status    int
-	outcome   outcome
+	// fallback is true when another backend than the active one was reached.
+	fallback bool
+	answered bool
+	status   int
+	outcome  outcome
 	// reason is constant text of ours or of the operating system.
 	reason string
 }
@@ -113,9 +124,12 @@ func (x *exchange) serve(ctx context.Context) {
 		x.answer(http.StatusNotFound, refused, "no route")
 		return
 	}
-	x.route = route
+	x.route, x.record = route, snapshot.records[route]
 	x.requestID = newRequestID()
-	if x.isOver() {
+	now := x.h.state.clock.judgement()
+	x.came = now.Now
+	if x.record.latch.isClosed(route, now) {
+		x.kind = x.kindUnread(query)
 		x.gone()
 		return
 	}
@@ -123,14 +137,33 @@ func (x *exchange) serve(ctx context.Context) {
 	if !ok {
 		return
 	}
-	if refusal := gate.CheckAnswer(&gate.Answer{
-		Opaque: route.Protocol == routetable.Opaque, Method: x.r.Method, Query: query,
-		ContentType: x.r.Header.Get("Content-Type"), ContentEncoding: x.r.Header.Get("Content-Encoding"), Body: body,
-	}); refusal != nil {
+	has, refusal := gate.CheckAnswer(x.answerWith(query, body))
+	if refusal != nil {
 		x.refuse(refusal)
 		return
 	}
+	x.kind = kindOf(route, has)
 	x.deliver(ctx, snapshot, body)
+}
+
+func (x *exchange) answerWith(query string, body []byte) *gate.Answer {
+	return &gate.Answer{
+		Opaque: x.route.Protocol == routetable.Opaque, Method: x.r.Method, Query: query,
+		ContentType: x.r.Header.Get("Content-Type"), ContentEncoding: x.r.Header.Get("Content-Encoding"), Body: body,
+	}
+}
+
+// kindUnread judges a request of which the body is not read, as after the
+// sunset: a form that is posted counts as a callback.
+func (x *exchange) kindUnread(query string) kind {
+	has, refusal := gate.CheckAnswer(x.answerWith(query, nil))
+	switch {
+	case refusal != nil:
+		return against
+	case x.r.Method == http.MethodPost:
+		return callback
+	}
+	return kindOf(x.route, has)
 }
 
 func headOf(r *http.Request) *gate.Head {
@@ -138,16 +171,6 @@ func headOf(r *http.Request) *gate.Head {
 		Method: r.Method, Target: r.RequestURI, Host: r.Host, Header: r.Header,
 		TransferEncoding: r.TransferEncoding, ContentLength: r.ContentLength,
 	}
-}
-
-// isOver reports whether the route's sunset ends it now. A request that was
-// let in before is not interrupted.
-func (x *exchange) isOver() bool {
-	if x.route.AfterSunset != routetable.Reject {
-		return false
-	}
-	phase, _ := sunset.PhaseAt(sunset.Schedule{Deprecation: x.route.Deprecation, Sunset: x.route.Sunset}, x.h.now())
-	return phase == sunset.Passed
 }
 
 // readBody reads the whole body, so that nothing a client does while sending
@@ -168,90 +191,8 @@ func (x *exchange) readBody() ([]byte, bool) {
 	// The answer may take as long as the route gives it. The server's read
 	// deadline ended with the body, its write deadline goes on from the header.
 	total := time.Duration(x.route.TimeoutSeconds) * time.Second
-	_ = http.NewResponseController(x.w).SetWriteDeadline(x.h.monotonic().Add(total + writeGrace))
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.h.now().Add(total + writeGrace))
 	return body.Bytes(), true
-}
-
-// deliver makes the one attempt and hands the answer on.
-func (x *exchange) deliver(ctx context.Context, s *Snapshot, body []byte) {
-	backend := x.route.Active()
-	x.backend = backend.Name
-	via, ok := viaOf(x.r, x.h.pseudonym)
-	if !ok {
-		x.h.metrics.refused.WithLabelValues("loop").Inc()
-		x.answer(http.StatusBadGateway, refused, "request was here before")
-		return
-	}
-	out := newRequest(x.r, body, backend, originOf(x.r, s, x.requestID, via))
-	total := time.Duration(x.route.TimeoutSeconds) * time.Second
-	response, err := x.h.upstream.Attempt(ctx, backend.Addresses, total, out)
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	defer func() { _ = response.Body.Close() }()
-	copyAnswerHeader(x.w.Header(), response.Header, x.route)
-	x.answered, x.status, x.outcome = true, response.StatusCode, unknown
-	x.w.WriteHeader(response.StatusCode)
-	x.copyBody(response.Body)
-}
-
-// failed answers for an attempt without an answer, and tells the truth about
-// what is known of it.
-func (x *exchange) failed(err error) {
-	failure := &upstream.Error{Reason: "attempt failed"}
-	errors.As(err, &failure)
-	switch {
-	case failure.NotDelivered:
-		x.answer(http.StatusServiceUnavailable, notDelivered, failure.Error())
-	case failure.Timeout:
-		x.answer(http.StatusGatewayTimeout, unknown, failure.Error())
-	default:
-		x.answer(http.StatusBadGateway, unknown, failure.Error())
-	}
-}
-
-const bufferBytes = 16 << 10
-
-var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
-
-// copyBody hands the body on. If the backend's answer ends early, so does the
-// client's, visibly.
-func (x *exchange) copyBody(body io.Reader) {
-	buffer := buffers.Get().(*[bufferBytes]byte)
-	defer buffers.Put(buffer)
-	for {
-		n, err := body.Read(buffer[:])
-		if n > 0 {
-			if _, writeErr := x.w.Write(buffer[:n]); writeErr != nil {
-				x.outcome, x.reason = clientGone, "answer could not be written"
-				x.abort()
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			x.outcome = delivered
-			return
-		case err != nil:
-			x.outcome, x.reason = truncated, err.Error()
-			x.abort()
-		}
-	}
-}
-
-// abort breaks the client's connection. HTTP/1.1 framing shows the client that
-// something is missing; an HTTP/1.0 answer ends with the connection, so there
-// the connection is reset.
-func (x *exchange) abort() {
-	if !x.r.ProtoAtLeast(1, 1) {
-		if conn, _, err := http.NewResponseController(x.w).Hijack(); err == nil {
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
-			}
-			_ = conn.Close()
-		}
-	}
-	panic(http.ErrAbortHandler)
 }
 
 func (x *exchange) refuse(refusal *gate.Refusal) {

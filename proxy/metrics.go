@@ -24,6 +24,8 @@ type Metrics struct {
 	refused       *prometheus.CounterVec
 	duration      prometheus.Histogram
 	sunsetRefused *prometheus.CounterVec
+	fallbacks     *prometheus.CounterVec
+	healthChecks  *prometheus.CounterVec
 
 	epoch         prometheus.Gauge
 	generation    prometheus.Gauge
@@ -53,6 +55,14 @@ func NewMetrics() *Metrics {
 			Name: "callbackproxy_sunset_refused_total",
 			Help: "Requests answered with 410 because the sunset of their route had passed.",
 		}, []string{"route"}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "callbackproxy_fallbacks_total",
+			Help: "Callbacks that went to another backend than the active one, because that could not be reached.",
+		}, []string{"route"}),
+		healthChecks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "callbackproxy_health_checks_total",
+			Help: "Looks at backends, by kind (check, preflight) and result.",
+		}, []string{"kind", "result"}),
 		epoch: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "callbackproxy_config_epoch",
 			Help: "Epoch of the config that is served; 0 when there is none.",
@@ -70,7 +80,7 @@ func NewMetrics() *Metrics {
 			Help: "Failures to keep the last good config on disk or to read it back.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.refused, m.duration, m.sunsetRefused,
+	m.registry.MustRegister(m.requests, m.refused, m.duration, m.sunsetRefused, m.fallbacks, m.healthChecks,
 		m.epoch, m.generation, m.configRefused, m.diskErrors,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -78,6 +88,20 @@ func NewMetrics() *Metrics {
 
 // DiskError counts a failure to keep or to read the last good config.
 func (m *Metrics) DiskError() { m.diskErrors.Inc() }
+
+// HealthCheck counts a look at a backend. Both labels are constants of the
+// caller.
+func (m *Metrics) HealthCheck(kind, result string) {
+	m.healthChecks.WithLabelValues(kind, result).Inc()
+}
+
+// ObserveHealth has a scrape ask how many targets are unhealthy.
+func (m *Metrics) ObserveHealth(unhealthy func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "callbackproxy_target_unhealthy",
+		Help: "Addresses of backends, and callback paths on them, that this instance finds unhealthy.",
+	}, func() float64 { return float64(unhealthy()) }))
+}
 
 // Handler answers /metrics.
 func (m *Metrics) Handler() http.Handler {
@@ -89,6 +113,18 @@ func (m *Metrics) observeAge(age func() float64) {
 		Name: "callbackproxy_config_age_seconds",
 		Help: "Time since the API server was last heard of: how old the config may be at most.",
 	}, age))
+}
+
+func (m *Metrics) observeState(clock *Clock, uses *ledger) {
+	m.registry.MustRegister(uses, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "callbackproxy_clock_suspect",
+		Help: "1 while this instance doubts its clock: sunsets are judged by what was last agreed on.",
+	}, func() float64 {
+		if clock.Suspect() {
+			return 1
+		}
+		return 0
+	}))
 }
 
 // adopted follows a swap: what belongs to routes that are gone is dropped.
@@ -119,6 +155,7 @@ func (m *Metrics) adopted(before, after *Snapshot) {
 func (m *Metrics) forget(id string) {
 	m.requests.DeletePartialMatch(prometheus.Labels{"route": id})
 	m.sunsetRefused.DeletePartialMatch(prometheus.Labels{"route": id})
+	m.fallbacks.DeletePartialMatch(prometheus.Labels{"route": id})
 }
 
 func (m *Metrics) forgetBackends(before, after *routetable.Route) {

@@ -67,13 +67,30 @@ func (x *exchange) observe(ctx context.Context) {
 		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
 		return
 	}
-	took := x.h.monotonic().Sub(x.start)
+	x.h.state.uses.count(x.record, x.visit())
+	took := x.h.now().Sub(x.start)
 	route, backend := x.route.ID(), x.backend
 	if current := x.h.state.Current(); current.route(x.route.Namespace, x.route.Name) == nil {
 		route, backend = "", "" // the route went while the request was here: no new series for it
 	}
 	x.h.metrics.finished(route, backend, x.status, x.outcome, took)
+	if x.fallback && route != "" {
+		x.h.metrics.fallbacks.WithLabelValues(route).Inc()
+	}
 	x.h.log.LogAttrs(ctx, slog.LevelInfo, "callback", x.attrs(took)...)
+}
+
+// visit is the request as its route's record counts it.
+func (x *exchange) visit() visit {
+	v := visit{kind: x.kind, came: x.came, late: !x.came.Before(x.route.Sunset) || x.outcome == sunsetPassed}
+	switch x.outcome {
+	case refused:
+		v.kind = against
+	case delivered, unknown, truncated, clientGone:
+		v.backend = x.backend
+	case sunsetPassed, notDelivered:
+	}
+	return v
 }
 
 // attrs are the fields of the log line. Of the query there are the names of
@@ -90,6 +107,9 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 		slog.String("requestId", x.requestID),
 		slog.String("queryKeys", strings.Join(known, ",")),
 		slog.Int("otherKeys", others),
+	}
+	if x.fallback {
+		attrs = append(attrs, slog.Bool("fallback", true))
 	}
 	if x.reason != "" {
 		attrs = append(attrs, slog.String("reason", x.reason))

@@ -99,7 +99,7 @@ func TestMetrics_SeriesEndWithTheirRoute(t *testing.T) {
 	r.serve(newRoute(nil), other)
 	r.get("/cb")
 	r.get("/other")
-	if text := scrape(t, r.metrics); !strings.Contains(text, `backend="blue"`) || strings.Count(text, `route="identity/other"`) != 2 {
+	if text := scrape(t, r.metrics); !strings.Contains(text, `backend="blue"`) || strings.Count(text, `route="identity/other"`) != 4 {
 		t.Fatalf("control: %s", text)
 	}
 	r.serve(newRoute(func(r *routetable.Route) { r.Backends = r.Backends[1:]; r.Backends[0].Weight = 1 }))
@@ -111,7 +111,7 @@ func TestMetrics_SeriesEndWithTheirRoute(t *testing.T) {
 // attempter is an upstream that does as it is told.
 type attempter func() (*http.Response, error)
 
-func (a attempter) Attempt(context.Context, []string, time.Duration, *upstream.Request) (*http.Response, error) {
+func (a attempter) Attempt(context.Context, *upstream.Plan) (*http.Response, error) {
 	return a()
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,10 +28,63 @@ const (
 	clockSkew = 5 * time.Minute
 )
 
+// TargetChanges are what the health checks have to say: the targets that
+// changed after since, in the order of their last change and at most that
+// many; next is the since of the next call, and more says that some had no
+// room. A since that was never given out gets everything.
+type TargetChanges interface {
+	Changed(since uint64, most int) (entries []routetable.TargetReport, next uint64, more bool)
+}
+
+// Report returns what this instance says of itself. port is where it listens,
+// since the cursor of the last report; one of another run of the process, or
+// none, gets everything. targets may be nil.
+func (s *State) Report(port int32, since string, targets TargetChanges) routetable.Report {
+	report := routetable.Report{ListenerPort: port, Refused: s.refusal.Load(), ClockSuspect: s.clock.Suspect(), Boot: s.boot}
+	if current := s.Current(); current != nil {
+		report.Version, report.Hash = current.Version, current.Hash
+	}
+	next := parseCursor(since, s.boot)
+	moreTargets := false
+	if targets != nil {
+		report.Targets, next.targets, moreTargets = targets.Changed(next.targets, routetable.MaxReportEntries)
+	}
+	room := routetable.MaxReportEntries - len(report.Targets)
+	moreRoutes := false
+	report.Routes, next.routes, moreRoutes = s.uses.Changed(next.routes, room)
+	report.More = moreTargets || moreRoutes
+	report.Cursor = next.text(s.boot)
+	return report
+}
+
+// cursor is how far an asker has read: the last change of each list.
+type cursor struct{ targets, routes uint64 }
+
+func (c cursor) text(boot string) string {
+	return boot + "." + strconv.FormatUint(c.targets, 10) + "." + strconv.FormatUint(c.routes, 10)
+}
+
+// parseCursor reads a cursor of this run. Any other text is the beginning.
+func parseCursor(text, boot string) cursor {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 || parts[0] != boot {
+		return cursor{}
+	}
+	targets, err := strconv.ParseUint(parts[1], 10, 64)
+	if err != nil {
+		return cursor{}
+	}
+	routes, err := strconv.ParseUint(parts[2], 10, 64)
+	if err != nil {
+		return cursor{}
+	}
+	return cursor{targets, routes}
+}
+
 // newReportHandler answers GET /report to whoever holds the private half of
 // the report key of the config that is served: 401 to everyone else, 503 as
 // long as there is no config and therefore no key.
-func newReportHandler(state *State, port int32, now func() time.Time) http.Handler {
+func newReportHandler(state *State, port int32, targets TargetChanges) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		current := state.Current()
@@ -39,12 +93,12 @@ func newReportHandler(state *State, port int32, now func() time.Time) http.Handl
 			return
 		}
 		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !found || !isAuthorized(token, current.ReportKey, localAddress(r), now()) {
+		if !found || !isAuthorized(token, current.ReportKey, localAddress(r), state.clock.Now()) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		body, err := json.Marshal(state.Report(port))
+		body, err := json.Marshal(state.Report(port, r.URL.Query().Get(routetable.ReportSince), targets))
 		if err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
 			return

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,5 +135,97 @@ func TestReport_OnlyForTheController(t *testing.T) {
 	r.serve(newRoute(nil))
 	if got := r.report(valid); got.status != 401 {
 		t.Errorf("the old key still opens: %d", got.status)
+	}
+}
+
+// targets are health checks that found something out about so many targets,
+// one after the other.
+type targets uint64
+
+func (n targets) Changed(since uint64, most int) (entries []routetable.TargetReport, next uint64, more bool) {
+	if since > uint64(n) {
+		since = 0
+	}
+	for next = since; next < uint64(n) && len(entries) < most; next++ {
+		entries = append(entries, routetable.TargetReport{ID: strconv.FormatUint(next, 10), State: routetable.TargetHealthy})
+	}
+	return entries, next, next < uint64(n)
+}
+
+func TestReport_TellsWhatChangedSinceTheLast(t *testing.T) {
+	r := newRig(t)
+	r.lead(blueAddress, newBackend(t, ok("")))
+	second := newRoute(func(r *routetable.Route) { r.UID, r.Name, r.Path = "uid2", "other", "/other" })
+	r.serve(newRoute(nil), second)
+	ask := func(since string) (report routetable.Report) {
+		t.Helper()
+		token := sign(t, jose.EdDSA, r.private, claimsFor(r.admin, begin))
+		got := exchangeRaw(t, r.admin, getBytes(routetable.ReportPath+"?since="+since, "Authorization: Bearer "+token))
+		if err := json.Unmarshal([]byte(got.body), &report); err != nil || report.More || report.ClockSuspect {
+			t.Fatalf("%d %q %v", got.status, got.body, err)
+		}
+		return report
+	}
+	uids := func(report routetable.Report) (uids []string) {
+		for _, use := range report.Routes {
+			uids = append(uids, use.UID)
+		}
+		return uids
+	}
+	first := ask("")
+	if first.Boot == "" || first.Cursor == "" || first.Routes != nil || first.Targets != nil {
+		t.Fatalf("report is %+v", first)
+	}
+	r.get("/cb?code=1")
+	r.get("/other?code=1")
+	two := ask(first.Cursor)
+	if got := uids(two); !slices.Equal(got, []string{"uid", "uid2"}) || two.Boot != first.Boot {
+		t.Errorf("both: %v", got)
+	}
+	r.get("/cb?code=1")
+	if got := ask(two.Cursor); !slices.Equal(uids(got), []string{"uid"}) || got.Routes[0].Callbacks != 2 || !got.Routes[0].Last.Equal(begin) {
+		t.Errorf("one: %+v", got.Routes)
+	} else if again := ask(got.Cursor); again.Routes != nil || again.Cursor != got.Cursor {
+		t.Errorf("none: %+v", again)
+	}
+	for _, unknown := range []string{
+		"", "x", "..", "otherboot.0.2", first.Boot, first.Boot + ".0", first.Boot + ".0.-1", first.Boot + ".x.2", first.Boot + ".0.2.0",
+		first.Boot + ".0.99", first.Boot + ".0.99999999999999999999",
+	} {
+		if got := uids(ask(unknown)); len(got) != 2 {
+			t.Errorf("cursor %q gets %v", unknown, got)
+		}
+	}
+}
+
+func TestReport_HasRoomForSoMany(t *testing.T) {
+	state, _ := newTestState()
+	table := &routetable.Table{}
+	const routes = 6000
+	for i := range routes {
+		table.Routes = append(table.Routes, newRoute(func(r *routetable.Route) { r.UID = strconv.Itoa(i) }))
+	}
+	for _, record := range state.uses.follow(table) {
+		state.uses.count(record, visit{kind: other})
+	}
+	seen, reports, since := map[string]struct{}{}, 0, ""
+	for more := true; more; reports++ {
+		report := state.Report(1, since, targets(5000))
+		if n := len(report.Targets) + len(report.Routes); n > routetable.MaxReportEntries || report.More && n < routetable.MaxReportEntries {
+			t.Fatalf("%d entries, more %v", n, report.More)
+		}
+		for _, target := range report.Targets {
+			seen["target "+target.ID] = struct{}{}
+		}
+		for _, use := range report.Routes {
+			seen["route "+use.UID] = struct{}{}
+		}
+		since, more = report.Cursor, report.More
+	}
+	if len(seen) != 5000+routes || reports != 3 {
+		t.Errorf("%d entries seen in %d reports", len(seen), reports)
+	}
+	if last := state.Report(1, since, targets(5000)); last.Targets != nil || last.Routes != nil {
+		t.Error("something is left")
 	}
 }

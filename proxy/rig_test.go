@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
@@ -46,8 +47,10 @@ var (
 
 // clock is a clock that stands until it is moved.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu      sync.Mutex
+	now     time.Time
+	elapsed time.Duration
+	follows bool
 }
 
 func (c *clock) Now() time.Time {
@@ -56,10 +59,37 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
+// Set lets the time go by until t; back as well, for tests of nothing but the
+// present.
 func (c *clock) Set(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.elapsed += t.Sub(c.now)
 	c.now = t
+}
+
+// Jump sets the wall clock to t. No time goes by.
+func (c *clock) Jump(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+// Follow makes it the system's clock from now on.
+func (c *clock) Follow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.follows = true
+}
+
+func (c *clock) reading() sunset.Reading {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.follows {
+		now := time.Now()
+		return sunset.Reading{Wall: now.Round(0), Elapsed: c.elapsed + now.Sub(c.now)}
+	}
+	return sunset.Reading{Wall: c.now, Elapsed: c.elapsed}
 }
 
 // lines collects what is logged.
@@ -146,10 +176,12 @@ func newRig(t testing.TB) *rig {
 	r.public, r.private, _ = ed25519.GenerateKey(nil)
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.state = NewState(log, r.metrics, r.clock.Now)
+	r.state.clock.read = r.clock.reading
 	client := upstream.NewClient(upstream.Options{ConnectTo: r.connectTo, Now: time.Now})
-	r.handler = NewHandler(r.state, client, r.metrics, log, r.clock.Now, "edge-system", "edge")
-	r.handler.monotonic = time.Now
-	r.server = &Server{State: r.state, Handler: r.handler, Metrics: r.metrics, Log: log, Now: r.clock.Now}
+	r.handler = NewHandler(HandlerOptions{
+		State: r.state, Upstream: client, Metrics: r.metrics, Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+	})
+	r.server = &Server{State: r.state, Handler: r.handler, Metrics: r.metrics, Log: log}
 	callbacks, admin := listen(t), listen(t)
 	r.address, r.admin = callbacks.Addr().String(), admin.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())

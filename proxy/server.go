@@ -49,7 +49,8 @@ type Server struct {
 	Handler *Handler
 	Metrics *Metrics
 	Log     *slog.Logger
-	Now     func() time.Time
+	// Targets is what the health checks report; nil: nothing.
+	Targets TargetChanges
 	// DrainDelay is how long callbacks are still accepted after the proxy said
 	// that it is not ready, so that load balancers learn of it.
 	DrainDelay time.Duration
@@ -76,6 +77,9 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 	}
 	serving.Go(func() { serve(callbackServer, callbacks) })
 	serving.Go(func() { serve(adminServer, admin) })
+	timing, stopTiming := context.WithCancel(context.WithoutCancel(ctx)) // also while draining
+	defer stopTiming()
+	serving.Go(func() { s.State.keepTime(timing) })
 	s.Log.Info("serving", "listenAddress", callbacks.Addr().String(), "adminAddress", admin.Addr().String())
 
 	var failure error
@@ -84,6 +88,7 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 	case <-ctx.Done():
 		failure = s.drain(context.WithoutCancel(ctx), callbackServer)
 	}
+	stopTiming()
 	failure = errors.Join(failure, callbackServer.Close(), adminServer.Close())
 	serving.Wait()
 	return failure
@@ -127,7 +132,7 @@ func (s *Server) adminServer(port int32) *http.Server {
 		_, _ = w.Write(fine)
 	})
 	mux.Handle("GET /metrics", s.Metrics.Handler())
-	mux.Handle("GET "+routetable.ReportPath, newReportHandler(s.State, port, s.Now))
+	mux.Handle("GET "+routetable.ReportPath, newReportHandler(s.State, port, s.Targets))
 	return s.newServer(mux, maxAdminHeadBytes)
 }
 

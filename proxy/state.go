@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
 // Offer is a config as a source found it. Nothing of it is trusted.
@@ -39,6 +41,8 @@ type Snapshot struct {
 	Table     *routetable.Table
 	Matcher   *routetable.Matcher
 	ReportKey ed25519.PublicKey
+	// records are what is remembered of the routes beyond this config.
+	records map[*routetable.Route]*record
 	// trusted are the networks whose forwarding headers are kept.
 	trusted []netip.Prefix
 }
@@ -58,31 +62,51 @@ type State struct {
 	log     *slog.Logger
 	metrics *Metrics
 	now     func() time.Time
+	begin   time.Time // of this State, by now
+	boot    string
+	clock   *Clock
+	uses    ledger
 
 	offers   sync.Mutex // one offer at a time
 	snapshot atomic.Pointer[Snapshot]
 	refusal  atomic.Pointer[routetable.Refusal]
-	// confirmed is when a source last said that it is up to date, in Unix
-	// nanoseconds.
+	// confirmed is when a source last said that it is up to date, in
+	// nanoseconds after begin.
 	confirmed atomic.Int64
 	settled   atomic.Bool
 }
 
-// NewState returns a State without a config.
+// NewState returns a State without a config. now must carry a monotonic
+// reading, as time.Now does: durations are taken from that, and the clock of
+// the sunsets is judged by it.
 func NewState(log *slog.Logger, metrics *Metrics, now func() time.Time) *State {
-	s := &State{log: log, metrics: metrics, now: now}
+	s := &State{log: log, metrics: metrics, now: now, begin: now(), boot: rand.Text()}
+	s.clock = newClock(s.reading, log)
 	s.Confirm()
 	metrics.observeAge(func() float64 {
-		return s.now().Sub(time.Unix(0, s.confirmed.Load())).Seconds()
+		return (s.elapsed() - time.Duration(s.confirmed.Load())).Seconds()
 	})
+	metrics.observeState(s.clock, &s.uses)
 	return s
 }
+
+// elapsed is how long this State exists.
+func (s *State) elapsed() time.Duration { return s.now().Sub(s.begin) }
+
+// reading reads both clocks at once.
+func (s *State) reading() sunset.Reading {
+	now := s.now()
+	return sunset.Reading{Wall: now.Round(0), Elapsed: now.Sub(s.begin)}
+}
+
+// Clock is the time by which sunsets are judged.
+func (s *State) Clock() *Clock { return s.clock }
 
 // Current returns the config that is served, or nil when there is none yet.
 func (s *State) Current() *Snapshot { return s.snapshot.Load() }
 
 // Confirm notes that the API server was heard of just now.
-func (s *State) Confirm() { s.confirmed.Store(s.now().UnixNano()) }
+func (s *State) Confirm() { s.confirmed.Store(int64(s.elapsed())) }
 
 // Settle notes that the sources had their chance at start: what is served now
 // is the newest config that can be had.
@@ -90,6 +114,9 @@ func (s *State) Settle() { s.settled.Store(true) }
 
 // Ready reports whether callbacks may be sent here.
 func (s *State) Ready() bool { return s.settled.Load() && s.Current() != nil }
+
+// lastEpoch is the last one that is a time: the end of the year 9999.
+const lastEpoch = 253402300799
 
 // Adopt serves the offered config if it is newer than the one that is served,
 // whole and valid. Otherwise everything stays as it is and the refusal is
@@ -115,6 +142,14 @@ func (s *State) Adopt(o Offer) *routetable.Refusal {
 		return s.refuse(o, routetable.RefusedIncomplete, err.Error())
 	case err != nil:
 		return s.refuse(o, routetable.RefusedInvalid, err.Error())
+	}
+	if current != nil && current.Table == next.Table {
+		next.records = current.records
+	} else {
+		next.records = s.uses.follow(next.Table)
+	}
+	if next.Epoch <= lastEpoch {
+		s.clock.notBefore(time.Unix(next.Epoch, 0)) // a leadership began then
 	}
 	s.snapshot.Store(next)
 	s.refusal.Store(nil)
@@ -144,15 +179,6 @@ func (s *State) refuse(o Offer, reason, message string) *routetable.Refusal {
 			"hash", refusal.Hash, "reason", reason, "message", refusal.Message)
 	}
 	return refusal
-}
-
-// Report returns what this instance says of itself. port is where it listens.
-func (s *State) Report(port int32) routetable.Report {
-	report := routetable.Report{ListenerPort: port, Refused: s.refusal.Load()}
-	if current := s.Current(); current != nil {
-		report.Version, report.Hash = current.Version, current.Hash
-	}
-	return report
 }
 
 // build returns the snapshot of an offer. A new version of the same content

@@ -77,7 +77,7 @@ func TestF30_OlderIsNotAdopted(t *testing.T) {
 			if got := state.Current().Table.Routes[0].Active().Name; got != tc.serves {
 				t.Errorf("serves %s, want %s", got, tc.serves)
 			}
-			if got := state.Report(1).Refused; (got == nil) != (tc.reason == "") {
+			if got := state.Report(1, "", nil).Refused; (got == nil) != (tc.reason == "") {
 				t.Errorf("report says %+v", got)
 			}
 		})
@@ -109,8 +109,8 @@ func TestState_IncompleteIsPendingUntilTheShardIsThere(t *testing.T) {
 		t.Fatalf("refusal is %+v", refusal)
 	}
 	o.Shards = shards
-	if refusal := state.Adopt(o); refusal != nil || state.Report(1).Refused != nil || state.Report(1).Hash != o.Index.Hash {
-		t.Errorf("refusal is %+v, report %+v", refusal, state.Report(1))
+	if refusal := state.Adopt(o); refusal != nil || state.Report(1, "", nil).Refused != nil || state.Report(1, "", nil).Hash != o.Index.Hash {
+		t.Errorf("refusal is %+v, report %+v", refusal, state.Report(1, "", nil))
 	}
 }
 

@@ -57,7 +57,7 @@ type CallbackProxySpec struct {
 
 	// policy bounds what routes may ask for.
 	// +optional
-	// +kubebuilder:default={maxLifetimeDays: 180, afterSunset: {Reject}, requireOwner: true}
+	// +kubebuilder:default={maxLifetimeDays: 180, afterSunset: {Reject}, requireOwner: true, sunsetWarningDays: {30, 7, 1}, maxRoutesPerNamespace: 1000}
 	Policy Policy `json:"policy,omitzero"`
 }
 
@@ -145,6 +145,25 @@ type Policy struct {
 	// +optional
 	// +kubebuilder:default=true
 	RequireOwner *bool `json:"requireOwner,omitempty"`
+
+	// sunsetWarningDays are the days before a sunset at which it is announced,
+	// by the condition SunsetApproaching and an event each; 30, 7 and 1 by
+	// default, none when the list is empty.
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={30,7,1}
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=365
+	SunsetWarningDays []int32 `json:"sunsetWarningDays,omitempty"`
+
+	// maxRoutesPerNamespace is how many routes of one namespace are accepted;
+	// the oldest are. It keeps one tenant from filling the fleet's config.
+	// +optional
+	// +kubebuilder:default=1000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=20000
+	MaxRoutesPerNamespace int32 `json:"maxRoutesPerNamespace,omitempty"`
 }
 
 // CallbackProxyStatus is what the controller found.
@@ -155,7 +174,8 @@ type CallbackProxyStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, Programmed and Ready.
+	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
+	// an instance doubts its clock.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -214,6 +234,9 @@ type ProxyInstance struct {
 	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
 	Hash string `json:"hash,omitempty"`
+	// lastReportTime is when it was last heard of, while it is Unreachable.
+	// +optional
+	LastReportTime *metav1.Time `json:"lastReportTime,omitempty"`
 }
 
 // InstanceState says how an instance stands to the published config.

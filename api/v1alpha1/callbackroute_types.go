@@ -14,11 +14,12 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:resource:shortName=cbr,categories=callbacks
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.hostnames[0]`
 // +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.callback.path`
-// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.spec.backends[?(@.weight>0)].name`
+// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.activeBackend`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Sunset",type=string,JSONPath=`.spec.sunsetTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Last callback",type=date,JSONPath=`.status.traffic.lastCallbackTime`,priority=1
 type CallbackRoute struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object metadata.
@@ -36,8 +37,9 @@ type CallbackRoute struct {
 // CallbackRouteSpec declares a callback, its backends and its end.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.deprecationTime) || timestamp(self.deprecationTime) <= timestamp(self.sunsetTime)",message="deprecationTime must not be after sunsetTime (RFC 9745)"
-// +kubebuilder:validation:XValidation:rule="self.backends.filter(b, b.weight > 0).size() == 1",message="exactly one backend must have a weight above 0: the one that gets the callbacks; give every other backend weight: 0"
+// +kubebuilder:validation:XValidation:rule="self.backends.exists_one(b, b.weight > 0 && self.backends.all(o, o.weight <= b.weight))",message="exactly one backend must have the highest weight, above 0: it gets the callbacks; others above 0 stand by for it, and weight: 0 keeps a backend idle"
 // +kubebuilder:validation:XValidation:rule="self.callback.pathType == 'Exact' || self.backends.all(b, !has(b.path))",message="a backend's path replaces the whole path and needs callback.pathType: Exact"
+// +kubebuilder:validation:XValidation:rule="self.protocol != 'Opaque' || !has(self.callback.preflight) || self.callback.preflight == 'Disabled'",message="preflight sends an error response of the protocol, and protocol Opaque has none"
 type CallbackRouteSpec struct {
 	// proxyRef names the CallbackProxy that serves this route.
 	// +required
@@ -62,7 +64,7 @@ type CallbackRouteSpec struct {
 	Callback Callback `json:"callback,omitzero"`
 
 	// backends are the services that may receive the callback. Exactly one
-	// has a weight above 0.
+	// has the highest weight.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -159,6 +161,7 @@ const (
 
 // Callback is the registered path.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.preflight) || self.preflight == 'Disabled' || self.pathType == 'Exact'",message="preflight asks for one path and needs pathType: Exact"
 // +kubebuilder:validation:XValidation:rule="self.pathType == 'Exact' || self.path == '/' || !self.path.endsWith('/')",message="a Prefix path must not end with /: /saml already covers /saml/ and everything below it"
 type Callback struct {
 	// path is the path part of the registered URL.
@@ -168,7 +171,26 @@ type Callback struct {
 	// +optional
 	// +kubebuilder:default=Exact
 	PathType PathType `json:"pathType,omitempty"`
+	// preflight is Disabled (the default) or Enabled: the proxies then send
+	// each backend, now and then, a well-formed error response of the route's
+	// protocol, whose state (RelayState) begins with callbackproxy-preflight.
+	// A backend that answers 404, 405 or 5xx does not serve the callback's
+	// path: it is reported, before anybody's login meets it. Not for protocol
+	// Opaque.
+	// +optional
+	Preflight Preflight `json:"preflight,omitempty"`
 }
+
+// Preflight says whether backends are asked for the callback's path.
+//
+// +kubebuilder:validation:Enum=Disabled;Enabled
+type Preflight string
+
+// The values.
+const (
+	PreflightDisabled Preflight = "Disabled"
+	PreflightEnabled  Preflight = "Enabled"
+)
 
 // Backend is one service that may receive the callback.
 type Backend struct {
@@ -183,8 +205,9 @@ type Backend struct {
 	// +required
 	Service ServiceReference `json:"service,omitzero"`
 
-	// weight is the backend's share. Exactly one backend has a weight above
-	// 0 and gets every callback; 0 keeps a backend declared and idle.
+	// weight is the backend's rank. The backend with the highest weight gets
+	// every callback; others above 0 stand by, the higher first, and get what
+	// it cannot be reached for; 0 keeps a backend declared and idle.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
@@ -203,7 +226,65 @@ type Backend struct {
 	// kubectl apply say "configured" when nothing changed.
 	// +optional
 	HostHeader HostHeader `json:"hostHeader,omitempty"`
+
+	// healthCheck has the proxies look at the backend again and again. Without
+	// it, its health is known only from failures to reach it and from what its
+	// EndpointSlices say.
+	// +optional
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 }
+
+// HealthCheck is how the proxies look at a backend. Each instance looks for
+// itself, so what counts is what it can reach. No field has a default in the
+// schema, see hostHeader.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="has(self.type) && self.type == 'TCP' ? !has(self.path) : has(self.path)",message="an HTTP check needs a path; a TCP check (type: TCP) has none"
+// +kubebuilder:validation:XValidation:rule="(has(self.timeoutSeconds) ? self.timeoutSeconds : 2) <= (has(self.intervalSeconds) ? self.intervalSeconds : 5)",message="timeoutSeconds (2 when absent) must not be longer than intervalSeconds (5 when absent)"
+type HealthCheck struct {
+	// type is HTTP (the default: a GET that is answered with a status from
+	// 200 to 399) or TCP (a connection is accepted).
+	// +optional
+	Type HealthCheckType `json:"type,omitempty"`
+	// path of an HTTP check. Its Host is the Service's DNS name. Redirects
+	// are not followed.
+	// +optional
+	Path CallbackPath `json:"path,omitempty"`
+	// intervalSeconds is the time between two checks, in seconds; 5 when
+	// absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	IntervalSeconds int32 `json:"intervalSeconds,omitempty"`
+	// timeoutSeconds bounds one check, in seconds; 2 when absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=60
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+	// unhealthyThreshold is how many checks in a row must fail before the
+	// backend is unhealthy; 3 when absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	UnhealthyThreshold int32 `json:"unhealthyThreshold,omitempty"`
+	// healthyThreshold is how many checks in a row must succeed before it is
+	// healthy again; 2 when absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	HealthyThreshold int32 `json:"healthyThreshold,omitempty"`
+}
+
+// HealthCheckType is the kind of a check.
+//
+// +kubebuilder:validation:Enum=HTTP;TCP
+type HealthCheckType string
+
+// The types of checks.
+const (
+	HealthCheckHTTP HealthCheckType = "HTTP"
+	HealthCheckTCP  HealthCheckType = "TCP"
+)
 
 // HostHeader says which Host a backend sees.
 //
@@ -255,16 +336,103 @@ type CallbackRouteStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, ResolvedRefs, Programmed and Ready, always;
-	// Deprecated and SunsetPassed once they are true.
+	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
+	// Ready, always; SunsetApproaching, SunsetPassed, SunsetHeld and Deprecated
+	// while they have something to say.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// activeBackend is the backend that is declared to get the callbacks.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ActiveBackend string `json:"activeBackend,omitempty"`
+	// backends are the route's backends, as the instances see and use them.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Backends []BackendStatus `json:"backends,omitempty"`
+	// traffic is what came for this route.
+	// +optional
+	Traffic *Traffic `json:"traffic,omitempty"`
 	// proxies counts the instances that serve this route.
 	// +optional
 	Proxies *ProxyCounts `json:"proxies,omitempty"`
+}
+
+// BackendStatus is a backend as the instances see and use it.
+type BackendStatus struct {
+	// name of the backend.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+	// health is Healthy (every instance that looks sees it so), Unhealthy (at
+	// least one does not) or Unknown (nothing measures it).
+	// +required
+	Health Health `json:"health,omitempty"`
+	// reason says why it is not healthy.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// callbacks is how many callbacks were handed to it; see traffic.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Callbacks *int64 `json:"callbacks,omitempty"`
+	// lastCallbackTime is when the last one was.
+	// +optional
+	LastCallbackTime *metav1.Time `json:"lastCallbackTime,omitempty"`
+}
+
+// Health is how a backend stands.
+//
+// +kubebuilder:validation:Enum=Healthy;Unhealthy;Unknown
+type Health string
+
+// The states of health.
+const (
+	HealthHealthy   Health = "Healthy"
+	HealthUnhealthy Health = "Unhealthy"
+	HealthUnknown   Health = "Unknown"
+)
+
+// Traffic is what came for a route. The numbers are lower bounds: what an
+// instance counted and could tell nobody any more is missing. They are written
+// at most once in 30 seconds.
+//
+// +kubebuilder:validation:MinProperties=1
+type Traffic struct {
+	// lastCallbackTime is when the last well-formed callback came: a request
+	// with the parameters of an answer of the route's protocol.
+	// +optional
+	LastCallbackTime *metav1.Time `json:"lastCallbackTime,omitempty"`
+	// quietSince is set once no well-formed callback has come for an hour: it
+	// is when the last one came, or when the route was created.
+	// +optional
+	QuietSince *metav1.Time `json:"quietSince,omitempty"`
+	// callbacks is how many well-formed callbacks came, whatever became of
+	// them.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Callbacks *int64 `json:"callbacks,omitempty"`
+	// afterSunset is how many of them came after sunsetTime.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	AfterSunset *int64 `json:"afterSunset,omitempty"`
+	// other is how many requests came to the callback's path that are no
+	// answers of the protocol: mostly scanners, and people who reload.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Other *int64 `json:"other,omitempty"`
+	// refused is how many requests to the callback's path broke a rule of the
+	// proxy and were delivered to nobody.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Refused *int64 `json:"refused,omitempty"`
 }
 
 // ProxyCounts counts proxy instances (pods).

@@ -4,15 +4,18 @@
 package v1alpha1
 
 // The conditions of a CallbackRoute. Each carries the generation it speaks
-// of. Accepted, ResolvedRefs, Programmed and Ready are always present;
-// Deprecated and SunsetPassed only while they are true.
+// of. Accepted, ResolvedRefs, Programmed, BackendsHealthy and Ready are always
+// present; SunsetApproaching, SunsetPassed and Deprecated only while they are
+// true, SunsetHeld only while the annotation is there. A CallbackProxy has
+// Accepted, Programmed and Ready, and ClockSuspect while it is true.
 const (
 	// ConditionAccepted says whether the route may be served: its spec is
 	// valid, its CallbackProxy exists and gives the hosts to this namespace,
 	// no older route holds the same callback, and the policy is kept.
 	//
 	// Reasons: Accepted, Invalid, Undecodable, ProxyNotFound, HostNotAllowed,
-	// Conflict, LifetimeExceedsPolicy, AfterSunsetNotAllowed, OwnerRequired.
+	// QuotaExceeded, Conflict, LifetimeExceedsPolicy, AfterSunsetNotAllowed,
+	// OwnerRequired.
 	ConditionAccepted = "Accepted"
 
 	// ConditionResolvedRefs says whether every backend exists and may be
@@ -31,6 +34,17 @@ const (
 	// RefusedByProxy, ListenerMismatch.
 	ConditionProgrammed = "Programmed"
 
+	// ConditionBackendsHealthy says how the backends are: what the instances
+	// see, and at once what EndpointSlices say. Unknown when nothing measures
+	// them, or the route is not accepted.
+	//
+	// False names the backends and how many instances see it. A route whose
+	// callbacks another backend can take stays Ready.
+	//
+	// Reasons: BackendsHealthy, BackendUnhealthy, NoReadyEndpoints,
+	// CallbackPathNotServed, NotMeasured, NotAccepted.
+	ConditionBackendsHealthy = "BackendsHealthy"
+
 	// ConditionReady sums up: callbacks are served as declared.
 	//
 	// Reasons: Ready, or the reason of the condition that stands in the way.
@@ -41,11 +55,31 @@ const (
 	// Reasons: Deprecated.
 	ConditionDeprecated = "Deprecated"
 
+	// ConditionSunsetApproaching is true from the first of the CallbackProxy's
+	// sunsetWarningDays on, until sunsetTime. Each of them is an event.
+	//
+	// Reasons: SunsetApproaching.
+	ConditionSunsetApproaching = "SunsetApproaching"
+
 	// ConditionSunsetPassed is true from sunsetTime on. With afterSunset
-	// Reject the route is no longer Ready; with Warn it is left alone.
+	// Reject the route is no longer Ready, unless the sunset is held; with Warn
+	// it is left alone, and the message says how many callbacks still come.
 	//
 	// Reasons: SunsetPassed.
 	ConditionSunsetPassed = "SunsetPassed"
+
+	// ConditionSunsetHeld is there while the annotation HoldAnnotation is: True
+	// when callbacks are served past sunsetTime because of it, or will be;
+	// False when it has no effect.
+	//
+	// Reasons: SunsetHeld, HoldWithoutReason, HoldExpired.
+	ConditionSunsetHeld = "SunsetHeld"
+
+	// ConditionClockSuspect is true while an instance of the CallbackProxy
+	// doubts its clock, and therefore goes by another.
+	//
+	// Reasons: ClockSuspect.
+	ConditionClockSuspect = "ClockSuspect"
 )
 
 // Reasons of the condition Accepted.
@@ -61,6 +95,9 @@ const (
 	// ReasonHostNotAllowed: the CallbackProxy does not give a host of the
 	// route to the route's namespace.
 	ReasonHostNotAllowed = "HostNotAllowed"
+	// ReasonQuotaExceeded: the namespace has as many older routes at this
+	// CallbackProxy as its policy allows.
+	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonConflict: an older route holds the same callback; it is named.
 	ReasonConflict = "Conflict"
 	// ReasonLifetimeExceedsPolicy: sunsetTime is further from the creation
@@ -106,12 +143,45 @@ const (
 	ReasonListenerMismatch = "ListenerMismatch"
 )
 
-// Reasons of Ready, Deprecated and SunsetPassed.
+// Reasons of the condition BackendsHealthy, and of a backend's health.
+const (
+	// ReasonBackendsHealthy: every backend that is measured is healthy.
+	ReasonBackendsHealthy = "BackendsHealthy"
+	// ReasonBackendUnhealthy: instances cannot reach a backend, or its health
+	// check fails.
+	ReasonBackendUnhealthy = "BackendUnhealthy"
+	// ReasonNoReadyEndpoints: the EndpointSlices of its Service hold no ready
+	// endpoint.
+	ReasonNoReadyEndpoints = "NoReadyEndpoints"
+	// ReasonCallbackPathNotServed: the backend answered the preflight with
+	// 404, 405 or 5xx.
+	ReasonCallbackPathNotServed = "CallbackPathNotServed"
+	// ReasonNotMeasured: no backend has a health check, or no instance has
+	// looked yet.
+	ReasonNotMeasured = "NotMeasured"
+)
+
+// Reasons of the condition SunsetHeld.
+const (
+	// ReasonSunsetHeld: the sunset is held, at most until the policy's maximum.
+	ReasonSunsetHeld = "SunsetHeld"
+	// ReasonHoldWithoutReason: the annotation is empty and has no effect.
+	ReasonHoldWithoutReason = "HoldWithoutReason"
+	// ReasonHoldExpired: the policy allows no longer hold.
+	ReasonHoldExpired = "HoldExpired"
+)
+
+// Reasons of Ready, Deprecated, SunsetApproaching, SunsetPassed and
+// ClockSuspect.
 const (
 	// ReasonReady: callbacks are served as declared.
 	ReasonReady = "Ready"
 	// ReasonDeprecated: deprecationTime has come.
 	ReasonDeprecated = "Deprecated"
+	// ReasonSunsetApproaching: sunsetTime is near.
+	ReasonSunsetApproaching = "SunsetApproaching"
 	// ReasonSunsetPassed: sunsetTime has come.
 	ReasonSunsetPassed = "SunsetPassed"
+	// ReasonClockSuspect: a clock jumped, or differs from the API server's.
+	ReasonClockSuspect = "ClockSuspect"
 )

@@ -13,6 +13,12 @@ const ProxyLabel = "callbackproxy.io/proxy"
 // answers /healthz, /readyz, /metrics and /report.
 const AdminPortName = "admin"
 
+// HoldAnnotation on a CallbackRoute holds its sunset: callbacks are served past
+// sunsetTime, no longer than the CallbackProxy's policy would allow a sunset to
+// be. Its value says why, in 1 to 256 characters; it is repeated in the
+// condition SunsetHeld and as an event.
+const HoldAnnotation = "callbackproxy.io/hold-sunset"
+
 // Hostname is one exact DNS name in the form in which requests are compared:
 // lower case, A-labels for international names, no port, no trailing dot, no
 // wildcard, not an IP address.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/health"
 	"github.com/callbackproxy/callback-operator/proxy/source"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
@@ -60,6 +61,12 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	metrics := proxy.NewMetrics()
 	state := proxy.NewState(log, metrics, time.Now)
+	apiTime := newWitness(state.Clock(), time.Now)
+	config.Wrap(apiTime.wrap)
+	askTime, err := newAsk(config)
+	if err != nil {
+		return err
+	}
 	watch, err := source.NewWatch(config, o.namespace, o.proxy, state, log)
 	if err != nil {
 		return err
@@ -70,9 +77,16 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	client := upstream.NewClient(upstream.Options{
 		ConnectTo: o.connectTo, Forbidden: forbidden(config), Now: time.Now,
 	})
+	checker := health.NewChecker(health.Options{Upstream: client, Now: time.Now, Looked: metrics.HealthCheck})
+	metrics.ObserveHealth(checker.Unhealthy)
+	// State has swapped the table in when it calls.
+	check := func(proxy.Offer) { checker.Set(state.Current().Table) }
+	state.OnAdopt = check
 	server := &proxy.Server{
-		State: state, Metrics: metrics, Log: log, Now: time.Now, DrainDelay: o.drainDelay,
-		Handler: proxy.NewHandler(state, client, metrics, log, time.Now, o.namespace, o.proxy),
+		State: state, Metrics: metrics, Log: log, DrainDelay: o.drainDelay, Targets: checker,
+		Handler: proxy.NewHandler(proxy.HandlerOptions{
+			State: state, Upstream: client, Health: checker, Metrics: metrics, Log: log, Now: time.Now, Namespace: o.namespace, Name: o.proxy,
+		}),
 	}
 	callbacks, admin, err := listen(ctx, o)
 	if err != nil {
@@ -85,10 +99,15 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	if o.stateDir != "" {
 		disk := source.NewDisk(o.stateDir, log, metrics.DiskError)
 		restore(disk, o.stateDir, state, metrics, log)
-		state.OnAdopt = disk.Keep
+		state.OnAdopt = func(offer proxy.Offer) {
+			disk.Keep(offer)
+			check(offer)
+		}
 		running.Go(func() { disk.Run(sources) })
 	}
+	running.Go(func() { checker.Run(sources) })
 	go watch.Run(sources)
+	running.Go(func() { apiTime.confirm(sources, askTime) })
 	running.Go(func() { settle(sources, state, watch.Synced(), o.startTimeout, log) })
 	err = server.Run(ctx, callbacks, admin)
 	stop()

@@ -4,6 +4,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -33,6 +34,7 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 		Protocol:       routetable.Protocol(spec.Protocol),
 		PathType:       routetable.PathType(spec.Callback.PathType),
 		Path:           string(spec.Callback.Path),
+		Preflight:      spec.Callback.Preflight == callbackv1alpha1.PreflightEnabled,
 		TimeoutSeconds: spec.Timeouts.RequestSeconds,
 		Sunset:         spec.SunsetTime.UTC(),
 		AfterSunset:    routetable.AfterSunset(spec.AfterSunset),
@@ -40,6 +42,9 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 	}
 	if spec.DeprecationTime != nil {
 		entry.Deprecation = spec.DeprecationTime.UTC()
+	}
+	if until := c.until(); c.isHeld() && until.After(entry.Sunset) {
+		entry.HeldUntil = until
 	}
 	for _, host := range spec.Hostnames {
 		entry.Hostnames = append(entry.Hostnames, string(host))
@@ -79,6 +84,7 @@ func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Fi
 	if b.HostHeader == callbackv1alpha1.HostHeaderBackend {
 		out.Host = serviceHost(key, b.Service.Port)
 	}
+	out.Check = healthCheck(b.HealthCheck, serviceHost(key, b.Service.Port))
 
 	service, port := c.lookup(key, b.Service.Port)
 	if port == nil {
@@ -92,7 +98,53 @@ func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Fi
 		}
 	}
 	out.Addresses = addresses
+	if len(addresses) == 0 || c.hasNoEndpoints(key, port) {
+		if c.noEndpoints == nil {
+			c.noEndpoints = map[string]struct{}{}
+		}
+		c.noEndpoints[b.Name] = struct{}{}
+	}
 	return out, Finding{}
+}
+
+// The defaults of a health check.
+const (
+	defaultCheckInterval    = 5
+	defaultCheckTimeout     = 2
+	defaultCheckUnhealthy   = 3
+	defaultCheckHealthyRise = 2
+)
+
+// healthCheck fills in what is not declared. All routes use the same Host for
+// the same Service, so that its instances look at it once for all of them.
+func healthCheck(declared *callbackv1alpha1.HealthCheck, host string) *routetable.HealthCheck {
+	if declared == nil {
+		return nil
+	}
+	check := &routetable.HealthCheck{
+		Path:               string(declared.Path),
+		IntervalSeconds:    cmp.Or(declared.IntervalSeconds, defaultCheckInterval),
+		TimeoutSeconds:     cmp.Or(declared.TimeoutSeconds, defaultCheckTimeout),
+		UnhealthyThreshold: cmp.Or(declared.UnhealthyThreshold, defaultCheckUnhealthy),
+		HealthyThreshold:   cmp.Or(declared.HealthyThreshold, defaultCheckHealthyRise),
+	}
+	if check.Path != "" {
+		check.Host = host
+	}
+	return check
+}
+
+// hasNoEndpoints says whether the Service's EndpointSlices, of which there are
+// some, hold no ready endpoint for a port. None at all says nothing: whoever
+// fills in endpoints otherwise makes none.
+func (c *candidate) hasNoEndpoints(key types.NamespacedName, port *corev1.ServicePort) bool {
+	found := c.snapshot.EndpointSlices[key]
+	for i := range found {
+		if slicePort(&found[i], port.Name) != 0 && len(readyAddresses(&found[i])) > 0 {
+			return false
+		}
+	}
+	return len(found) > 0
 }
 
 // lookup returns the Service and its port when it exists and may be used.

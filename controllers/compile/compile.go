@@ -37,7 +37,7 @@ type Snapshot struct {
 	Namespaces map[string]labels.Set
 	// Services holds the Services that the routes name and that exist.
 	Services map[types.NamespacedName]*corev1.Service
-	// EndpointSlices holds the slices of the headless ones among them.
+	// EndpointSlices holds the slices of those.
 	EndpointSlices map[types.NamespacedName][]discoveryv1.EndpointSlice
 	// Grants are the ReferenceGrants of the namespaces of those Services;
 	// none when the kind is not installed.
@@ -72,12 +72,19 @@ type Verdict struct {
 	Route        *callbackv1alpha1.CallbackRoute
 	Accepted     Finding
 	ResolvedRefs Finding
-	// Active names the backend that gets the callbacks, Phase is where in its
-	// schedule the route stands; both for an accepted route.
-	Active string
-	Phase  sunset.Phase
+	// The following are of an accepted route. Entry is what the instances
+	// serve; Phase is where in its schedule the route stands, and Warning which
+	// of the warnings, in days before the sunset, came last (0: none).
+	Entry   *routetable.Route
+	Phase   sunset.Phase
+	Warning int32
 	// Until is the latest sunsetTime that the policy allows.
 	Until time.Time
+	// Hold is the condition SunsetHeld; nil without the annotation.
+	Hold *Finding
+	// NoEndpoints names the backends whose EndpointSlices hold no ready
+	// endpoint.
+	NoEndpoints map[string]struct{}
 }
 
 // Finding is one condition's content. Its status is True when OK, else False,
@@ -97,16 +104,15 @@ func Compile(s *Snapshot, now time.Time) *Result {
 	if s.Proxy != nil {
 		table = &routetable.Table{Settings: settings(s.Proxy)}
 	}
-	held, given := newHoldings(), map[string][]string{}
+	seen := &seen{held: newHoldings(), given: map[string][]string{}, accepted: map[string]int32{}}
 	for _, route := range byAge(s.Routes) {
-		c := &candidate{snapshot: s, route: route, held: held, given: given}
-		verdict, entry := judge(c)
-		if entry != nil {
+		c := &candidate{snapshot: s, route: route, seen: seen}
+		verdict := judge(c, now)
+		if entry := verdict.Entry; entry != nil {
 			table.Routes = append(table.Routes, *entry)
-			held.add(entry, route.Object.CreationTimestamp.Time)
-			phase, next := sunset.PhaseAt(schedule(entry), now)
-			verdict.Active, verdict.Phase = entry.Active().Name, phase
-			result.Next = earlier(result.Next, next)
+			seen.held.add(entry, route.Object.CreationTimestamp.Time)
+			seen.accepted[entry.Namespace]++
+			result.Next = earlier(result.Next, verdict.schedule(s.Proxy, now))
 		}
 		result.Verdicts = append(result.Verdicts, verdict)
 	}
@@ -124,7 +130,7 @@ func Compile(s *Snapshot, now time.Time) *Result {
 
 // judge runs the rules over one candidate. A rule that panics costs its route
 // alone: the object is stored, so it would meet every later pass as well.
-func judge(c *candidate) (verdict Verdict, entry *routetable.Route) {
+func judge(c *candidate, now time.Time) (verdict Verdict) {
 	verdict = Verdict{Route: c.route.Object}
 	defer func() {
 		if recover() != nil {
@@ -133,14 +139,14 @@ func judge(c *candidate) (verdict Verdict, entry *routetable.Route) {
 				Message: "the controller failed on this route; this is a defect of the controller, please report it",
 			}
 			verdict.ResolvedRefs = notLookedAt
-			entry = nil
+			verdict.Entry = nil
 		}
 	}()
 	for _, rule := range acceptance {
 		if reason, message, broken := rule(c); broken {
 			verdict.Accepted = Finding{Reason: reason, Message: message}
 			verdict.ResolvedRefs = notLookedAt
-			return verdict, nil
+			return verdict
 		}
 	}
 	verdict.Accepted = Finding{
@@ -149,8 +155,20 @@ func judge(c *candidate) (verdict Verdict, entry *routetable.Route) {
 		Message: "the route may be served by CallbackProxy " + c.snapshot.Key.String(),
 	}
 	verdict.ResolvedRefs = c.refs
+	verdict.Entry, verdict.NoEndpoints = c.entry, c.noEndpoints
 	verdict.Until = c.until()
-	return verdict, c.entry
+	verdict.Hold = c.hold(now)
+	return verdict
+}
+
+// schedule finds where the route stands and returns when that changes.
+func (v *Verdict) schedule(proxy *callbackv1alpha1.CallbackProxy, now time.Time) time.Time {
+	phase, next := sunset.PhaseAt(sunset.Schedule{
+		Deprecation: v.Entry.Deprecation, Sunset: v.Entry.Sunset, HeldUntil: v.Entry.HeldUntil,
+	}, now)
+	days, warning := sunset.WarningAt(v.Entry.Sunset, proxy.Spec.Policy.SunsetWarningDays, now)
+	v.Phase, v.Warning = phase, days
+	return earlier(next, warning)
 }
 
 // byAge returns the routes that are not being deleted, the oldest first:
@@ -181,10 +199,6 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-func schedule(r *routetable.Route) sunset.Schedule {
-	return sunset.Schedule{Deprecation: r.Deprecation, Sunset: r.Sunset}
 }
 
 func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {

@@ -44,6 +44,10 @@ type outcomeProxy struct {
 type outcomeRoute struct {
 	Name       string             `json:"name"`
 	Conditions []outcomeCondition `json:"conditions"`
+	// The rest of the status; Proxies follows from the fleet.
+	Active   string                           `json:"active,omitempty"`
+	Backends []callbackv1alpha1.BackendStatus `json:"backends,omitempty"`
+	Traffic  *callbackv1alpha1.Traffic        `json:"traffic,omitempty"`
 	// Entry is what the instances serve; absent when they serve nothing.
 	Entry *routetable.Route `json:"entry,omitempty"`
 }
@@ -126,9 +130,13 @@ func (s *scenario) run(t testing.TB) *outcome {
 		if (entries[name] != nil) != v.Accepted.OK {
 			t.Errorf("%s is accepted: %t, and in the table: %t", name, v.Accepted.OK, entries[name] != nil)
 		}
+		status := s.routeStatus(t, v, fleet)
 		out.Routes = append(out.Routes, outcomeRoute{
 			Name:       name,
-			Conditions: conditionsOf(s.routeStatus(t, v, fleet).Conditions),
+			Conditions: conditionsOf(status.Conditions),
+			Active:     status.ActiveBackend,
+			Backends:   status.Backends,
+			Traffic:    status.Traffic,
 			Entry:      entries[name],
 		})
 		delete(entries, name)
@@ -143,13 +151,13 @@ func (s *scenario) run(t testing.TB) *outcome {
 func (s *scenario) routeStatus(t testing.TB, v *Verdict, fleet *Fleet) callbackv1alpha1.CallbackRouteStatus {
 	t.Helper()
 	route := v.Route.DeepCopy()
-	route.Status = RouteStatus(v, fleet, s.since(v.Route), s.Now)
+	route.Status = RouteStatus(v, s.observed(v.Route, fleet), s.Now)
 	if err := expect.ConsistentRoute(route); err != nil {
 		t.Error(err)
 	}
 	again := *v
 	again.Route = route
-	if second := RouteStatus(&again, fleet, s.since(v.Route), s.Now.Add(time.Second)); !apiequality.Semantic.DeepEqual(second, route.Status) {
+	if second := RouteStatus(&again, s.observed(v.Route, fleet), s.Now.Add(time.Second)); !apiequality.Semantic.DeepEqual(second, route.Status) {
 		t.Errorf("a second pass over %s/%s gives another status", route.Namespace, route.Name)
 	}
 	return route.Status

@@ -4,6 +4,7 @@
 package compile
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -95,12 +96,18 @@ func (s *scenario) verdict(t testing.TB) string {
 		}
 	}
 	fmt.Fprintln(&b, "next", result.Next)
-	for _, v := range result.Verdicts {
+	fleet := s.fleet(t, result.Table)
+	if result.Table != nil {
+		fmt.Fprintln(&b, asJSON(t, ProxyStatus(s.snapshot.Proxy, result, fleet, s.Now)))
+	}
+	for i := range result.Verdicts {
+		v := &result.Verdicts[i]
 		word := "refused"
 		if v.Accepted.OK {
 			word = "accepted"
 		}
-		fmt.Fprintln(&b, word, v.Route.Namespace+"/"+v.Route.Name, v.Accepted, v.ResolvedRefs, v.Active, v.Phase, v.Until)
+		fmt.Fprintln(&b, word, v.Route.Namespace+"/"+v.Route.Name, v.Accepted, v.ResolvedRefs, v.Phase, v.Warning, v.Until, v.NoEndpoints)
+		fmt.Fprintln(&b, asJSON(t, RouteStatus(v, s.observed(v.Route, fleet), s.Now)))
 	}
 	return b.String()
 }
@@ -108,6 +115,7 @@ func (s *scenario) verdict(t testing.TB) string {
 // shuffle puts every list of a snapshot into another order.
 func shuffle(s *scenario, random *rand.Rand) *scenario {
 	other := *s
+	other.Fleet = shuffled(s.Fleet, random)
 	other.snapshot.Routes = shuffled(s.snapshot.Routes, random)
 	other.snapshot.Grants = shuffled(s.snapshot.Grants, random)
 	other.snapshot.Forbidden = shuffled(s.snapshot.Forbidden, random)
@@ -124,6 +132,7 @@ func shuffle(s *scenario, random *rand.Rand) *scenario {
 		other.snapshot.Proxy = s.snapshot.Proxy.DeepCopy()
 		other.snapshot.Proxy.Spec.Hosts = shuffled(s.snapshot.Proxy.Spec.Hosts, random)
 		other.snapshot.Proxy.Spec.TrustedProxies = shuffled(s.snapshot.Proxy.Spec.TrustedProxies, random)
+		other.snapshot.Proxy.Spec.Policy.SunsetWarningDays = shuffled(s.snapshot.Proxy.Spec.Policy.SunsetWarningDays, random)
 		other.snapshot.Proxy.Spec.Policy.AfterSunset = shuffled(s.snapshot.Proxy.Spec.Policy.AfterSunset, random)
 	}
 	return &other
@@ -133,4 +142,13 @@ func shuffled[T any](list []T, random *rand.Rand) []T {
 	list = slices.Clone(list)
 	random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
+}
+
+func asJSON(t testing.TB, value any) string {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

@@ -20,12 +20,22 @@ import (
 type candidate struct {
 	snapshot *Snapshot
 	route    Route
-	held     *holdings
-	// given holds, for each namespace that was asked about in this pass, the
-	// hosts that the CallbackProxy gives to it.
-	given map[string][]string
+	*seen
 	entry *routetable.Route
 	refs  Finding
+	// noEndpoints names the backends whose EndpointSlices hold no ready
+	// endpoint.
+	noEndpoints map[string]struct{}
+}
+
+// seen is what is known of the routes before, the older ones.
+type seen struct {
+	held *holdings
+	// given holds, for each namespace that was asked about in this pass, the
+	// hosts that the CallbackProxy gives to it; accepted, how many of its
+	// routes were accepted.
+	given    map[string][]string
+	accepted map[string]int32
 }
 
 // rule looks at one thing. When it is broken, reason and message become the
@@ -39,6 +49,7 @@ var acceptance = []rule{
 	isDecodable,
 	hasProxy,
 	mayUseHosts,
+	keepsQuota,
 	keepsLifetime,
 	keepsAfterSunset,
 	namesOwner,
@@ -114,6 +125,14 @@ func (c *candidate) selects(from callbackv1alpha1.HostNamespaces) bool {
 		return err == nil && exists && selector.Matches(known)
 	}
 	return false
+}
+
+func keepsQuota(c *candidate) (reason, message string, broken bool) {
+	most := c.snapshot.Proxy.Spec.Policy.MaxRoutesPerNamespace
+	return callbackv1alpha1.ReasonQuotaExceeded,
+		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many older ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
+			c.snapshot.Key, most, c.route.Object.Namespace),
+		most > 0 && c.accepted[c.route.Object.Namespace] >= most
 }
 
 // until is the latest sunsetTime that the policy allows for the route.

@@ -248,7 +248,7 @@ func TestCompile_LeavesTheSnapshotAlone(t *testing.T) {
 		}
 		result := Compile(&s.snapshot, s.Now)
 		for i := range result.Verdicts {
-			RouteStatus(&result.Verdicts[i], s.fleet(t, result.Table), published, s.Now)
+			RouteStatus(&result.Verdicts[i], s.observed(result.Verdicts[i].Route, s.fleet(t, result.Table)), s.Now)
 		}
 		after, err := json.Marshal([]any{s.snapshot.Routes, s.snapshot.Proxy, s.snapshot.Grants, s.snapshot.Forbidden})
 		if err != nil || string(before) != string(after) {

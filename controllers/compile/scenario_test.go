@@ -46,6 +46,8 @@ type scenario struct {
 	Fleet []instance `json:"fleet,omitempty"`
 	// NotReady counts the pods that are not ready.
 	NotReady int `json:"notReady,omitempty"`
+	// Use is what came for routes, by namespace/name.
+	Use map[string]Use `json:"use,omitempty"`
 	// Since is the generation that published a route first, by
 	// namespace/name; the present one unless it is given.
 	Since map[string]int64 `json:"since,omitempty"`
@@ -61,6 +63,14 @@ type instance struct {
 	Unreachable bool   `json:"unreachable,omitempty"`
 	Port        int32  `json:"port,omitempty"`
 	Refused     string `json:"refused,omitempty"`
+	// Suspect says that it doubts its clock.
+	Suspect bool `json:"suspect,omitempty"`
+	// LastHeard is when it answered last.
+	LastHeard time.Time `json:"lastHeard,omitzero"`
+	// Sees is the state of backends, by namespace/route/backend: Healthy,
+	// Unmeasured, or why not; "preflight" before it for what the preflight
+	// found, "@" and an IP:port behind it for one address.
+	Sees map[string]string `json:"sees,omitempty"`
 }
 
 // undecodableRoute is how an input file says that a stored object cannot be
@@ -209,6 +219,9 @@ func (s *scenario) fleet(t testing.TB, table *routetable.Table) *Fleet {
 		}
 		fleet.Hash = encoded.Index.Hash
 	}
+	if table == nil {
+		table = &routetable.Table{}
+	}
 	for _, i := range s.Fleet {
 		report := routetable.Report{ListenerPort: cmp.Or(i.Port, 8080)}
 		if i.Generation > 0 {
@@ -221,10 +234,45 @@ func (s *scenario) fleet(t testing.TB, table *routetable.Table) *Fleet {
 		if i.Refused != "" {
 			report.Refused = &routetable.Refusal{Version: published, Hash: fleet.Hash, Reason: routetable.RefusedInvalid, Message: i.Refused}
 		}
-		fleet.Instances = append(fleet.Instances, Instance{Pod: i.Pod, Reached: !i.Unreachable, Report: report})
+		report.ClockSuspect = i.Suspect
+		fleet.Instances = append(fleet.Instances, Instance{
+			Pod: i.Pod, Reached: !i.Unreachable, LastHeard: i.LastHeard, Report: report, Targets: i.targets(table),
+		})
 	}
 	slices.SortFunc(fleet.Instances, func(a, b Instance) int { return cmp.Compare(a.Pod, b.Pod) })
 	return fleet
+}
+
+// targets is what an instance says of the addresses of the backends it sees.
+func (i *instance) targets(table *routetable.Table) map[string]routetable.TargetReport {
+	out := map[string]routetable.TargetReport{}
+	for n := range table.Routes {
+		route := &table.Routes[n]
+		for b := range route.Backends {
+			backend := &route.Backends[b]
+			for _, address := range backend.Addresses {
+				name := route.ID() + "/" + backend.Name
+				i.see(out, name, address, routetable.TargetID(address, backend.Check))
+				i.see(out, "preflight "+name, address, routetable.PreflightID(address, route, backend))
+			}
+		}
+	}
+	return out
+}
+
+func (i *instance) see(out map[string]routetable.TargetReport, name, address, id string) {
+	switch what := cmp.Or(i.Sees[name+"@"+address], i.Sees[name]); what {
+	case "":
+	case string(routetable.TargetHealthy), string(routetable.TargetUnmeasured):
+		out[id] = routetable.TargetReport{ID: id, State: routetable.TargetState(what)}
+	default:
+		out[id] = routetable.TargetReport{ID: id, State: routetable.TargetUnhealthy, Reason: what}
+	}
+}
+
+// observed is what is known of a route besides its objects.
+func (s *scenario) observed(route *callbackv1alpha1.CallbackRoute, fleet *Fleet) *Observed {
+	return &Observed{Fleet: fleet, Since: s.since(route), Use: s.Use[route.Namespace+"/"+route.Name]}
 }
 
 func (s *scenario) since(route *callbackv1alpha1.CallbackRoute) routetable.Version {

@@ -13,7 +13,6 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
 // Fleet is what is known about the instances of a CallbackProxy.
@@ -26,11 +25,25 @@ type Fleet struct {
 	Hash      string
 }
 
-// Instance is one ready pod and what it said last.
+// Instance is one ready pod and what it said last. Targets holds all that it
+// said of targets since it started, by their names.
 type Instance struct {
 	Pod     string
 	Reached bool
-	Report  routetable.Report
+	// LastHeard is when it answered last; zero: never.
+	LastHeard time.Time
+	Report    routetable.Report
+	Targets   map[string]routetable.TargetReport
+}
+
+// Observed is what is known of a route besides its objects.
+type Observed struct {
+	Fleet *Fleet
+	// Since is the version in which the route's present generation was
+	// published first; it is only looked at for accepted routes.
+	Since routetable.Version
+	// Use is what came for it in all its life, as far as that is known.
+	Use Use
 }
 
 // runs says whether the instance runs a config that holds everything
@@ -52,11 +65,11 @@ func (f *Fleet) refused(i *Instance) *routetable.Refusal {
 	return r
 }
 
-// RouteStatus computes the whole status of a route. since is the version in
-// which the route's present generation was published first; it is only looked
-// at for accepted routes.
-func RouteStatus(v *Verdict, fleet *Fleet, since routetable.Version, now time.Time) callbackv1alpha1.CallbackRouteStatus {
-	programmed := programmedFor(v, fleet, since)
+// RouteStatus computes the whole status of a route.
+func RouteStatus(v *Verdict, o *Observed, now time.Time) callbackv1alpha1.CallbackRouteStatus {
+	programmed := programmedFor(v, o.Fleet, o.Since)
+	backends := backendHealth(v, o.Fleet)
+	healthy := healthFinding(v, backends, o.Fleet)
 	set := conditionSet{
 		generation: v.Route.Generation,
 		previous:   v.Route.Status.Conditions,
@@ -65,22 +78,20 @@ func RouteStatus(v *Verdict, fleet *Fleet, since routetable.Version, now time.Ti
 	set.add(callbackv1alpha1.ConditionAccepted, v.Accepted)
 	set.add(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
 	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
-	set.add(callbackv1alpha1.ConditionReady, readiness(v, programmed))
-	if v.Accepted.OK && v.Phase >= sunset.Deprecated && v.Route.Spec.DeprecationTime != nil {
-		set.add(callbackv1alpha1.ConditionDeprecated, Finding{
-			OK:      true,
-			Reason:  callbackv1alpha1.ReasonDeprecated,
-			Message: "deprecated since " + stamp(v.Route.Spec.DeprecationTime.Time),
-		})
-	}
-	if v.Accepted.OK && v.Phase == sunset.Passed {
-		set.add(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v))
-	}
-	return callbackv1alpha1.CallbackRouteStatus{
+	set.add(callbackv1alpha1.ConditionBackendsHealthy, healthy)
+	set.add(callbackv1alpha1.ConditionReady, readiness(v, o, programmed, healthy, backends))
+	status := callbackv1alpha1.CallbackRouteStatus{
 		ObservedGeneration: v.Route.Generation,
-		Conditions:         set.conditions,
-		Proxies:            counts(v, fleet, since),
+		Backends:           backendStatuses(backends, &o.Use),
+		Traffic:            traffic(v, &o.Use, now),
+		Proxies:            counts(v, o.Fleet, o.Since),
 	}
+	if v.Entry != nil {
+		addEnds(&set, v, &o.Use)
+		status.ActiveBackend = v.Entry.Active().Name
+	}
+	status.Conditions = set.conditions
+	return status
 }
 
 func counts(v *Verdict, fleet *Fleet, since routetable.Version) *callbackv1alpha1.ProxyCounts {
@@ -99,14 +110,9 @@ func programmedFor(v *Verdict, fleet *Fleet, since routetable.Version) Finding {
 	}
 	finding := programmed(fleet, since, thisGeneration)
 	if finding.OK && !v.late() {
-		finding.Message += ": callbacks go to backend " + v.Active
+		finding.Message += ": callbacks go to backend " + v.Entry.Active().Name
 	}
 	return finding
-}
-
-// late says whether the route has ended: its callbacks reach no backend.
-func (v *Verdict) late() bool {
-	return v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
 }
 
 // subject is what is acknowledged, and how much is said about a refusal: what
@@ -163,117 +169,22 @@ func programmed(fleet *Fleet, since routetable.Version, what subject) Finding {
 }
 
 // readiness is the first thing that stands in the way of serving as declared.
-func readiness(v *Verdict, programmed Finding) Finding {
+func readiness(v *Verdict, o *Observed, programmed, healthy Finding, backends []backendState) Finding {
 	switch {
 	case !v.Accepted.OK:
 		return v.Accepted
 	case v.late():
-		passed := sunsetPassed(v)
+		passed := sunsetPassed(v, &o.Use)
 		passed.OK = false
 		return passed
 	case !v.ResolvedRefs.OK:
 		return v.ResolvedRefs
 	case !programmed.OK:
 		return programmed
+	case !isServed(v, backends):
+		return healthy
 	}
 	return Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "callbacks are served as declared"}
-}
-
-func sunsetPassed(v *Verdict) Finding {
-	end := stamp(v.Route.Spec.SunsetTime.Time)
-	advice := "delete the route, or set a later sunsetTime; the policy allows until " + stamp(v.Until)
-	if v.Route.Spec.SunsetTime.Time.Equal(v.Until) {
-		advice = "delete the route; the policy allows no later sunsetTime"
-	}
-	text := "sunsetTime " + end + " has passed and callbacks are answered with 410 Gone: "
-	if v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn {
-		text = "sunsetTime " + end + " has passed and callbacks are still served (afterSunset: Warn): "
-	}
-	return Finding{OK: true, Reason: callbackv1alpha1.ReasonSunsetPassed, Message: text + advice}
-}
-
-// ProxyStatus computes the whole status of the CallbackProxy of a snapshot.
-func ProxyStatus(proxy *callbackv1alpha1.CallbackProxy, result *Result, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
-	accepted := proxyAccepted(proxy)
-	programmed := proxyProgrammed(proxy, fleet)
-	ready := Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
-	for _, f := range []Finding{accepted, programmed} {
-		if !f.OK {
-			ready = f
-			break
-		}
-	}
-	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
-	set.add(callbackv1alpha1.ConditionAccepted, accepted)
-	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
-	set.add(callbackv1alpha1.ConditionReady, ready)
-
-	total, served := int32(len(result.Verdicts)), int32(len(result.Table.Routes)) //nolint:gosec // bounded by memory
-	status := callbackv1alpha1.CallbackProxyStatus{
-		ObservedGeneration: proxy.Generation,
-		Conditions:         set.conditions,
-		Routes:             &callbackv1alpha1.RouteCounts{Total: &total, Accepted: &served},
-		ConfigGeneration:   fleet.Published.Generation,
-		ConfigHash:         fleet.Hash,
-	}
-	for i := range fleet.Instances[:min(len(fleet.Instances), maxInstances)] {
-		status.Instances = append(status.Instances, instanceStatus(fleet, &fleet.Instances[i]))
-	}
-	return status
-}
-
-// maxInstances is the CRD's maximum.
-const maxInstances = 256
-
-func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
-	out := callbackv1alpha1.ProxyInstance{
-		Pod:        i.Pod,
-		State:      callbackv1alpha1.InstanceBehind,
-		Generation: i.Report.Generation,
-		Hash:       i.Report.Hash,
-	}
-	switch {
-	case fleet.refused(i) != nil:
-		out.State = callbackv1alpha1.InstanceRefused
-	case !i.Reached:
-		out.State = callbackv1alpha1.InstanceUnreachable
-	case fleet.runs(i, fleet.Published):
-		out.State = callbackv1alpha1.InstanceCurrent
-	}
-	return out
-}
-
-func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy) Finding {
-	for _, host := range proxy.Spec.Hosts {
-		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
-			return Finding{
-				Reason:  callbackv1alpha1.ReasonInvalid,
-				Message: fmt.Sprintf("the selector of host %s cannot be read, so no namespace may use it: %v", host.Hostname, err),
-			}
-		}
-	}
-	return Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: "the spec is valid"}
-}
-
-func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) Finding {
-	finding := programmed(fleet, fleet.Published, wholeConfig)
-	if !finding.OK {
-		return finding
-	}
-	var elsewhere []string
-	for _, i := range fleet.Instances {
-		if port := i.Report.ListenerPort; port != proxy.Spec.Listener.Port {
-			elsewhere = append(elsewhere, fmt.Sprintf("%s (port %d)", i.Pod, port))
-		}
-	}
-	if len(elsewhere) == 0 {
-		return finding
-	}
-	return Finding{
-		Reason: callbackv1alpha1.ReasonListenerMismatch,
-		Message: fmt.Sprintf("spec.listener.port is %d, but instances listen elsewhere: %s",
-			proxy.Spec.Listener.Port, enumerate(elsewhere)),
-	}
 }
 
 // conditionSet collects conditions. A condition whose status did not change

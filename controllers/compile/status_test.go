@@ -41,7 +41,7 @@ func TestRouteStatus_TransitionTimesTellTransitions(t *testing.T) {
 	v.Route = v.Route.DeepCopy()
 	at := func(hours int) time.Time { return s.Now.Add(time.Duration(hours) * time.Hour) }
 	write := func(hours int) {
-		v.Route.Status = RouteStatus(v, fleet, published, at(hours).Add(999*time.Millisecond))
+		v.Route.Status = RouteStatus(v, s.observed(v.Route, fleet), at(hours).Add(999*time.Millisecond))
 	}
 	want := func(step, kind string, status metav1.ConditionStatus, hours int) {
 		t.Helper()
@@ -197,7 +197,7 @@ func TestStatus_StaysWithinTheAPIsBounds(t *testing.T) {
 	v := &result.Verdicts[0]
 	v.Accepted = Finding{Reason: callbackv1alpha1.ReasonUndecodable, Message: strings.Repeat("ü", 50_000)}
 	v.ResolvedRefs = notLookedAt
-	for _, c := range RouteStatus(v, fleet, published, s.Now).Conditions {
+	for _, c := range RouteStatus(v, s.observed(v.Route, fleet), s.Now).Conditions {
 		if len(c.Message) > 32768 || !utf8.ValidString(c.Message) {
 			t.Errorf("%s has a message of %d bytes, valid: %t", c.Type, len(c.Message), utf8.ValidString(c.Message))
 		}

@@ -23,23 +23,24 @@ type Answer struct {
 	Body            []byte
 }
 
-// CheckAnswer returns why an authorization response is refused, or nil.
-func CheckAnswer(a *Answer) *Refusal {
+// CheckAnswer returns why an authorization response is refused, or nil and the
+// response parameters it has; none for an opaque one.
+func CheckAnswer(a *Answer) (ParameterSet, *Refusal) {
 	if a.Opaque {
-		return nil
+		return 0, nil
 	}
-	var seen parameterSet
+	var seen ParameterSet
 	ok := seen.add(a.Query)
 	if a.Method == http.MethodPost {
 		if !isPlainForm(a.ContentType, a.ContentEncoding) {
-			return &Refusal{http.StatusBadRequest, BodyNotForm}
+			return 0, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
 		ok = ok && seen.add(string(a.Body))
 	}
 	if !ok {
-		return &Refusal{http.StatusBadRequest, ParameterRepeated}
+		return 0, &Refusal{http.StatusBadRequest, ParameterRepeated}
 	}
-	return nil
+	return seen, nil
 }
 
 // isPlainForm accepts urlencoded forms in a charset that agrees with ASCII.
@@ -89,12 +90,36 @@ var parameterIndex = func() map[string]uint {
 // of "error_description" escaped.
 const maxEncodedName = 3 * len("error_description")
 
-// parameterSet holds which response parameters were seen, one bit each.
-type parameterSet uint32
+// ParameterSet holds which response parameters were seen, one bit each.
+type ParameterSet uint32
+
+// The parameters of which every authorization response has at least one:
+// RFC 6749 section 4.1.2 and 4.2.2, OpenID Connect Core section 3.3.2.5 and
+// JARM section 2.3; SAML 2.0 Bindings sections 3.4 to 3.6. SAMLRequest is the
+// provider's request to log out, which comes to the same address.
+var (
+	oauthAnswers = setOf("code", "error", "id_token", "access_token", "response")
+	samlAnswers  = setOf("SAMLResponse", "SAMLart", "SAMLRequest")
+)
+
+func setOf(names ...string) ParameterSet {
+	var s ParameterSet
+	for _, name := range names {
+		s |= 1 << parameterIndex[name]
+	}
+	return s
+}
+
+// IsOAuth reports whether the parameters make an answer of OAuth 2.0 or OpenID
+// Connect.
+func (s ParameterSet) IsOAuth() bool { return s&oauthAnswers != 0 }
+
+// IsSAML reports whether the parameters make a message of SAML.
+func (s ParameterSet) IsSAML() bool { return s&samlAnswers != 0 }
 
 // add notes the response parameters of a form and reports whether each is
 // there once. A form is split at "&" and at ";": some parsers split at both.
-func (s *parameterSet) add(form string) bool {
+func (s *ParameterSet) add(form string) bool {
 	for name := range names(form) {
 		i, known := parameterIndex[name]
 		if !known {
@@ -113,7 +138,7 @@ func (s *parameterSet) add(form string) bool {
 // from a fixed set, so they may be logged; the others may be secrets
 // themselves.
 func Parameters(query string) (known []string, others int) {
-	var seen parameterSet
+	var seen ParameterSet
 	for name := range names(query) {
 		i, isKnown := parameterIndex[name]
 		switch {

@@ -53,17 +53,19 @@ func TestCheckAnswer(t *testing.T) {
 			if tc.reason != "" {
 				status = http.StatusBadRequest
 			}
-			expect(t, CheckAnswer(&tc.answer), status, tc.reason)
+			_, refusal := CheckAnswer(&tc.answer)
+			expect(t, refusal, status, tc.reason)
 			opaque := tc.answer
 			opaque.Opaque = true
-			expect(t, CheckAnswer(&opaque), 0, "")
+			_, refusal = CheckAnswer(&opaque)
+			expect(t, refusal, 0, "")
 		})
 	}
 }
 
 func TestCheckAnswer_KnowsEveryResponseParameter(t *testing.T) {
 	for _, name := range responseParameters {
-		if got := CheckAnswer(&Answer{Method: "GET", Query: name + "=1&" + name + "=2"}); got == nil {
+		if _, got := CheckAnswer(&Answer{Method: "GET", Query: name + "=1&" + name + "=2"}); got == nil {
 			t.Errorf("two of %s pass", name)
 		}
 	}
@@ -84,7 +86,8 @@ func FuzzCheckAnswer(f *testing.F) {
 	f.Add("c%6fde=a&code=%zz", "+code=1")
 	f.Fuzz(func(t *testing.T, query, body string) {
 		a := Answer{Method: "POST", ContentType: form, Query: query, Body: []byte(body)}
-		passed := CheckAnswer(&a) == nil
+		_, refusal := CheckAnswer(&a)
+		passed := refusal == nil
 		counts := count(query, body)
 		split := count(strings.ReplaceAll(query, ";", "&"), strings.ReplaceAll(body, ";", "&"))
 		for _, name := range responseParameters {
@@ -131,7 +134,7 @@ func TestCheckAnswer_FindsEveryRepetition(t *testing.T) {
 		if rapid.Bool().Draw(t, "same place") {
 			a.Query, a.Body = first+rapid.SampledFrom([]string{"&", ";"}).Draw(t, "separator")+second, nil
 		}
-		if CheckAnswer(&a) == nil {
+		if _, refusal := CheckAnswer(&a); refusal == nil {
 			t.Fatalf("%q and %q pass", a.Query, a.Body)
 		}
 	})

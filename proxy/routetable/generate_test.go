@@ -27,7 +27,13 @@ func plainRoute(i int) Route {
 		PathType:   Exact,
 		Path:       fmt.Sprintf("/oauth2/callback/%d", i),
 		Backends: []Backend{
-			{Name: "blue", Weight: 0, Addresses: []string{"10.96.0.10:8080"}},
+			{
+				Name: "blue", Weight: 0, Addresses: []string{"10.96.0.10:8080"},
+				Check: &HealthCheck{
+					Path: "/healthz", Host: "legacy-idp.identity.svc:8080",
+					IntervalSeconds: 5, TimeoutSeconds: 2, UnhealthyThreshold: 3, HealthyThreshold: 2,
+				},
+			},
 			{
 				Name: "green", Weight: 100, Addresses: []string{"10.96.0.11:8443", "10.96.0.12:8443"},
 				Path: "/login/callback", Host: "new-idp.idp.svc:8443",
@@ -37,6 +43,8 @@ func plainRoute(i int) Route {
 		Deprecation:    time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 		Sunset:         time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC),
 		AfterSunset:    Reject,
+		Preflight:      true,
+		HeldUntil:      time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC),
 		InfoURL:        "https://wiki.example.com/sso?page=1#top",
 	}
 }
@@ -92,12 +100,20 @@ func drawRoute(t *rapid.T, i int) Route {
 	if rapid.Bool().Draw(t, "deprecated") {
 		route.Deprecation = route.Sunset.Add(-time.Duration(rapid.IntRange(0, 1<<20).Draw(t, "before")) * time.Second)
 	}
+	if rapid.Bool().Draw(t, "held") {
+		route.HeldUntil = route.Sunset.Add(time.Duration(rapid.IntRange(-1<<20, 1<<20).Draw(t, "held for")) * time.Second)
+	}
+	route.Preflight = route.Protocol != Opaque && route.PathType == Exact && rapid.Bool().Draw(t, "preflight")
 	count := rapid.IntRange(1, MaxBackends).Draw(t, "backends")
 	active := rapid.IntRange(0, count-1).Draw(t, "active")
+	highest := rapid.Int32Range(1, maxWeight).Draw(t, "highest weight")
 	for b := range count {
-		backend := Backend{Name: fmt.Sprintf("b%d", b)}
-		if b == active {
-			backend.Weight = rapid.Int32Range(1, maxWeight).Draw(t, "weight")
+		backend := Backend{Name: fmt.Sprintf("b%d", b), Weight: highest}
+		if b != active {
+			backend.Weight = rapid.Int32Range(0, highest-1).Draw(t, "weight")
+		}
+		if rapid.Bool().Draw(t, "checked") {
+			backend.Check = drawCheck(t, host, path)
 		}
 		if route.PathType == Exact && rapid.Bool().Draw(t, "replaces") {
 			backend.Path = path.Draw(t, "backend path")
@@ -116,6 +132,19 @@ func drawRoute(t *rapid.T, i int) Route {
 		route.Backends = append(route.Backends, backend)
 	}
 	return route
+}
+
+func drawCheck(t *rapid.T, host, path *rapid.Generator[string]) *HealthCheck {
+	check := &HealthCheck{
+		IntervalSeconds:    rapid.Int32Range(1, maxCheckInterval).Draw(t, "interval"),
+		UnhealthyThreshold: rapid.Int32Range(1, maxCheckThreshold).Draw(t, "fall"),
+		HealthyThreshold:   rapid.Int32Range(1, maxCheckThreshold).Draw(t, "rise"),
+	}
+	check.TimeoutSeconds = rapid.Int32Range(1, min(check.IntervalSeconds, maxCheckTimeout)).Draw(t, "check timeout")
+	if rapid.Bool().Draw(t, "by HTTP") {
+		check.Path, check.Host = path.Draw(t, "check path"), host.Draw(t, "check host")
+	}
+	return check
 }
 
 func shuffled(table *Table, random *rand.Rand) *Table {

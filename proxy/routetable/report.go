@@ -3,8 +3,14 @@
 
 package routetable
 
+import "time"
+
 // ReportPath is where a proxy's admin port answers the controller.
 const ReportPath = "/report"
+
+// ReportSince is the query parameter of a request for a report: the Cursor of
+// the last one. What has not changed since is left out.
+const ReportSince = "since"
 
 // ReportAudience is the audience ("aud") of the JSON Web Token (EdDSA) that a
 // request for /report carries as Bearer token. It holds the address that is
@@ -23,6 +29,81 @@ type Report struct {
 	// Refused is the config it was offered last and did not adopt; nil once
 	// it adopted a newer one.
 	Refused *Refusal `json:"refused,omitempty"`
+	// ClockSuspect is true while it doubts its clock.
+	ClockSuspect bool `json:"clockSuspect,omitempty"`
+
+	// Boot names this run of the process: what was counted before is gone, and
+	// Targets and Routes begin anew with it.
+	Boot string `json:"boot"`
+	// Cursor goes into the next request, see ReportSince. A cursor that the
+	// instance does not know, as after its restart, gets everything.
+	Cursor string `json:"cursor"`
+	// More is true when not everything had room: the rest is to be asked for
+	// at once.
+	More bool `json:"more,omitempty"`
+	// Targets are what the instance looks at and has an opinion of, and Routes
+	// what came for them; both only as far as they changed since the cursor.
+	Targets []TargetReport `json:"targets,omitempty"`
+	Routes  []RouteUse     `json:"routes,omitempty"`
+}
+
+// MaxReportEntries is how many Targets and Routes a report holds together.
+const MaxReportEntries = 4096
+
+// TargetState is what an instance thinks of a target.
+type TargetState string
+
+// The states. A target that was not looked at yet, or of which an instance
+// knew something that is too old, is Unmeasured.
+const (
+	TargetHealthy    TargetState = "Healthy"
+	TargetUnhealthy  TargetState = "Unhealthy"
+	TargetUnmeasured TargetState = "Unmeasured"
+)
+
+// TargetReport is what an instance thinks of one target.
+type TargetReport struct {
+	// ID is a TargetID or PreflightID.
+	ID    string      `json:"id"`
+	State TargetState `json:"state"`
+	// Reason is one of the TargetXxx reasons for an unhealthy one.
+	Reason string `json:"reason,omitempty"`
+}
+
+// The reasons of an unhealthy target.
+const (
+	// TargetUnreachable: no connection.
+	TargetUnreachable = "Unreachable"
+	// TargetNoAnswer: a connection, and no HTTP answer in time.
+	TargetNoAnswer = "NoAnswer"
+	// TargetBadStatus: an answer with another status than 200 to 399.
+	TargetBadStatus = "BadStatus"
+	// TargetPathNotServed: the preflight was answered with 404, 405 or 5xx.
+	TargetPathNotServed = "CallbackPathNotServed"
+)
+
+// RouteUse is what came for a route since the instance started, or the route
+// became known to it.
+type RouteUse struct {
+	UID string `json:"uid"`
+	// Last is when the last well-formed callback came, in whole seconds.
+	Last time.Time `json:"last,omitzero"`
+	// Callbacks counts well-formed callbacks, AfterSunset those of them that
+	// came after the sunset, Other what came to the path and is none, Refused
+	// what broke a rule.
+	Callbacks   int64 `json:"callbacks,omitempty"`
+	AfterSunset int64 `json:"afterSunset,omitempty"`
+	Other       int64 `json:"other,omitempty"`
+	Refused     int64 `json:"refused,omitempty"`
+	// Backends are those that got any, by name.
+	Backends []BackendUse `json:"backends,omitempty"`
+}
+
+// BackendUse is what a backend got: callbacks whose first byte was sent to it.
+type BackendUse struct {
+	Name      string    `json:"name"`
+	Callbacks int64     `json:"callbacks"`
+	Last      time.Time `json:"last,omitzero"`
 }
 
 // Refusal names a config that was not adopted, and why.

@@ -71,27 +71,46 @@ type Route struct {
 	PathType  PathType  `json:"pathType"`
 	Path      string    `json:"path"`
 	Backends  []Backend `json:"backends"`
+	// Preflight says whether backends are asked for the callback's path.
+	Preflight bool `json:"preflight,omitempty"`
 	// TimeoutSeconds bounds one delivery, in seconds.
 	TimeoutSeconds int32 `json:"timeoutSeconds"`
 	// Deprecation (zero: none) and Sunset are UTC, whole seconds.
 	Deprecation time.Time   `json:"deprecation,omitzero"`
 	Sunset      time.Time   `json:"sunset"`
 	AfterSunset AfterSunset `json:"afterSunset"`
-	InfoURL     string      `json:"infoURL,omitempty"`
+	// HeldUntil, when it is after Sunset, is how long callbacks are served past
+	// it all the same. UTC, whole seconds.
+	HeldUntil time.Time `json:"heldUntil,omitzero"`
+	InfoURL   string    `json:"infoURL,omitempty"`
 }
 
 // ID names a route in logs and metrics: namespace/name.
 func (r *Route) ID() string { return r.Namespace + "/" + r.Name }
 
-// Active returns the one backend with a weight above 0. Validate guarantees
-// that there is one.
+// Active returns the backend that is declared to get the callbacks: the one
+// with the highest weight. Validate guarantees that there is one.
 func (r *Route) Active() *Backend {
+	var active *Backend
 	for i := range r.Backends {
-		if r.Backends[i].Weight > 0 {
-			return &r.Backends[i]
+		if b := &r.Backends[i]; b.Weight > 0 && (active == nil || b.Weight > active.Weight) {
+			active = b
 		}
 	}
-	return nil
+	return active
+}
+
+// Standby returns the backend that stands by for another one: the one with
+// the next lower weight above 0, the first declared among equals; nil when
+// there is none.
+func (r *Route) Standby(b *Backend) *Backend {
+	var next *Backend
+	for i := range r.Backends {
+		if s := &r.Backends[i]; s.Weight > 0 && s.Weight < b.Weight && (next == nil || s.Weight > next.Weight) {
+			next = s
+		}
+	}
+	return next
 }
 
 // compareRoutes is the order of routes in a table.
@@ -110,6 +129,9 @@ type Backend struct {
 	Path string `json:"path,omitempty"`
 	// Host replaces the request's Host when it is set.
 	Host string `json:"host,omitempty"`
+	// Check is how the instances look at the backend; nil: only by what they
+	// deliver.
+	Check *HealthCheck `json:"check,omitempty"`
 }
 
 // Version orders configs. A proxy never goes back in it.

@@ -168,15 +168,18 @@ func checkBackends(r *Route) error {
 		return fmt.Errorf("%d backends, 1 to %d are allowed", len(r.Backends), MaxBackends)
 	}
 	names := make(map[string]struct{}, len(r.Backends))
-	active := 0
+	highest, holders := int32(0), 0
 	for i := range r.Backends {
 		b := &r.Backends[i]
 		if _, twice := names[b.Name]; twice || !isName(b.Name) {
 			return fmt.Errorf("backend name %q is no name or there twice", b.Name)
 		}
 		names[b.Name] = struct{}{}
-		if b.Weight > 0 {
-			active++
+		switch {
+		case b.Weight > highest:
+			highest, holders = b.Weight, 1
+		case b.Weight == highest && highest > 0:
+			holders++
 		}
 		if b.Path != "" && r.PathType != Exact {
 			return fmt.Errorf("backend %s: a path needs path type Exact", b.Name)
@@ -185,8 +188,8 @@ func checkBackends(r *Route) error {
 			return fmt.Errorf("backend %s: %w", b.Name, err)
 		}
 	}
-	if active != 1 {
-		return fmt.Errorf("%d backends have a weight above 0, exactly one must", active)
+	if holders != 1 {
+		return fmt.Errorf("%d backends have the highest weight above 0, exactly one must", holders)
 	}
 	return nil
 }
@@ -215,6 +218,11 @@ func (b *Backend) validate() error {
 			return fmt.Errorf("host %q is not a host", b.Host)
 		}
 	}
+	if b.Check != nil {
+		if err := b.Check.validate(); err != nil {
+			return err
+		}
+	}
 	if b.Path != "" {
 		return checkPath(b.Path)
 	}
@@ -231,8 +239,14 @@ func checkTimes(r *Route) error {
 	if r.Sunset.IsZero() || !isUTCSecond(r.Sunset) || !isUTCSecond(r.Deprecation) {
 		return errors.New("times must be set, in UTC, in whole seconds")
 	}
+	if !isUTCSecond(r.HeldUntil) {
+		return errors.New("times must be in UTC, in whole seconds")
+	}
 	if r.Deprecation.After(r.Sunset) {
 		return errors.New("deprecation is after sunset")
+	}
+	if r.Preflight && (r.Protocol == Opaque || r.PathType != Exact) {
+		return errors.New("a preflight needs a protocol and path type Exact")
 	}
 	return nil
 }

@@ -62,8 +62,8 @@ var invalidRoutes = []struct {
 	{"backend without a name", func(r *Route) { r.Backends[0].Name = "" }, "is no name or there twice"},
 	{"backend with a line in its name", func(r *Route) { r.Backends[0].Name = "a\nb" }, "is no name or there twice"},
 	{"two backends of one name", func(r *Route) { r.Backends[0].Name = "green" }, "is no name or there twice"},
-	{"no active backend", func(r *Route) { r.Backends[1].Weight = 0 }, "0 backends have a weight above 0"},
-	{"two active backends", func(r *Route) { r.Backends[0].Weight = 1 }, "2 backends have a weight above 0"},
+	{"no active backend", func(r *Route) { r.Backends[1].Weight = 0 }, "0 backends have the highest weight above 0"},
+	{"two active backends", func(r *Route) { r.Backends[0].Weight = 100 }, "2 backends have the highest weight above 0"},
 	{"negative weight", func(r *Route) { r.Backends[0].Weight = -1 }, "weight -1"},
 	{"weight that is too large", func(r *Route) { r.Backends[1].Weight = maxWeight + 1 }, "weight 1000001"},
 	{"backend path on a Prefix", func(r *Route) { r.PathType = Prefix }, "needs path type Exact"},
@@ -78,6 +78,26 @@ var invalidRoutes = []struct {
 	{"address in another spelling", func(r *Route) { r.Backends[0].Addresses = []string{"[fd00:0::1]:80"} }, "not IP:port"},
 	{"address with a leading zero", func(r *Route) { r.Backends[0].Addresses = []string{"10.0.0.01:80"} }, "not IP:port"},
 	{"address that is loopback", func(r *Route) { r.Backends[0].Addresses = []string{"127.0.0.1:80"} }, "is loopback"},
+	{"check without an interval", func(r *Route) { r.Backends[0].Check.IntervalSeconds = 0 }, "comes every 1 to 300 s"},
+	{"check that comes too seldom", func(r *Route) { r.Backends[0].Check.IntervalSeconds = 301 }, "comes every 1 to 300 s"},
+	{"check without a timeout", func(r *Route) { r.Backends[0].Check.TimeoutSeconds = 0 }, "a check takes 1 to 60 s"},
+	{"check that takes too long", func(r *Route) {
+		r.Backends[0].Check.IntervalSeconds, r.Backends[0].Check.TimeoutSeconds = 300, 61
+	}, "a check takes 1 to 60 s"},
+	{"check that comes before the last is over", func(r *Route) { r.Backends[0].Check.TimeoutSeconds = 6 }, "not before the last is over"},
+	{"check that never finds anything unhealthy", func(r *Route) { r.Backends[0].Check.UnhealthyThreshold = 0 }, "thresholds are 1 to 10"},
+	{"check that hardly ever does", func(r *Route) { r.Backends[0].Check.UnhealthyThreshold = 11 }, "thresholds are 1 to 10"},
+	{"check that never finds anything healthy", func(r *Route) { r.Backends[0].Check.HealthyThreshold = 0 }, "thresholds are 1 to 10"},
+	{"check that hardly ever finds it healthy", func(r *Route) { r.Backends[0].Check.HealthyThreshold = 11 }, "thresholds are 1 to 10"},
+	{"check with a path that is none", func(r *Route) { r.Backends[0].Check.Path = "/a b" }, "is not allowed in a path"},
+	{"check without a host", func(r *Route) { r.Backends[0].Check.Host = "" }, "of the check is not a host"},
+	{"check with a line in its host", func(r *Route) { r.Backends[0].Check.Host = "a\r\nX: y" }, "of the check is not a host"},
+	{"check of a connection with a host", func(r *Route) { r.Backends[0].Check.Path = "" }, "without a path has no host"},
+	{"preflight without a protocol", func(r *Route) { r.Protocol = Opaque }, "needs a protocol and path type Exact"},
+	{"preflight of a Prefix", func(r *Route) {
+		becomePrefix(r, "/a")
+		r.Preflight = true
+	}, "needs a protocol and path type Exact"},
 	{"address of metadata", func(r *Route) { r.Backends[0].Addresses = []string{"169.254.169.254:80"} }, "is link-local"},
 
 	{"no timeout", func(r *Route) { r.TimeoutSeconds = 0 }, "timeout of 0 s"},
@@ -88,6 +108,8 @@ var invalidRoutes = []struct {
 	{"sunset with a fraction", func(r *Route) { r.Sunset = r.Sunset.Add(1) }, "in whole seconds"},
 	{"sunset in another zone", func(r *Route) { r.Sunset = r.Sunset.In(time.FixedZone("", 3600)) }, "in UTC"},
 	{"deprecation with a fraction", func(r *Route) { r.Deprecation = r.Deprecation.Add(1) }, "in whole seconds"},
+	{"held until a fraction", func(r *Route) { r.HeldUntil = r.HeldUntil.Add(1) }, "in whole seconds"},
+	{"held in another zone", func(r *Route) { r.HeldUntil = r.HeldUntil.In(time.FixedZone("", 3600)) }, "in UTC"},
 	{"deprecation after sunset", func(r *Route) { r.Deprecation = r.Sunset.Add(time.Second) }, "deprecation is after sunset"},
 
 	{"info URL without TLS", func(r *Route) { r.InfoURL = "http://a" }, "begins with https://"},
@@ -122,7 +144,7 @@ func manyAddresses(n int) (addresses []string) {
 }
 
 func becomePrefix(r *Route, path string) {
-	r.PathType, r.Path = Prefix, path
+	r.PathType, r.Path, r.Preflight = Prefix, path, false
 	for i := range r.Backends {
 		r.Backends[i].Path = ""
 	}
@@ -145,22 +167,43 @@ func TestRouteValidate_RefusesEachBrokenRule(t *testing.T) {
 
 func TestRouteValidate_AcceptsTheEdges(t *testing.T) {
 	for name, change := range map[string]func(*Route){
-		"most hostnames":                 func(r *Route) { r.Hostnames = manyHosts(MaxHostnames) },
-		"most backends":                  func(r *Route) { r.Backends = manyBackends(MaxBackends) },
-		"most addresses":                 func(r *Route) { r.Backends[0].Addresses = manyAddresses(MaxAddresses) },
-		"no address":                     func(r *Route) { r.Backends[1].Addresses = nil },
-		"largest weight":                 func(r *Route) { r.Backends[1].Weight = maxWeight },
-		"longest path":                   func(r *Route) { r.Path = "/" + strings.Repeat("a", maxPathBytes-1) },
-		"shortest path":                  func(r *Route) { r.Path = "/" },
-		"every byte of a path":           func(r *Route) { r.Path = "/aZ09._~!$&()*+,=:@-" },
-		"dots within segments":           func(r *Route) { r.Path = "/..a/.b/c../..." },
-		"/ at the end of an Exact path":  func(r *Route) { r.Path = "/a/" },
-		"Prefix of everything":           func(r *Route) { becomePrefix(r, "/") },
-		"longest timeout":                func(r *Route) { r.TimeoutSeconds = maxTimeoutSeconds },
-		"shortest timeout":               func(r *Route) { r.TimeoutSeconds = 1 },
-		"no deprecation":                 func(r *Route) { r.Deprecation = time.Time{} },
-		"deprecation at the sunset":      func(r *Route) { r.Deprecation = r.Sunset },
-		"a sunset in the past":           func(r *Route) { r.Sunset, r.Deprecation = time.Unix(1, 0).UTC(), time.Time{} },
+		"most hostnames":                func(r *Route) { r.Hostnames = manyHosts(MaxHostnames) },
+		"most backends":                 func(r *Route) { r.Backends = manyBackends(MaxBackends) },
+		"most addresses":                func(r *Route) { r.Backends[0].Addresses = manyAddresses(MaxAddresses) },
+		"no address":                    func(r *Route) { r.Backends[1].Addresses = nil },
+		"largest weight":                func(r *Route) { r.Backends[1].Weight = maxWeight },
+		"longest path":                  func(r *Route) { r.Path = "/" + strings.Repeat("a", maxPathBytes-1) },
+		"shortest path":                 func(r *Route) { r.Path = "/" },
+		"every byte of a path":          func(r *Route) { r.Path = "/aZ09._~!$&()*+,=:@-" },
+		"dots within segments":          func(r *Route) { r.Path = "/..a/.b/c../..." },
+		"/ at the end of an Exact path": func(r *Route) { r.Path = "/a/" },
+		"Prefix of everything":          func(r *Route) { becomePrefix(r, "/") },
+		"longest timeout":               func(r *Route) { r.TimeoutSeconds = maxTimeoutSeconds },
+		"shortest timeout":              func(r *Route) { r.TimeoutSeconds = 1 },
+		"no deprecation":                func(r *Route) { r.Deprecation = time.Time{} },
+		"deprecation at the sunset":     func(r *Route) { r.Deprecation = r.Sunset },
+		"a sunset in the past":          func(r *Route) { r.Sunset, r.Deprecation = time.Unix(1, 0).UTC(), time.Time{} },
+		"not held":                      func(r *Route) { r.HeldUntil = time.Time{} },
+		"held until before the sunset":  func(r *Route) { r.HeldUntil = r.Sunset.Add(-time.Hour) },
+		"no check":                      func(r *Route) { r.Backends[0].Check = nil },
+		"check of a connection":         func(r *Route) { r.Backends[0].Check.Path, r.Backends[0].Check.Host = "", "" },
+		"longest and most patient check": func(r *Route) {
+			r.Backends[0].Check.IntervalSeconds, r.Backends[0].Check.TimeoutSeconds = 300, 60
+			r.Backends[0].Check.UnhealthyThreshold, r.Backends[0].Check.HealthyThreshold = 10, 10
+		},
+		"shortest check": func(r *Route) {
+			r.Backends[0].Check.IntervalSeconds, r.Backends[0].Check.TimeoutSeconds = 1, 1
+			r.Backends[0].Check.UnhealthyThreshold, r.Backends[0].Check.HealthyThreshold = 1, 1
+		},
+		"no preflight":             func(r *Route) { r.Preflight = false },
+		"a backend that stands by": func(r *Route) { r.Backends[0].Weight = 99 },
+		"several of one weight below": func(r *Route) {
+			r.Backends = manyBackends(MaxBackends)
+			for i := range r.Backends[1:] {
+				r.Backends[i+1].Weight = 1
+			}
+			r.Backends[0].Weight = 2
+		},
 		"no info URL":                    func(r *Route) { r.InfoURL = "" },
 		"IPv6 address":                   func(r *Route) { r.Backends[0].Addresses = []string{"[fd00::1]:80"} },
 		"longest hostname":               func(r *Route) { r.Hostnames = []string{strings.Repeat(strings.Repeat("a", 62)+".", 4) + "a"} },
@@ -218,16 +261,5 @@ func TestTableValidate_AllowsExactAndPrefixOnOnePath(t *testing.T) {
 	becomePrefix(&table.Routes[1], table.Routes[0].Path)
 	if err := table.Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestActive_IsTheOneBackendWithAWeight(t *testing.T) {
-	route := plainRoute(1)
-	if active := route.Active(); active != &route.Backends[1] {
-		t.Errorf("Active = %+v", active)
-	}
-	route.Backends[1].Weight = 0
-	if active := route.Active(); active != nil {
-		t.Errorf("without weights Active = %+v", active)
 	}
 }

@@ -122,7 +122,7 @@ func (r *rig) adopts(o proxy.Offer) {
 			r.t.Fatalf("adopted %+v, want %+v", got.Version, o.Version)
 		}
 	case <-time.After(20 * time.Second):
-		r.t.Fatalf("%+v was not adopted: %+v", o.Version, r.state.Report(1).Refused)
+		r.t.Fatalf("%+v was not adopted: %+v", o.Version, r.state.Report(1, "", nil).Refused)
 	}
 }
 
@@ -130,7 +130,7 @@ func (r *rig) adopts(o proxy.Offer) {
 func (r *rig) refuses(reason string) {
 	r.t.Helper()
 	r.eventually("a refusal as "+reason, func() bool {
-		refused := r.state.Report(1).Refused
+		refused := r.state.Report(1, "", nil).Refused
 		return refused != nil && refused.Reason == reason
 	})
 }
@@ -188,7 +188,7 @@ func TestWatch_WaitsForShardsThatComeLater(t *testing.T) {
 		<-r.watch.Synced()
 		r.putShards(o)
 		r.adopts(o)
-		if refused := r.state.Report(1).Refused; refused != nil {
+		if refused := r.state.Report(1, "", nil).Refused; refused != nil {
 			t.Errorf("still %+v", refused)
 		}
 	})
@@ -217,7 +217,7 @@ func TestF31_EmptinessTakesNothingAway(t *testing.T) {
 		if got := r.state.Current(); got == nil || got.Hash != first.Index.Hash {
 			t.Errorf("serves %+v", got)
 		}
-		if refused := r.state.Report(1).Refused; refused != nil {
+		if refused := r.state.Report(1, "", nil).Refused; refused != nil {
 			t.Errorf("emptiness was offered: %+v", refused)
 		}
 		if n := r.log.count("no config at the API server"); n != 1 {
@@ -259,7 +259,7 @@ func TestF12_UndecodableObjectsStopNobody(t *testing.T) {
 			r.api.put("edge", spec) // the index itself
 			r.refuses(routetable.RefusedInvalid)
 			r.putIndex(first)
-			r.eventually("good again", func() bool { return r.state.Report(1).Refused == nil })
+			r.eventually("good again", func() bool { return r.state.Report(1, "", nil).Refused == nil })
 		}
 		r.putShards(second)
 		r.putIndex(second)

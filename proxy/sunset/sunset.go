@@ -5,10 +5,10 @@
 // present time in, a phase and the next change out. Pure, stdlib only, and
 // the same code on both sides: the controller reports what the proxies do.
 //
-//	          deprecation            sunset
-//	Active --------------> Deprecated --------> Passed
-//	   \_____________________________________/
-//	            (no deprecation declared)
+//	          deprecation            sunset          end of the hold
+//	Active --------------> Deprecated -------> Held -----------> Passed
+//	   \_____________________________________/   \________________/
+//	            (no deprecation declared)           (no hold)
 //
 // A phase begins at its instant: a request that arrives exactly at the sunset
 // is late.
@@ -17,19 +17,23 @@ package sunset
 import "time"
 
 // Schedule holds the instants of a route's end. The zero Deprecation means
-// that none is declared; Sunset is always set.
+// that none is declared, a HeldUntil that is not after Sunset that it is not
+// held; Sunset is always set.
 type Schedule struct {
 	Deprecation time.Time
 	Sunset      time.Time
+	HeldUntil   time.Time
 }
 
 // Phase is where in its schedule a route stands.
 type Phase int
 
-// The phases, in their order.
+// The phases, in their order. Held is past the sunset, and callbacks are
+// served all the same.
 const (
 	Active Phase = iota
 	Deprecated
+	Held
 	Passed
 )
 
@@ -40,6 +44,8 @@ func (p Phase) String() string {
 		return "Active"
 	case Deprecated:
 		return "Deprecated"
+	case Held:
+		return "Held"
 	case Passed:
 		return "Passed"
 	}
@@ -50,6 +56,8 @@ func (p Phase) String() string {
 // zero time when there is none.
 func PhaseAt(s Schedule, now time.Time) (phase Phase, next time.Time) {
 	switch {
+	case !now.Before(s.Sunset) && now.Before(s.HeldUntil):
+		return Held, s.HeldUntil
 	case !now.Before(s.Sunset):
 		return Passed, time.Time{}
 	case s.Deprecation.IsZero():
@@ -59,4 +67,25 @@ func PhaseAt(s Schedule, now time.Time) (phase Phase, next time.Time) {
 	default:
 		return Deprecated, s.Sunset
 	}
+}
+
+// WarningAt returns the smallest of the warnings, in days before the sunset,
+// that has come at now, and the instant of the next one. days is 0 when none
+// has come, or the sunset has; next is zero when none is left.
+func WarningAt(sunset time.Time, warnings []int32, now time.Time) (days int32, next time.Time) {
+	if !now.Before(sunset) {
+		return 0, time.Time{}
+	}
+	for _, d := range warnings {
+		at := sunset.Add(-time.Duration(d) * 24 * time.Hour)
+		switch {
+		case now.Before(at):
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+		case days == 0 || d < days:
+			days = d
+		}
+	}
+	return days, next
 }

@@ -15,6 +15,8 @@ func TestPhaseAt(t *testing.T) {
 	end := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
 	both := Schedule{Deprecation: deprecation, Sunset: end}
 	only := Schedule{Sunset: end}
+	until := end.Add(36 * time.Hour)
+	held := Schedule{Deprecation: deprecation, Sunset: end, HeldUntil: until}
 	never := time.Time{}
 
 	for _, tc := range []struct {
@@ -33,6 +35,12 @@ func TestPhaseAt(t *testing.T) {
 		{"no deprecation, before", only, end.Add(-1), Active, end},
 		{"no deprecation, at the sunset", only, end, Passed, never},
 		{"deprecation at the sunset", Schedule{Deprecation: end, Sunset: end}, end, Passed, never},
+		{"hold, before the sunset", held, end.Add(-1), Deprecated, end},
+		{"hold, at the sunset", held, end, Held, until},
+		{"hold, just before its end", held, until.Add(-1), Held, until},
+		{"hold, at its end", held, until, Passed, never},
+		{"hold that ends at the sunset", Schedule{Sunset: end, HeldUntil: end}, end, Passed, never},
+		{"hold that ends before the sunset", Schedule{Sunset: end, HeldUntil: end.Add(-1)}, end.Add(-1), Active, end},
 		{"another zone, same instant", both, end.In(time.FixedZone("", 3600)), Passed, never},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -53,8 +61,11 @@ func TestPhaseAt_AnnouncesEveryChange(t *testing.T) {
 		if rapid.Bool().Draw(t, "deprecated") {
 			s.Deprecation = time.Unix(rapid.Int64Range(0, sunset).Draw(t, "deprecation"), 0)
 		}
+		if rapid.Bool().Draw(t, "held") {
+			s.HeldUntil = s.Sunset.Add(time.Duration(rapid.Int64Range(-1<<30, 1<<30).Draw(t, "hold")) * time.Second)
+		}
 		now := time.Unix(rapid.Int64Range(0, 1<<34).Draw(t, "now"), 0)
-		for range 3 {
+		for range 4 {
 			phase, next := PhaseAt(s, now)
 			if next.IsZero() {
 				if phase != Passed {
@@ -67,6 +78,33 @@ func TestPhaseAt_AnnouncesEveryChange(t *testing.T) {
 			}
 			now = next
 		}
-		t.Fatalf("no end after three changes")
+		t.Fatalf("no end after four readings")
 	})
+}
+
+func TestWarningAt(t *testing.T) {
+	end := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
+	before := func(days float64) time.Time { return end.Add(-time.Duration(days * 24 * float64(time.Hour))) }
+	for _, tc := range []struct {
+		name     string
+		warnings []int32
+		now      time.Time
+		days     int32
+		next     time.Time
+	}{
+		{"long before", []int32{30, 7, 1}, before(31), 0, before(30)},
+		{"at the first", []int32{30, 7, 1}, before(30), 30, before(7)},
+		{"between", []int32{30, 7, 1}, before(7.5), 30, before(7)},
+		{"after the last", []int32{30, 7, 1}, before(0.5), 1, time.Time{}},
+		{"any order, twice", []int32{1, 30, 7, 30}, before(10), 30, before(7)},
+		{"at the sunset", []int32{30, 7, 1}, end, 0, time.Time{}},
+		{"none", nil, before(1), 0, time.Time{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			days, next := WarningAt(end, tc.warnings, tc.now)
+			if days != tc.days || !next.Equal(tc.next) {
+				t.Errorf("WarningAt = %d, %v, want %d, %v", days, next, tc.days, tc.next)
+			}
+		})
+	}
 }

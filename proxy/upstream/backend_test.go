@@ -93,10 +93,16 @@ func says(answer string) func(net.Conn) {
 const (
 	first  = "10.0.0.1:80"
 	second = "10.0.0.2:80"
+	third  = "10.0.0.3:80"
 )
 
 func newTestClient(mapping map[string]string) *Client {
 	return NewClient(Options{ConnectTo: mapping, Now: time.Now})
+}
+
+// plan leads to one backend.
+func plan(total time.Duration, r *Request, addresses ...string) *Plan {
+	return &Plan{Choices: []Choice{{Addresses: addresses, Request: r}}, Total: total}
 }
 
 // refusing returns an address at which nothing listens.

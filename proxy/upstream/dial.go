@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 // dialer reaches addresses under the rules about which may be reached.
 type dialer struct {
+	now       func() time.Time
 	connectTo map[string]string
 	guarded   net.Dialer
 	mapped    net.Dialer
@@ -34,7 +36,7 @@ func newDialer(o Options) dialer {
 	guarded.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return checkDialed(address, forbidden)
 	}
-	return dialer{connectTo: o.ConnectTo, guarded: guarded, mapped: plain}
+	return dialer{now: o.Now, connectTo: o.ConnectTo, guarded: guarded, mapped: plain}
 }
 
 // checkDialed is asked with the address that the socket is about to connect
@@ -57,22 +59,59 @@ func checkDialed(address string, forbidden map[netip.Addr]struct{}) error {
 	return nil
 }
 
-// dial connects to the first of the addresses that answers. They share the
-// budget, so that a silent first one leaves time for the second.
-func (d *dialer) dial(ctx context.Context, addresses []string, total time.Duration) (net.Conn, error) {
-	if len(addresses) == 0 {
-		return nil, &Error{Reason: NoAddress, NotDelivered: true}
-	}
-	share := min(DialBudget, total) / time.Duration(len(addresses))
+// othersShare is the part of the budget that the choices after the first one
+// are left with. It is the smaller one: a lost SYN is repeated after a second
+// (RFC 6298), and a lost packet is no reason to hand a callback to another
+// backend.
+func othersShare(budget time.Duration) time.Duration { return budget * 3 / 10 }
+
+// dial connects to the first address of a plan that answers, and returns what
+// is to be sent there. All share one budget: each has its part of what those
+// before it left. The error is that of the first choice, whose callback it is.
+func (d *dialer) dial(ctx context.Context, p *Plan) (net.Conn, *Request, error) {
+	budget := min(DialBudget, p.Total)
+	end := d.now().Add(budget)
 	var failure *Error
-	for _, address := range addresses {
+	for i := range p.Choices {
+		limit := end
+		if i+1 < len(p.Choices) {
+			limit = end.Add(-othersShare(budget))
+		}
+		conn, err := d.dialChoice(ctx, p, i, limit)
+		if err == nil {
+			return conn, p.Choices[i].Request, nil
+		}
+		if failure == nil || err.Reason == Canceled {
+			failure = err
+		}
+		if err.Reason == Canceled {
+			break
+		}
+	}
+	if failure == nil {
+		failure = &Error{Reason: NoAddress, NotDelivered: true}
+	}
+	return nil, nil, failure
+}
+
+// dialChoice connects to one of a choice's addresses before the limit.
+func (d *dialer) dialChoice(ctx context.Context, p *Plan, choice int, limit time.Time) (net.Conn, *Error) {
+	addresses := p.Choices[choice].Addresses
+	failure := &Error{Reason: NoAddress, NotDelivered: true}
+	for i, address := range addresses {
+		share := limit.Sub(d.now()) / time.Duration(len(addresses)-i)
 		conn, err := d.dialOne(ctx, address, share)
+		if err != nil {
+			failure = explainDial(ctx, err)
+			if failure.Reason == Canceled {
+				return nil, failure
+			}
+		}
+		if p.Dialled != nil && (err == nil || !failure.Ours) {
+			p.Dialled(choice, i, err == nil)
+		}
 		if err == nil {
 			return conn, nil
-		}
-		failure = explainDial(ctx, err)
-		if ctx.Err() != nil {
-			break
 		}
 	}
 	return nil, failure
@@ -100,5 +139,16 @@ func explainDial(ctx context.Context, err error) *Error {
 	case isTimeout(err):
 		return &Error{Reason: DialFailed, NotDelivered: true, Timeout: true, Detail: "timeout"}
 	}
-	return &Error{Reason: DialFailed, NotDelivered: true, Detail: detail(err)}
+	return &Error{Reason: DialFailed, NotDelivered: true, Ours: isOurs(err), Detail: detail(err)}
+}
+
+// exhausted are errors of this process or machine, which say nothing about the
+// address that was dialled.
+var exhausted = []syscall.Errno{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
+}
+
+func isOurs(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	return ok && slices.Contains(exhausted, errno)
 }

@@ -39,6 +39,9 @@ type Error struct {
 	NotDelivered bool
 	// Timeout is true when time ran out.
 	Timeout bool
+	// Ours is true when this process or machine lacked something to dial with,
+	// such as a descriptor: it says nothing about the address.
+	Ours bool
 	// Detail is the operating system's word on it, or empty.
 	Detail string
 }

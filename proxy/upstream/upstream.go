@@ -1,11 +1,11 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package upstream makes one attempt to deliver a request to a backend. In: a
-// request and the addresses of one backend; out: its answer, or an error that
-// says whether the request may have arrived. It never sends a request twice:
-// there is a connection for each attempt, and nothing in here writes to a
-// second one. I/O.
+// Package upstream makes one attempt to deliver a request to a backend. In: the
+// backends that may get it, with their addresses; out: the answer of one, or an
+// error that says whether the request may have arrived. It never sends a
+// request twice: dialling ends with one connection or none before anything is
+// written, and nothing in here writes to a second one. I/O.
 package upstream
 
 import (
@@ -13,15 +13,11 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
 // DialBudget bounds the dialling of one attempt, all its addresses together.
 const DialBudget = 2 * time.Second
-
-// maxDials is how many addresses of a backend one attempt tries to reach.
-const maxDials = 2
 
 // Request is what is delivered. Nothing is added to it but the framing.
 type Request struct {
@@ -32,6 +28,28 @@ type Request struct {
 	// Header holds neither Host nor framing nor hop-by-hop fields.
 	Header http.Header
 	Body   []byte
+}
+
+// Choice is a backend that may get a request.
+type Choice struct {
+	// Addresses (IP:port) are dialled in this order.
+	Addresses []string
+	// Request is what is sent there.
+	Request *Request
+}
+
+// Plan is what one attempt may do.
+type Plan struct {
+	// Choices are tried in this order until an address of one can be dialled.
+	Choices []Choice
+	// Total bounds the attempt, from the first dial to the end of the answer.
+	Total time.Duration
+	// Dialled, when set, is told of each address that was dialled, by its place
+	// in Choices, and whether it was reached. The one that was reached is the
+	// last, and the only one that anything is sent to. What says nothing about
+	// an address is not told: that the client left, or that this process has no
+	// descriptor to dial with.
+	Dialled func(choice, address int, reached bool)
 }
 
 // Options of a Client.
@@ -51,7 +69,6 @@ type Options struct {
 type Client struct {
 	dialer dialer
 	now    func() time.Time
-	turn   atomic.Uint32
 }
 
 // NewClient returns a Client.
@@ -59,24 +76,26 @@ func NewClient(o Options) *Client {
 	return &Client{dialer: newDialer(o), now: o.Now}
 }
 
-// Attempt delivers a request to one of the addresses (IP:port) and returns the
+// Attempt delivers a request to one of the addresses of a plan and returns the
 // head of the answer. The answer's body must be closed; it ends early with an
 // error, never with io.EOF, when the backend sent less than it announced, when
 // the total time is over, or when ctx is cancelled.
 //
-// A second address is tried only if the first could not be dialled. Errors are
-// of type *Error.
-func (c *Client) Attempt(ctx context.Context, addresses []string, total time.Duration, r *Request) (*http.Response, error) {
-	if !r.isWellFormed() {
-		return nil, &Error{Reason: BadRequest, NotDelivered: true}
+// Another address is tried only if the ones before could not be dialled. Errors
+// are of type *Error.
+func (c *Client) Attempt(ctx context.Context, p *Plan) (*http.Response, error) {
+	for i := range p.Choices {
+		if !p.Choices[i].Request.isWellFormed() {
+			return nil, &Error{Reason: BadRequest, NotDelivered: true}
+		}
 	}
-	deadline := c.now().Add(total)
-	conn, err := c.dialer.dial(ctx, c.pick(addresses), total)
+	deadline := c.now().Add(p.Total)
+	conn, request, err := c.dialer.dial(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	x := newExchange(ctx, conn)
-	response, err := x.run(r, deadline, c.now().Add(firstByte(total)))
+	response, err := x.run(request, deadline, c.now().Add(firstByte(p.Total)))
 	if err != nil {
 		x.close()
 		return nil, x.explain(err)
@@ -84,17 +103,15 @@ func (c *Client) Attempt(ctx context.Context, addresses []string, total time.Dur
 	return response, nil
 }
 
-// pick returns the addresses to try: the next one in turn, and its successor.
-func (c *Client) pick(addresses []string) []string {
-	if len(addresses) < 2 {
-		return addresses
+// Reach connects to an address (IP:port) under the rules of an attempt and
+// closes the connection without sending anything. Errors are of type *Error.
+func (c *Client) Reach(ctx context.Context, address string, timeout time.Duration) error {
+	conn, _, err := c.dialer.dial(ctx, &Plan{Choices: []Choice{{Addresses: []string{address}}}, Total: timeout})
+	if err != nil {
+		return err
 	}
-	start := int(c.turn.Add(1)) % len(addresses)
-	picked := make([]string, 0, maxDials)
-	for i := range maxDials {
-		picked = append(picked, addresses[(start+i)%len(addresses)])
-	}
-	return picked
+	_ = conn.Close()
+	return nil
 }
 
 // firstByte is how long the head of an answer may take: 15 s, or half of the

@@ -29,10 +29,12 @@ var proxyReasons = reasons{
 	callbackv1alpha1.ConditionReady: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
 	},
+	callbackv1alpha1.ConditionClockSuspect: {metav1.ConditionTrue: {callbackv1alpha1.ReasonClockSuspect}},
 }
 
 // ConsistentProxy returns why the status of a CallbackProxy contradicts
-// itself; nil when it does not.
+// itself, or why tools read it otherwise than it is meant; nil when nothing
+// does.
 func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 	s := statusOf(proxy.Generation, proxy.Status.ObservedGeneration, proxy.Status.Conditions)
 	errs := []error{
@@ -42,6 +44,7 @@ func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 		s.readyHasACause(),
 		routesAgree(proxy.Status.Routes),
 		instancesAgree(&proxy.Status, s),
+		ToolsAgree(proxy),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("status of CallbackProxy %s/%s: %w", proxy.Namespace, proxy.Name, err)
@@ -73,6 +76,9 @@ func instancesAgree(proxy *callbackv1alpha1.CallbackProxyStatus, s status) error
 		}
 		if current && (instance.Hash != proxy.ConfigHash || instance.Generation != proxy.ConfigGeneration) {
 			return fmt.Errorf("instance %s is %s, and runs another config", instance.Pod, instance.State)
+		}
+		if instance.LastReportTime != nil && instance.State != callbackv1alpha1.InstanceUnreachable {
+			return fmt.Errorf("instance %s is %s, and was heard of at %s", instance.Pod, instance.State, instance.LastReportTime)
 		}
 	}
 	return nil

@@ -23,8 +23,8 @@ var routeReasons = reasons{
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonAccepted},
 		metav1.ConditionFalse: {
 			callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable, callbackv1alpha1.ReasonProxyNotFound,
-			callbackv1alpha1.ReasonHostNotAllowed, callbackv1alpha1.ReasonConflict, callbackv1alpha1.ReasonLifetimeExceedsPolicy,
-			callbackv1alpha1.ReasonAfterSunsetNotAllowed, callbackv1alpha1.ReasonOwnerRequired,
+			callbackv1alpha1.ReasonHostNotAllowed, callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonConflict,
+			callbackv1alpha1.ReasonLifetimeExceedsPolicy, callbackv1alpha1.ReasonAfterSunsetNotAllowed, callbackv1alpha1.ReasonOwnerRequired,
 		},
 	},
 	callbackv1alpha1.ConditionResolvedRefs: {
@@ -41,27 +41,44 @@ var routeReasons = reasons{
 			callbackv1alpha1.ReasonRefusedByProxy,
 		},
 	},
+	callbackv1alpha1.ConditionBackendsHealthy: {
+		metav1.ConditionTrue:    {callbackv1alpha1.ReasonBackendsHealthy},
+		metav1.ConditionFalse:   unhealthyReasons,
+		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotMeasured, callbackv1alpha1.ReasonNotAccepted},
+	},
 	callbackv1alpha1.ConditionReady: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
 		// False has the reason of what stands in the way; see readyHasACause.
 	},
-	callbackv1alpha1.ConditionDeprecated:   {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
-	callbackv1alpha1.ConditionSunsetPassed: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetPassed}},
+	callbackv1alpha1.ConditionDeprecated:        {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
+	callbackv1alpha1.ConditionSunsetApproaching: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetApproaching}},
+	callbackv1alpha1.ConditionSunsetPassed:      {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetPassed}},
+	callbackv1alpha1.ConditionSunsetHeld: {
+		metav1.ConditionTrue:  {callbackv1alpha1.ReasonSunsetHeld},
+		metav1.ConditionFalse: {callbackv1alpha1.ReasonHoldWithoutReason, callbackv1alpha1.ReasonHoldExpired},
+	},
 }
 
 // ConsistentRoute returns why the status of a CallbackRoute contradicts
-// itself or its spec; nil when it does not.
+// itself, its spec or its annotations, or why tools read it otherwise than it is
+// meant; nil when nothing does.
 func ConsistentRoute(route *callbackv1alpha1.CallbackRoute) error {
 	s := statusOf(route.Generation, route.Status.ObservedGeneration, route.Status.Conditions)
 	errs := []error{
 		s.isWellFormed(routeReasons),
-		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs,
-			callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionReady),
+		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed,
+			callbackv1alpha1.ConditionBackendsHealthy, callbackv1alpha1.ConditionReady),
 		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
-		notAcceptedIsNowhere(s),
+		notAcceptedIsNowhere(route, s),
 		endIsTold(route, s),
+		holdIsTold(route, s),
+		backendsAgree(route, s),
+		healthAgrees(route, s),
+		readyFollowsHealth(route, s),
+		trafficAgrees(route, s),
 		countsAgree(route.Status.Proxies, s),
+		ToolsAgree(route),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("status of CallbackRoute %s/%s: %w", route.Namespace, route.Name, err)
@@ -71,42 +88,32 @@ func ConsistentRoute(route *callbackv1alpha1.CallbackRoute) error {
 
 // notAcceptedIsNowhere: a route that is not accepted was not looked at any
 // further, is no part of the config, and has no phase.
-func notAcceptedIsNowhere(s status) error {
+func notAcceptedIsNowhere(route *callbackv1alpha1.CallbackRoute, s status) error {
+	further := []string{
+		callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionBackendsHealthy,
+	}
 	if s.isTrue(callbackv1alpha1.ConditionAccepted) {
-		if s.reason(callbackv1alpha1.ConditionResolvedRefs) == callbackv1alpha1.ReasonNotAccepted ||
-			s.reason(callbackv1alpha1.ConditionProgrammed) == callbackv1alpha1.ReasonNotAccepted {
+		if slices.ContainsFunc(further, func(kind string) bool { return s.reason(kind) == callbackv1alpha1.ReasonNotAccepted }) {
 			return errors.New("accepted, and a condition says that it is not")
 		}
 		return nil
 	}
-	if s.reason(callbackv1alpha1.ConditionResolvedRefs) != callbackv1alpha1.ReasonNotAccepted ||
-		s.reason(callbackv1alpha1.ConditionProgrammed) != callbackv1alpha1.ReasonNotAccepted {
+	if slices.ContainsFunc(further, func(kind string) bool { return s.reason(kind) != callbackv1alpha1.ReasonNotAccepted }) {
 		return errors.New("not accepted, and a condition does not know it")
 	}
 	if s.reason(callbackv1alpha1.ConditionReady) != s.reason(callbackv1alpha1.ConditionAccepted) {
 		return errors.New("not accepted, and Ready gives another reason")
 	}
-	if s.find(callbackv1alpha1.ConditionDeprecated) != nil || s.find(callbackv1alpha1.ConditionSunsetPassed) != nil {
-		return errors.New("not accepted, and its end is told")
+	for _, kind := range []string{
+		callbackv1alpha1.ConditionDeprecated, callbackv1alpha1.ConditionSunsetApproaching,
+		callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionSunsetHeld,
+	} {
+		if s.find(kind) != nil {
+			return fmt.Errorf("not accepted, and its end is told by %s", kind)
+		}
 	}
-	return nil
-}
-
-// endIsTold: a route past its sunset is ready only if it keeps serving.
-func endIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
-	if s.find(callbackv1alpha1.ConditionDeprecated) != nil && route.Spec.DeprecationTime == nil {
-		return errors.New("deprecated without a deprecationTime")
-	}
-	passed := s.find(callbackv1alpha1.ConditionSunsetPassed) != nil
-	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
-	blamed := s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed
-	switch {
-	case passed && rejects && !blamed:
-		return errors.New("the sunset has passed and callbacks are rejected, and Ready says otherwise")
-	case blamed && !(passed && rejects):
-		return errors.New("the condition Ready blames a sunset that has not passed, or that changes nothing")
-	case passed && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
-		return errors.New("past the sunset and not deprecated")
+	if route.Status.ActiveBackend != "" {
+		return errors.New("not accepted, and a backend is active")
 	}
 	return nil
 }

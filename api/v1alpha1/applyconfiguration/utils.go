@@ -21,6 +21,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=callbackproxy.io, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("Backend"):
 		return &apiv1alpha1.BackendApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BackendStatus"):
+		return &apiv1alpha1.BackendStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Callback"):
 		return &apiv1alpha1.CallbackApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CallbackProxy"):
@@ -39,6 +41,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CallbackRouteSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CallbackRouteStatus"):
 		return &apiv1alpha1.CallbackRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HealthCheck"):
+		return &apiv1alpha1.HealthCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostNamespaces"):
 		return &apiv1alpha1.HostNamespacesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Listener"):
@@ -59,6 +63,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ServiceReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Timeouts"):
 		return &apiv1alpha1.TimeoutsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Traffic"):
+		return &apiv1alpha1.TrafficApplyConfiguration{}
 
 	}
 	return nil

@@ -31,6 +31,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Backend
   map:
     fields:
+    - name: healthCheck
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthCheck
     - name: hostHeader
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HostHeader
@@ -47,6 +50,24 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.BackendStatus
+  map:
+    fields:
+    - name: callbacks
+      type:
+        scalar: numeric
+    - name: health
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Health
+    - name: lastCallbackTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: name
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CIDR
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Callback
@@ -59,6 +80,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.PathType
       default: Exact
+    - name: preflight
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Preflight
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxy
@@ -139,6 +163,10 @@ var schemaYAML = typed.YAMLObject(`types:
         - Reject
         maxLifetimeDays: 180
         requireOwner: true
+        sunsetWarningDays:
+        - 30
+        - 7
+        - 1
     - name: trustedProxies
       type:
         list:
@@ -244,6 +272,17 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackRouteStatus
   map:
     fields:
+    - name: activeBackend
+      type:
+        scalar: string
+    - name: backends
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.BackendStatus
+          elementRelationship: associative
+          keys:
+          - name
     - name: conditions
       type:
         list:
@@ -258,9 +297,37 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: proxies
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyCounts
+    - name: traffic
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Traffic
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConfigPart
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.FromNamespaces
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Health
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthCheck
+  map:
+    fields:
+    - name: healthyThreshold
+      type:
+        scalar: numeric
+    - name: intervalSeconds
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
+    - name: timeoutSeconds
+      type:
+        scalar: numeric
+    - name: type
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthCheckType
+    - name: unhealthyThreshold
+      type:
+        scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthCheckType
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.HostHeader
   scalar: string
@@ -310,6 +377,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: boolean
       default: true
+    - name: sunsetWarningDays
+      type:
+        list:
+          elementType:
+            scalar: numeric
+          elementRelationship: associative
+      default:
+      - 30
+      - 7
+      - 1
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Preflight
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Protocol
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyCounts
@@ -344,6 +423,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: hash
       type:
         scalar: string
+    - name: lastReportTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: pod
       type:
         scalar: string
@@ -387,6 +469,27 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 30
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Traffic
+  map:
+    fields:
+    - name: afterSunset
+      type:
+        scalar: numeric
+    - name: callbacks
+      type:
+        scalar: numeric
+    - name: lastCallbackTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: other
+      type:
+        scalar: numeric
+    - name: quietSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: refused
+      type:
+        scalar: numeric
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:
     fields:

@@ -18,8 +18,9 @@ type BackendApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// service is the Kubernetes Service behind the backend.
 	Service *ServiceReferenceApplyConfiguration `json:"service,omitempty"`
-	// weight is the backend's share. Exactly one backend has a weight above
-	// 0 and gets every callback; 0 keeps a backend declared and idle.
+	// weight is the backend's rank. The backend with the highest weight gets
+	// every callback; others above 0 stand by, the higher first, and get what
+	// it cannot be reached for; 0 keeps a backend declared and idle.
 	Weight *int32 `json:"weight,omitempty"`
 	// path replaces the path of the request at this backend, when the new
 	// service has its callback elsewhere. A constant, never computed from the
@@ -30,6 +31,10 @@ type BackendApplyConfiguration struct {
 	// absent: not as a default of the schema, since those inside lists make
 	// kubectl apply say "configured" when nothing changed.
 	HostHeader *apiv1alpha1.HostHeader `json:"hostHeader,omitempty"`
+	// healthCheck has the proxies look at the backend again and again. Without
+	// it, its health is known only from failures to reach it and from what its
+	// EndpointSlices say.
+	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
 }
 
 // BackendApplyConfiguration constructs a declarative configuration of the Backend type for use with
@@ -75,5 +80,13 @@ func (b *BackendApplyConfiguration) WithPath(value apiv1alpha1.CallbackPath) *Ba
 // If called multiple times, the HostHeader field is set to the value of the last call.
 func (b *BackendApplyConfiguration) WithHostHeader(value apiv1alpha1.HostHeader) *BackendApplyConfiguration {
 	b.HostHeader = &value
+	return b
+}
+
+// WithHealthCheck sets the HealthCheck field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HealthCheck field is set to the value of the last call.
+func (b *BackendApplyConfiguration) WithHealthCheck(value *HealthCheckApplyConfiguration) *BackendApplyConfiguration {
+	b.HealthCheck = value
 	return b
 }

@@ -18,6 +18,13 @@ type CallbackApplyConfiguration struct {
 	Path *apiv1alpha1.CallbackPath `json:"path,omitempty"`
 	// pathType is Exact (the default) or Prefix.
 	PathType *apiv1alpha1.PathType `json:"pathType,omitempty"`
+	// preflight is Disabled (the default) or Enabled: the proxies then send
+	// each backend, now and then, a well-formed error response of the route's
+	// protocol, whose state (RelayState) begins with callbackproxy-preflight.
+	// A backend that answers 404, 405 or 5xx does not serve the callback's
+	// path: it is reported, before anybody's login meets it. Not for protocol
+	// Opaque.
+	Preflight *apiv1alpha1.Preflight `json:"preflight,omitempty"`
 }
 
 // CallbackApplyConfiguration constructs a declarative configuration of the Callback type for use with
@@ -39,5 +46,13 @@ func (b *CallbackApplyConfiguration) WithPath(value apiv1alpha1.CallbackPath) *C
 // If called multiple times, the PathType field is set to the value of the last call.
 func (b *CallbackApplyConfiguration) WithPathType(value apiv1alpha1.PathType) *CallbackApplyConfiguration {
 	b.PathType = &value
+	return b
+}
+
+// WithPreflight sets the Preflight field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Preflight field is set to the value of the last call.
+func (b *CallbackApplyConfiguration) WithPreflight(value apiv1alpha1.Preflight) *CallbackApplyConfiguration {
+	b.Preflight = &value
 	return b
 }

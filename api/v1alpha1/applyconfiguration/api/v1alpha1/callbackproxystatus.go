@@ -16,7 +16,8 @@ import (
 type CallbackProxyStatusApplyConfiguration struct {
 	// observedGeneration is the generation this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, Programmed and Ready.
+	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
+	// an instance doubts its clock.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// routes counts the routes that name this CallbackProxy.
 	Routes *RouteCountsApplyConfiguration `json:"routes,omitempty"`

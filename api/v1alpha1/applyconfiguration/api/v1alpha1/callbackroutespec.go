@@ -27,7 +27,7 @@ type CallbackRouteSpecApplyConfiguration struct {
 	// callback is the registered path.
 	Callback *CallbackApplyConfiguration `json:"callback,omitempty"`
 	// backends are the services that may receive the callback. Exactly one
-	// has a weight above 0.
+	// has the highest weight.
 	Backends []BackendApplyConfiguration `json:"backends,omitempty"`
 	// timeouts bound one delivery.
 	Timeouts *TimeoutsApplyConfiguration `json:"timeouts,omitempty"`

@@ -16,9 +16,16 @@ import (
 type CallbackRouteStatusApplyConfiguration struct {
 	// observedGeneration is the generation this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, ResolvedRefs, Programmed and Ready, always;
-	// Deprecated and SunsetPassed once they are true.
+	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
+	// Ready, always; SunsetApproaching, SunsetPassed, SunsetHeld and Deprecated
+	// while they have something to say.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
+	// activeBackend is the backend that is declared to get the callbacks.
+	ActiveBackend *string `json:"activeBackend,omitempty"`
+	// backends are the route's backends, as the instances see and use them.
+	Backends []BackendStatusApplyConfiguration `json:"backends,omitempty"`
+	// traffic is what came for this route.
+	Traffic *TrafficApplyConfiguration `json:"traffic,omitempty"`
 	// proxies counts the instances that serve this route.
 	Proxies *ProxyCountsApplyConfiguration `json:"proxies,omitempty"`
 }
@@ -47,6 +54,35 @@ func (b *CallbackRouteStatusApplyConfiguration) WithConditions(values ...*v1.Con
 		}
 		b.Conditions = append(b.Conditions, *values[i])
 	}
+	return b
+}
+
+// WithActiveBackend sets the ActiveBackend field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ActiveBackend field is set to the value of the last call.
+func (b *CallbackRouteStatusApplyConfiguration) WithActiveBackend(value string) *CallbackRouteStatusApplyConfiguration {
+	b.ActiveBackend = &value
+	return b
+}
+
+// WithBackends adds the given value to the Backends field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Backends field.
+func (b *CallbackRouteStatusApplyConfiguration) WithBackends(values ...*BackendStatusApplyConfiguration) *CallbackRouteStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithBackends")
+		}
+		b.Backends = append(b.Backends, *values[i])
+	}
+	return b
+}
+
+// WithTraffic sets the Traffic field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Traffic field is set to the value of the last call.
+func (b *CallbackRouteStatusApplyConfiguration) WithTraffic(value *TrafficApplyConfiguration) *CallbackRouteStatusApplyConfiguration {
+	b.Traffic = value
 	return b
 }
 

@@ -22,6 +22,10 @@ type PolicyApplyConfiguration struct {
 	// requireOwner says whether a route must name its owner; true by default,
 	// so that nobody has to guess whose shim it was.
 	RequireOwner *bool `json:"requireOwner,omitempty"`
+	// sunsetWarningDays are the days before a sunset at which it is announced,
+	// by the condition SunsetApproaching and an event each; 30, 7 and 1 by
+	// default, none when the list is empty.
+	SunsetWarningDays []int32 `json:"sunsetWarningDays,omitempty"`
 }
 
 // PolicyApplyConfiguration constructs a declarative configuration of the Policy type for use with
@@ -53,5 +57,15 @@ func (b *PolicyApplyConfiguration) WithAfterSunset(values ...apiv1alpha1.AfterSu
 // If called multiple times, the RequireOwner field is set to the value of the last call.
 func (b *PolicyApplyConfiguration) WithRequireOwner(value bool) *PolicyApplyConfiguration {
 	b.RequireOwner = &value
+	return b
+}
+
+// WithSunsetWarningDays adds the given value to the SunsetWarningDays field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the SunsetWarningDays field.
+func (b *PolicyApplyConfiguration) WithSunsetWarningDays(values ...int32) *PolicyApplyConfiguration {
+	for i := range values {
+		b.SunsetWarningDays = append(b.SunsetWarningDays, values[i])
+	}
 	return b
 }

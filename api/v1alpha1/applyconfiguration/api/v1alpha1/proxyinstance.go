@@ -7,6 +7,7 @@ package v1alpha1
 
 import (
 	apiv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ProxyInstanceApplyConfiguration represents a declarative configuration of the ProxyInstance type for use
@@ -23,6 +24,8 @@ type ProxyInstanceApplyConfiguration struct {
 	Generation *int64 `json:"generation,omitempty"`
 	// hash of the config that it runs.
 	Hash *string `json:"hash,omitempty"`
+	// lastReportTime is when it was last heard of, while it is Unreachable.
+	LastReportTime *v1.Time `json:"lastReportTime,omitempty"`
 }
 
 // ProxyInstanceApplyConfiguration constructs a declarative configuration of the ProxyInstance type for use with
@@ -60,5 +63,13 @@ func (b *ProxyInstanceApplyConfiguration) WithGeneration(value int64) *ProxyInst
 // If called multiple times, the Hash field is set to the value of the last call.
 func (b *ProxyInstanceApplyConfiguration) WithHash(value string) *ProxyInstanceApplyConfiguration {
 	b.Hash = &value
+	return b
+}
+
+// WithLastReportTime sets the LastReportTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastReportTime field is set to the value of the last call.
+func (b *ProxyInstanceApplyConfiguration) WithLastReportTime(value v1.Time) *ProxyInstanceApplyConfiguration {
+	b.LastReportTime = &value
 	return b
 }

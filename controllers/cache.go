@@ -1,0 +1,104 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// CacheOptions returns what the manager caches: of pods only those of fleets,
+// and of each object of others only what a pass reads. A cluster has far more
+// Services, endpoints and pods than routes.
+func CacheOptions() cache.Options {
+	fleet, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the label is a constant
+	}
+	return cache.Options{
+		DefaultTransform: withoutManagedFields,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:                {Label: labels.NewSelector().Add(*fleet), Transform: transform(slimPod)},
+			&corev1.Service{}:            {Transform: transform(slimService)},
+			&discoveryv1.EndpointSlice{}: {Transform: transform(slimSlice)},
+		},
+	}
+}
+
+var withoutManagedFields = cache.TransformStripManagedFields()
+
+// transform makes an informer's transform of a function that replaces an
+// object by what is read of it.
+func transform[T client.Object](slim func(T) T) func(any) (any, error) {
+	return func(object any) (any, error) {
+		typed, is := object.(T)
+		if !is {
+			return withoutManagedFields(object)
+		}
+		return slim(typed), nil
+	}
+}
+
+// identity keeps what names an object, and the labels.
+func identity(o client.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(),
+		Generation: o.GetGeneration(), CreationTimestamp: o.GetCreationTimestamp(), DeletionTimestamp: o.GetDeletionTimestamp(),
+		Labels: o.GetLabels(),
+	}
+}
+
+func slimPod(pod *corev1.Pod) *corev1.Pod {
+	slim := &corev1.Pod{TypeMeta: pod.TypeMeta, ObjectMeta: identity(pod)}
+	slim.Spec.Containers = slimContainers(pod.Spec.Containers)
+	slim.Spec.InitContainers = slimContainers(pod.Spec.InitContainers)
+	slim.Status.Phase, slim.Status.PodIP = pod.Status.Phase, pod.Status.PodIP
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			slim.Status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	return slim
+}
+
+func slimContainers(containers []corev1.Container) []corev1.Container {
+	slim := make([]corev1.Container, len(containers))
+	for i := range containers {
+		slim[i] = corev1.Container{Name: containers[i].Name, Ports: containers[i].Ports}
+	}
+	return slim
+}
+
+func slimService(service *corev1.Service) *corev1.Service {
+	slim := &corev1.Service{TypeMeta: service.TypeMeta, ObjectMeta: identity(service)}
+	slim.Labels = nil
+	slim.Spec.Type = service.Spec.Type
+	slim.Spec.ClusterIP, slim.Spec.ClusterIPs = service.Spec.ClusterIP, service.Spec.ClusterIPs
+	slim.Spec.Ports = service.Spec.Ports
+	return slim
+}
+
+// slimSlice keeps of the labels only the Service's name: a cluster's slices
+// are many, and are written at every change of a pod.
+func slimSlice(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+	slim := &discoveryv1.EndpointSlice{TypeMeta: slice.TypeMeta, ObjectMeta: identity(slice)}
+	slim.Labels = nil
+	if service := slice.Labels[discoveryv1.LabelServiceName]; service != "" {
+		slim.Labels = map[string]string{discoveryv1.LabelServiceName: service}
+	}
+	slim.AddressType, slim.Ports = slice.AddressType, slice.Ports
+	slim.Endpoints = make([]discoveryv1.Endpoint, len(slice.Endpoints))
+	for i := range slice.Endpoints {
+		slim.Endpoints[i].Addresses = slice.Endpoints[i].Addresses
+		slim.Endpoints[i].Conditions.Ready = slice.Endpoints[i].Conditions.Ready
+	}
+	return slim
+}

@@ -1,0 +1,276 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// cached is a cache that holds what a spec put into it.
+type cached struct {
+	client.Reader
+	routes  []StoredRoute
+	proxies []callbackv1alpha1.CallbackProxy
+	fails   error
+	hangs   bool
+}
+
+func (c *cached) List(ctx context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	if c.hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	switch list := list.(type) {
+	case *StoredRouteList:
+		list.Items = c.routes
+	case *callbackv1alpha1.CallbackProxyList:
+		list.Items = c.proxies
+	default:
+		return fmt.Errorf("nobody lists %T", list)
+	}
+	return c.fails
+}
+
+// page is what a scrape gets.
+func (c *cached) page(t testing.TB) string {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&Collector{reader: c})
+	return pageOf(t, registry)
+}
+
+func pageOf(t testing.TB, registry prometheus.Gatherer) string {
+	t.Helper()
+	found, err := registry.Gather()
+	if err != nil {
+		t.Fatalf("gather: %v", err)
+	}
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, metricFamily := range found {
+		if err := encoder.Encode(metricFamily); err != nil {
+			t.Fatalf("encode: %v", err)
+		}
+	}
+	return text.String()
+}
+
+// samples are the lines of a page that are no comments.
+func samples(page string) []string {
+	var lines []string
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(line, "#") {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return lines
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// atSecond is an instant, in seconds after the year 2030 began.
+func atSecond(s int64) metav1.Time { return metav1.Unix(1893456000+s, 0) }
+
+// exported is a cache with one of everything that is exported.
+func exported() *cached {
+	route := StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "acme"},
+		Spec: callbackv1alpha1.CallbackRouteSpec{
+			ProxyRef:        callbackv1alpha1.ProxyReference{Namespace: "platform", Name: "edge"},
+			Hostnames:       []callbackv1alpha1.Hostname{"auth.acme.test", "login.acme.test"},
+			Callback:        callbackv1alpha1.Callback{Path: "/oauth2/callback"},
+			DeprecationTime: pointer(atSecond(10)),
+			SunsetTime:      atSecond(20),
+			AfterSunset:     callbackv1alpha1.AfterSunsetReject,
+			Owner:           "identity-team@acme.test",
+		},
+		Status: callbackv1alpha1.CallbackRouteStatus{
+			ActiveBackend: "green",
+			Conditions: []metav1.Condition{
+				{Type: "Accepted", Status: "True", Reason: "Accepted", Message: "free text"},
+				{Type: "Ready", Status: "False", Reason: "SunsetPassed", Message: "free text"},
+			},
+			Backends: []callbackv1alpha1.BackendStatus{
+				{Name: "blue", Health: callbackv1alpha1.HealthUnhealthy, Reason: "BackendUnhealthy", LastCallbackTime: pointer(atSecond(5))},
+				{Name: "green", Health: callbackv1alpha1.HealthHealthy},
+				{Name: "grey", Health: callbackv1alpha1.HealthUnknown},
+			},
+			Traffic: &callbackv1alpha1.Traffic{
+				LastCallbackTime: pointer(atSecond(30)), Callbacks: pointer(int64(7)), AfterSunset: pointer(int64(2)),
+			},
+		},
+	}}
+	proxy := callbackv1alpha1.CallbackProxy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "platform", Name: "edge"},
+		Status: callbackv1alpha1.CallbackProxyStatus{
+			Conditions:       []metav1.Condition{{Type: "Programmed", Status: "False", Reason: "Pending", Message: "free text"}},
+			Routes:           &callbackv1alpha1.RouteCounts{Total: pointer(int32(3)), Accepted: pointer(int32(1))},
+			ConfigGeneration: 4,
+			Instances: []callbackv1alpha1.ProxyInstance{
+				{Pod: "edge-1", State: callbackv1alpha1.InstanceCurrent, Generation: 4},
+				{Pod: "edge-2", State: callbackv1alpha1.InstanceUnreachable},
+			},
+		},
+	}
+	return &cached{routes: []StoredRoute{route}, proxies: []callbackv1alpha1.CallbackProxy{proxy}}
+}
+
+func TestCollector_ExportsWhatStatusesSay(t *testing.T) {
+	NewWithT(t).Expect(samples(exported().page(t))).To(Equal([]string{
+		`callback_operator_collector_success 1`,
+		`callbackproxy_accepted_routes{name="edge",namespace="platform"} 1`,
+		`callbackproxy_instance_config_generation{name="edge",namespace="platform",pod="edge-1"} 4`,
+		`callbackproxy_instance_state{name="edge",namespace="platform",pod="edge-1",state="Current"} 1`,
+		`callbackproxy_instance_state{name="edge",namespace="platform",pod="edge-2",state="Unreachable"} 1`,
+		`callbackproxy_published_config_generation{name="edge",namespace="platform"} 4`,
+		`callbackproxy_routes{name="edge",namespace="platform"} 3`,
+		`callbackproxy_status_condition{name="edge",namespace="platform",reason="Pending",status="False",type="Programmed"} 1`,
+		`callbackroute_backend_healthy{backend="blue",name="acme",namespace="identity"} 0`,
+		`callbackroute_backend_healthy{backend="green",name="acme",namespace="identity"} 1`,
+		`callbackroute_backend_last_callback_timestamp_seconds{backend="blue",name="acme",namespace="identity"} 1.893456005e+09`,
+		`callbackroute_callbacks_after_sunset_total{name="acme",namespace="identity"} 2`,
+		`callbackroute_callbacks_total{name="acme",namespace="identity"} 7`,
+		`callbackroute_deprecation_timestamp_seconds{name="acme",namespace="identity"} 1.89345601e+09`,
+		`callbackroute_info{active_backend="green",after_sunset="Reject",hostname="auth.acme.test",name="acme",namespace="identity",` +
+			`owner="identity-team@acme.test",path="/oauth2/callback",proxy="edge",proxy_namespace="platform"} 1`,
+		`callbackroute_last_callback_timestamp_seconds{name="acme",namespace="identity"} 1.89345603e+09`,
+		`callbackroute_status_condition{name="acme",namespace="identity",reason="Accepted",status="True",type="Accepted"} 1`,
+		`callbackroute_status_condition{name="acme",namespace="identity",reason="SunsetPassed",status="False",type="Ready"} 1`,
+		`callbackroute_sunset_timestamp_seconds{name="acme",namespace="identity"} 1.89345602e+09`,
+	}))
+}
+
+// A metric whose name or help breaks the conventions is found by promlint.
+func TestCollector_KeepsTheConventionsOfPrometheus(t *testing.T) {
+	problems, err := promlint.New(strings.NewReader(exported().page(t))).Lint()
+	g := NewWithT(t)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(problems).To(BeEmpty())
+}
+
+// What is new, or cannot be read, has little to say; what is gone says nothing.
+func TestCollector_ExportsNothingThatIsNotKnown(t *testing.T) {
+	g := NewWithT(t)
+	fresh := StoredRoute{DecodeError: "no time"}
+	fresh.Namespace, fresh.Name = "identity", "acme"
+	fresh.Spec.ProxyRef.Name = "edge"
+	proxy := callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "edge"}}
+	page := (&cached{routes: []StoredRoute{fresh}, proxies: []callbackv1alpha1.CallbackProxy{proxy}}).page(t)
+	g.Expect(samples(page)).To(Equal([]string{
+		`callback_operator_collector_success 1`,
+		`callbackroute_info{active_backend="",after_sunset="",hostname="",name="acme",namespace="identity",` +
+			`owner="",path="",proxy="edge",proxy_namespace="identity"} 1`,
+	}))
+	g.Expect(samples((&cached{}).page(t))).To(Equal([]string{`callback_operator_collector_success 1`}))
+}
+
+// One object that a careless schema let in must not cost everybody's metrics.
+func TestCollector_AHostileStatusSpoilsNoPage(t *testing.T) {
+	g := NewWithT(t)
+	cache := exported()
+	route, proxy := &cache.routes[0], &cache.proxies[0]
+	route.Status.Conditions = append(route.Status.Conditions, route.Status.Conditions...)
+	route.Status.Backends = append(route.Status.Backends, route.Status.Backends...)
+	proxy.Status.Conditions = append(proxy.Status.Conditions, proxy.Status.Conditions...)
+	proxy.Status.Instances = append(proxy.Status.Instances, proxy.Status.Instances...)
+	want := len(samples(exported().page(t)))
+	g.Expect(samples(cache.page(t))).To(HaveLen(want))
+
+	route.Spec.Owner = "\xff\n\"" + strings.Repeat("x", 10_000)
+	page := cache.page(t)
+	g.Expect(samples(page)).To(HaveLen(want))
+	g.Expect(len(page)).To(BeNumerically("<", 6_000))
+}
+
+func TestCollector_SaysThatTheCacheCannotBeRead(t *testing.T) {
+	cache := exported()
+	cache.fails = errors.New("no cache")
+	NewWithT(t).Expect(samples(cache.page(t))).To(Equal([]string{`callback_operator_collector_success 0`}))
+}
+
+func TestCollector_NeverHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		begin := time.Now()
+		g.Expect(samples((&cached{hangs: true}).page(t))).To(Equal([]string{`callback_operator_collector_success 0`}))
+		g.Expect(time.Since(begin)).To(Equal(collectTimeout))
+	})
+}
+
+// A manager that stands by exports nothing, so the routes are there once.
+func TestCollector_ExportsWhileItLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		registry := prometheus.NewRegistry()
+		collector := &Collector{reader: exported(), registry: registry}
+		var elected manager.LeaderElectionRunnable = collector
+		g.Expect(elected.NeedLeaderElection()).To(BeTrue())
+		g.Expect(pageOf(t, registry)).To(BeEmpty())
+
+		ctx, lose := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		go func() { ended <- collector.Start(ctx) }()
+		synctest.Wait()
+		g.Expect(pageOf(t, registry)).To(ContainSubstring(`callbackroute_info{`))
+
+		// Another manager of the same process neither fails nor exports.
+		second, stop := context.WithCancel(t.Context())
+		go func() { ended <- (&Collector{reader: exported(), registry: registry}).Start(second) }()
+		synctest.Wait()
+		stop()
+		g.Expect(<-ended).To(Succeed())
+		g.Expect(pageOf(t, registry)).To(ContainSubstring(`callbackroute_info{`))
+
+		lose()
+		g.Expect(<-ended).To(Succeed())
+		g.Expect(pageOf(t, registry)).To(BeEmpty())
+	})
+}
+
+// A scrape at ten thousand routes: its time, what it allocates, and the bytes
+// and series of its page.
+func BenchmarkCollector_Scrape(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			cache := exported()
+			template := cache.routes[0]
+			template.Status.Backends = template.Status.Backends[:2]
+			template.Status.Conditions = nil
+			for _, kind := range []string{"Accepted", "ResolvedRefs", "Programmed", "BackendsHealthy", "Ready"} {
+				template.Status.Conditions = append(template.Status.Conditions, metav1.Condition{Type: kind, Status: "True", Reason: kind})
+			}
+			template.Status.Traffic = &callbackv1alpha1.Traffic{LastCallbackTime: pointer(atSecond(30)), Callbacks: pointer(int64(7))}
+			template.Spec.DeprecationTime = nil
+			cache.routes = make([]StoredRoute, n)
+			for i := range cache.routes {
+				cache.routes[i] = template
+				cache.routes[i].Name = fmt.Sprintf("route-%05d", i)
+			}
+			b.ReportAllocs()
+			page := ""
+			for b.Loop() {
+				page = cache.page(b)
+			}
+			b.ReportMetric(float64(len(page)), "page-bytes")
+			b.ReportMetric(float64(len(samples(page))), "series")
+		})
+	}
+}

@@ -1,0 +1,120 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package compile
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// ProxyStatus computes the whole status of the CallbackProxy of a snapshot.
+func ProxyStatus(proxy *callbackv1alpha1.CallbackProxy, result *Result, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
+	accepted := proxyAccepted(proxy)
+	programmed := proxyProgrammed(proxy, fleet)
+	ready := Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
+	for _, f := range []Finding{accepted, programmed} {
+		if !f.OK {
+			ready = f
+			break
+		}
+	}
+	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
+	set.add(callbackv1alpha1.ConditionAccepted, accepted)
+	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
+	set.add(callbackv1alpha1.ConditionReady, ready)
+	if suspect := clockSuspect(fleet); suspect != nil {
+		set.add(callbackv1alpha1.ConditionClockSuspect, *suspect)
+	}
+
+	total, served := int32(len(result.Verdicts)), int32(len(result.Table.Routes)) //nolint:gosec // bounded by memory
+	status := callbackv1alpha1.CallbackProxyStatus{
+		ObservedGeneration: proxy.Generation,
+		Conditions:         set.conditions,
+		Routes:             &callbackv1alpha1.RouteCounts{Total: &total, Accepted: &served},
+		ConfigGeneration:   fleet.Published.Generation,
+		ConfigHash:         fleet.Hash,
+	}
+	for i := range fleet.Instances[:min(len(fleet.Instances), maxInstances)] {
+		status.Instances = append(status.Instances, instanceStatus(fleet, &fleet.Instances[i]))
+	}
+	return status
+}
+
+// maxInstances is the CRD's maximum.
+const maxInstances = 256
+
+func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
+	out := callbackv1alpha1.ProxyInstance{
+		Pod:        i.Pod,
+		State:      callbackv1alpha1.InstanceBehind,
+		Generation: i.Report.Generation,
+		Hash:       i.Report.Hash,
+	}
+	switch {
+	case fleet.refused(i) != nil:
+		out.State = callbackv1alpha1.InstanceRefused
+	case !i.Reached:
+		out.State = callbackv1alpha1.InstanceUnreachable
+		out.LastReportTime = timestamp(i.LastHeard)
+	case fleet.runs(i, fleet.Published):
+		out.State = callbackv1alpha1.InstanceCurrent
+	}
+	return out
+}
+
+// clockSuspect names the instances that doubt their clocks; nil when none does.
+func clockSuspect(fleet *Fleet) *Finding {
+	var pods []string
+	for i := range fleet.Instances {
+		if instance := &fleet.Instances[i]; instance.Reached && instance.Report.ClockSuspect {
+			pods = append(pods, instance.Pod)
+		}
+	}
+	if len(pods) == 0 {
+		return nil
+	}
+	return &Finding{
+		OK:     true,
+		Reason: callbackv1alpha1.ReasonClockSuspect,
+		Message: "instances doubt their clocks by more than an hour, and close no route by them until the API server's clock agrees; " +
+			"look at the time of their nodes: " + enumerate(pods),
+	}
+}
+
+func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy) Finding {
+	for _, host := range proxy.Spec.Hosts {
+		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
+			return Finding{
+				Reason:  callbackv1alpha1.ReasonInvalid,
+				Message: fmt.Sprintf("the selector of host %s cannot be read, so no namespace may use it: %v", host.Hostname, err),
+			}
+		}
+	}
+	return Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: "the spec is valid"}
+}
+
+func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) Finding {
+	finding := programmed(fleet, fleet.Published, wholeConfig)
+	if !finding.OK {
+		return finding
+	}
+	var elsewhere []string
+	for _, i := range fleet.Instances {
+		if port := i.Report.ListenerPort; port != proxy.Spec.Listener.Port {
+			elsewhere = append(elsewhere, fmt.Sprintf("%s (port %d)", i.Pod, port))
+		}
+	}
+	if len(elsewhere) == 0 {
+		return finding
+	}
+	return Finding{
+		Reason: callbackv1alpha1.ReasonListenerMismatch,
+		Message: fmt.Sprintf("spec.listener.port is %d, but instances listen elsewhere: %s",
+			proxy.Spec.Listener.Port, enumerate(elsewhere)),
+	}
+}

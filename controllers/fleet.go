@@ -1,0 +1,128 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+// fleet is what is known of one fleet.
+type fleet struct {
+	stop context.CancelFunc
+	// wake is signalled when what is wanted of the fleet changed, settled is
+	// closed once every instance runs it.
+	wake      chan struct{}
+	settled   chan struct{}
+	wanted    routetable.Version
+	began     time.Time
+	instances map[types.UID]*instance
+	// retired is what instances counted that are gone.
+	retired map[types.UID]compile.Use
+	// told is what the last pass was told; nil while the first one asks.
+	told []compile.Instance
+	// health and use say that there is news of backends and of callbacks that
+	// no pass was told; usedAt is when the last pass was asked for because of
+	// callbacks.
+	health, use bool
+	usedAt      time.Time
+}
+
+// retire adds what was counted by somebody who counts no more. The caller
+// holds the lock.
+func (f *fleet) retire(uses map[types.UID]routetable.RouteUse) {
+	for uid, u := range uses {
+		sum := f.retired[uid]
+		sum.Backends = maps.Clone(sum.Backends) // a pass may hold on to it
+		plus(&sum, u)
+		f.retired[uid] = sum
+	}
+}
+
+// counted adds up what was counted for each route. The caller holds the lock.
+func (f *fleet) counted() map[types.UID]compile.Use {
+	total := make(map[types.UID]compile.Use, len(f.retired))
+	for uid, use := range f.retired {
+		use.Backends = maps.Clone(use.Backends)
+		total[uid] = use
+	}
+	for _, i := range f.instances {
+		for uid, u := range i.counted() {
+			use := total[uid]
+			plus(&use, u)
+			total[uid] = use
+		}
+	}
+	return total
+}
+
+// list returns the instances by name. The caller holds the lock.
+func (f *fleet) list() []compile.Instance {
+	out := make([]compile.Instance, 0, len(f.instances))
+	for _, i := range f.instances {
+		out = append(out, compile.Instance{
+			Pod: i.target.Pod, Reached: i.reached(), LastHeard: i.heard, Report: i.report, Targets: i.targets,
+		})
+	}
+	slices.SortFunc(out, compareInstances)
+	return out
+}
+
+// news says whether a pass should look at what the instances said: at once at
+// what they run and see, now and then at what came for routes. It takes the
+// news as told. The caller holds the lock.
+func (f *fleet) news(now time.Time) bool {
+	if f.told == nil {
+		return false
+	}
+	said := f.list()
+	use := f.use && now.Sub(f.usedAt) >= useInterval
+	if !f.health && !use && slices.EqualFunc(f.told, said, sameWord) {
+		return false
+	}
+	f.told, f.health = said, false
+	if use {
+		f.use, f.usedAt = false, now
+	}
+	return true
+}
+
+// gaveUp says whether waiting for an acknowledgement is in vain: somebody has
+// not answered lately. The caller holds the lock.
+func (f *fleet) gaveUp() bool {
+	for _, i := range f.instances {
+		if !i.reached() {
+			return true
+		}
+	}
+	return len(f.instances) == 0
+}
+
+// current says whether every instance runs what is wanted. The caller holds
+// the lock.
+func (f *fleet) current() bool {
+	for _, i := range f.instances {
+		if !i.reached() || i.report.Version != f.wanted {
+			return false
+		}
+	}
+	return true
+}
+
+// settle says that every instance runs what is wanted. The caller holds the
+// lock.
+func (f *fleet) settle() {
+	select {
+	case <-f.settled:
+	default:
+		close(f.settled)
+	}
+}

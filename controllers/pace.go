@@ -1,0 +1,158 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+)
+
+const (
+	// softInterval is the time between two writes of a status in which nothing
+	// changed but what instances see and count.
+	softInterval = 30 * time.Second
+	// passBurst passes of a fleet may write in a row; then it is passesPerSecond.
+	// A tenant that changes its routes without end costs the API server no
+	// more than that, and its neighbours in the fleet wait no longer.
+	passBurst       = 30
+	passesPerSecond = 2
+	// softBurst and softPerSecond bound, over all fleets, the writes that say
+	// nothing but what instances see and count.
+	softBurst     = 500
+	softPerSecond = 50
+	// restFactor is how much longer than its last look at the world a fleet
+	// rests: however often something changes, a large fleet takes no more than
+	// a quarter of a core.
+	restFactor = 3
+)
+
+// pace says when something may be written that has time.
+type pace struct {
+	mu     sync.Mutex
+	fleets map[types.NamespacedName]*fleetPace
+	routes map[types.UID]written
+	soft   *rate.Limiter
+}
+
+// fleetPace is the pace of one fleet.
+type fleetPace struct {
+	writes *rate.Limiter
+	// rested is when the fleet has rested from the last pass.
+	rested time.Time
+}
+
+// written is what was written of one route, and when.
+type written struct {
+	// health is when news of its backends was written last, counted when news of
+	// its callbacks was.
+	health, counted time.Time
+	// version is the resourceVersion that the last write gave it.
+	version string
+}
+
+func newPace() *pace {
+	return &pace{
+		fleets: map[types.NamespacedName]*fleetPace{},
+		routes: map[types.UID]written{},
+		soft:   rate.NewLimiter(softPerSecond, softBurst),
+	}
+}
+
+// pass returns how long a pass over a fleet has to wait.
+func (p *pace) pass(fleet types.NamespacedName, now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.fleet(fleet)
+	wait := max(0, f.rested.Sub(now))
+	if missing := 1 - f.writes.TokensAt(now); missing > 0 {
+		wait = max(wait, time.Duration(missing/passesPerSecond*float64(time.Second)))
+	}
+	return wait
+}
+
+// fleet returns the pace of a fleet. The caller holds the lock.
+func (p *pace) fleet(key types.NamespacedName) *fleetPace {
+	f := p.fleets[key]
+	if f == nil {
+		f = &fleetPace{writes: rate.NewLimiter(passesPerSecond, passBurst)}
+		p.fleets[key] = f
+	}
+	return f
+}
+
+// looked notes how long a pass took to look at the world.
+func (p *pace) looked(fleet types.NamespacedName, took time.Duration, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fleet(fleet).rested = now.Add(restFactor * took)
+}
+
+// passed notes that a pass over a fleet wrote something.
+func (p *pace) passed(fleet types.NamespacedName, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fleet(fleet).writes.AllowN(now, 1)
+}
+
+// forget drops what is known of a fleet that is gone.
+func (p *pace) forget(fleet types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.fleets, fleet)
+}
+
+// status returns how long a changed status has to wait. What is declared, and
+// whether it is served, has no time to lose.
+func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Duration {
+	if c == compile.Declared {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.routes[uid].health
+	if c == compile.Counted {
+		last = later(last, p.routes[uid].counted)
+	}
+	if wait := last.Add(softInterval).Sub(now); wait > 0 && !last.IsZero() {
+		return wait
+	}
+	if !p.soft.AllowN(now, 1) {
+		return time.Second
+	}
+	return 0
+}
+
+// wrote notes that a status was written that holds such news.
+func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.routes[uid]
+	w.version = version
+	switch c {
+	case compile.Seen:
+		w.health = now
+	case compile.Counted:
+		w.counted = now
+	}
+	p.routes[uid] = w
+}
+
+// isOwn says whether a resourceVersion is that of the last write of a status.
+func (p *pace) isOwn(uid types.UID, version string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.routes[uid].version == version
+}
+
+// gone drops what is known of an object that was deleted.
+func (p *pace) gone(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.routes, uid)
+}

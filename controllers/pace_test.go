@@ -1,0 +1,75 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+)
+
+// F13: a tenant that changes its routes without end writes no more than a few
+// times a second, and another fleet does not notice.
+func TestF13_Pace_BoundsOneFleetAlone(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	busy, calm := types.NamespacedName{Name: "busy"}, types.NamespacedName{Name: "calm"}
+	passes := 0
+	for range 6000 { // 100 changes a second for a minute
+		if p.pass(busy, now) == 0 {
+			p.passed(busy, now)
+			passes++
+		}
+		now = now.Add(10 * time.Millisecond)
+	}
+	g.Expect(passes).To(BeNumerically("~", passBurst+60*passesPerSecond, 1))
+	for p.pass(busy, now) == 0 {
+		p.passed(busy, now)
+	}
+	g.Expect(p.pass(calm, now)).To(BeZero())
+	wait := p.pass(busy, now)
+	g.Expect(p.pass(busy, now.Add(wait))).To(BeZero(), "and what it has to wait is enough")
+}
+
+// A fleet that is expensive to look at rests longer.
+func TestPace_RestsAfterALook(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	fleet := types.NamespacedName{Name: "large"}
+	p.looked(fleet, 200*time.Millisecond, now)
+	g.Expect(p.pass(fleet, now)).To(Equal(600 * time.Millisecond))
+	g.Expect(p.pass(fleet, now.Add(600*time.Millisecond))).To(BeZero())
+}
+
+func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	p.wrote("r", compile.Counted, "1", now)
+	g.Expect(p.status("r", compile.Counted, now.Add(time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(BeZero())
+	p.wrote("r", compile.Seen, "2", now.Add(time.Second))
+	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero(), "what is declared never waits")
+	g.Expect(p.isOwn("r", "2")).To(BeTrue())
+	g.Expect(p.isOwn("r", "1")).To(BeFalse())
+	p.gone("r")
+	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(BeZero())
+}
+
+// Ten thousand busy routes do not write ten thousand statuses in 30 s.
+func TestPace_BoundsWhatIsOnlyCounted(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	written := 0
+	for i := range 10_000 {
+		if p.status(types.UID(rune(i)), compile.Counted, now) == 0 {
+			written++
+		}
+	}
+	g.Expect(written).To(Equal(softBurst))
+}

@@ -1,0 +1,54 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// changed lets pass what a pass must look at: every change of a spec or of the
+// hold, and every write to a status that is not our own last one, so that a
+// status that somebody else wrote is put right.
+func (r *Reconciler) changed() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, after := e.ObjectOld, e.ObjectNew
+			return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration() ||
+				before.GetDeletionTimestamp().IsZero() != after.GetDeletionTimestamp().IsZero() || holdOf(before) != holdOf(after) ||
+				before.GetResourceVersion() != after.GetResourceVersion() && !r.pace.isOwn(after.GetUID(), after.GetResourceVersion())
+		},
+		DeleteFunc: func(e event.DeleteEvent) bool {
+			r.pace.gone(e.Object.GetUID())
+			return true
+		},
+	}
+}
+
+// hold is the annotation that holds a sunset, and whether it is there.
+type hold struct {
+	value string
+	there bool
+}
+
+func holdOf(o client.Object) hold {
+	value, there := o.GetAnnotations()[callbackv1alpha1.HoldAnnotation]
+	return hold{value, there}
+}
+
+// endpointsChanged lets pass what is dialled, or whether there is anything to
+// dial.
+var endpointsChanged = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, was := e.ObjectOld.(*discoveryv1.EndpointSlice)
+		after, is := e.ObjectNew.(*discoveryv1.EndpointSlice)
+		return !was || !is || !apiequality.Semantic.DeepEqual(before.Endpoints, after.Endpoints) ||
+			!apiequality.Semantic.DeepEqual(before.Ports, after.Ports) || before.Labels[discoveryv1.LabelServiceName] != after.Labels[discoveryv1.LabelServiceName]
+	},
+}

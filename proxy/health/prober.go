@@ -1,0 +1,127 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package health
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/upstream"
+)
+
+// Upstream reaches backends under the rules about which may be reached.
+type Upstream interface {
+	Attempt(ctx context.Context, p *upstream.Plan) (*http.Response, error)
+	Reach(ctx context.Context, address string, timeout time.Duration) error
+}
+
+// PreflightState begins the state (RelayState) of a preflight, so that a
+// backend, and whoever reads its log, can tell it from a login.
+const PreflightState = "callbackproxy-preflight."
+
+// prober looks at one target. Of an answer it reads the status and nothing
+// more.
+type prober struct {
+	upstream Upstream
+	now      func() time.Time
+}
+
+func (p prober) look(ctx context.Context, a *ask) finding {
+	switch {
+	case a.preflight != nil:
+		return p.preflight(ctx, a)
+	case a.check.Path == "":
+		return judgeError(p.upstream.Reach(ctx, a.address, seconds(a.check.TimeoutSeconds)))
+	}
+	status, err := p.ask(ctx, a.address, seconds(a.check.TimeoutSeconds), &upstream.Request{
+		Method: http.MethodGet, Target: a.check.Path, Host: a.check.Host,
+		Header: http.Header{"User-Agent": {"callbackproxy-health"}, "Accept": {"*/*"}},
+	})
+	switch {
+	case err != nil:
+		return judgeError(err)
+	case status < http.StatusOK || status >= http.StatusBadRequest:
+		return badStatus
+	}
+	return healthy
+}
+
+// preflight finds out whether the callback's path is served. That there is no
+// answer at all is for the health check to tell.
+func (p prober) preflight(ctx context.Context, a *ask) finding {
+	status, err := p.ask(ctx, a.address, preflightTimeout, a.preflight.request(rand.Text(), p.now()))
+	switch {
+	case err != nil:
+		return unmeasured
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status >= http.StatusInternalServerError:
+		return pathNotServed
+	}
+	return healthy
+}
+
+func (p prober) ask(ctx context.Context, address string, timeout time.Duration, r *upstream.Request) (status int, err error) {
+	response, err := p.upstream.Attempt(ctx, &upstream.Plan{
+		Choices: []upstream.Choice{{Addresses: []string{address}, Request: r}}, Total: timeout,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// judgeError tells whom an error speaks of.
+func judgeError(err error) finding {
+	if err == nil {
+		return healthy
+	}
+	failure := &upstream.Error{}
+	errors.As(err, &failure)
+	switch {
+	case failure.Ours:
+		return unmeasured
+	case failure.Reason == upstream.DialFailed, failure.Reason == upstream.ForbiddenAddress, failure.Reason == upstream.NoAddress:
+		return unreachable
+	}
+	return noAnswer
+}
+
+func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
+
+// request is a well-formed response of the route's protocol that says that the
+// login failed (RFC 6749 section 4.1.2.1; SAML 2.0 core section 3.2.2), with
+// the fields that a callback has when it is delivered.
+func (p *preflight) request(random string, now time.Time) *upstream.Request {
+	r := &upstream.Request{
+		Method: http.MethodGet, Target: p.path, Host: p.host,
+		Header: http.Header{
+			"User-Agent": {"callbackproxy-preflight"}, "Accept": {"*/*"},
+			// Callbacks are registered with https.
+			"X-Forwarded-Host": {p.external}, "X-Forwarded-Proto": {"https"},
+		},
+	}
+	state := PreflightState + random
+	if p.protocol != routetable.SAML {
+		r.Target += "?" + url.Values{
+			"error":             {"temporarily_unavailable"},
+			"error_description": {"The callback proxy asks whether this path is served."},
+			"state":             {state},
+		}.Encode()
+		return r
+	}
+	response := `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_` + random +
+		`" Version="2.0" IssueInstant="` + now.UTC().Format(time.RFC3339) + `"><samlp:Status>` +
+		`<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Responder"/></samlp:Status></samlp:Response>`
+	r.Method = http.MethodPost
+	r.Header["Content-Type"] = []string{"application/x-www-form-urlencoded"}
+	r.Body = []byte(url.Values{
+		"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte(response))}, "RelayState": {state},
+	}.Encode())
+	return r
+}

@@ -1,0 +1,342 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package health
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/upstream"
+)
+
+const address = "10.0.0.1:80"
+
+// proberTo leads the address to a server.
+func proberTo(target string) prober {
+	return prober{upstream.NewClient(upstream.Options{ConnectTo: map[string]string{address: target}, Now: time.Now}), time.Now}
+}
+
+// serving leads the address to a server with this handler.
+func serving(t *testing.T, handler http.HandlerFunc) prober {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return proberTo(server.Listener.Addr().String())
+}
+
+// refusing leads the address to where nothing listens.
+func refusing(t *testing.T) prober {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
+	return proberTo(listener.Addr().String())
+}
+
+// accepting leads the address to a server that does this with connections.
+func accepting(t *testing.T, serve func(net.Conn)) prober {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = listener.Close(); <-stopped })
+	return proberTo(listener.Addr().String())
+}
+
+var (
+	byHTTP = &ask{address: address, check: routetable.HealthCheck{Path: "/healthz", Host: "idp.identity.svc", TimeoutSeconds: 1}}
+	byTCP  = &ask{address: address, check: routetable.HealthCheck{TimeoutSeconds: 1}}
+)
+
+func TestLook_JudgesStatuses(t *testing.T) {
+	for status, want := range map[int]finding{
+		200: healthy, 204: healthy, 302: healthy, 399: healthy, 400: badStatus, 401: badStatus, 404: badStatus, 500: badStatus, 503: badStatus,
+	} {
+		var requests []string
+		p := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			requests = append(requests, fmt.Sprint(r.Method, " ", r.RequestURI, " ", r.Host, " ", r.UserAgent()))
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+		})
+		if got := p.look(t.Context(), byHTTP); got != want {
+			t.Errorf("%d is %s", status, got)
+		}
+		// A redirect is not followed, and nobody else is asked.
+		if fmt.Sprint(requests) != "[GET /healthz idp.identity.svc callbackproxy-health]" {
+			t.Errorf("%d: requests %v", status, requests)
+		}
+		// A connection is all that a check by TCP wants.
+		if got := p.look(t.Context(), byTCP); got != healthy {
+			t.Errorf("by TCP it is %s", got)
+		}
+	}
+}
+
+func TestLook_JudgesFailures(t *testing.T) {
+	closes := func(net.Conn) {}
+	silent := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+	for name, tc := range map[string]struct {
+		prober             prober
+		http, tcp, preflit finding
+	}{
+		"refused":   {refusing(t), unreachable, unreachable, unmeasured},
+		"forbidden": {prober{upstream.NewClient(upstream.Options{Now: time.Now, Forbidden: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}), time.Now}, unreachable, unreachable, unmeasured},
+		"closed":    {accepting(t, closes), noAnswer, healthy, unmeasured},
+		"no HTTP":   {accepting(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-x\r\n") }), noAnswer, healthy, unmeasured},
+		"silent":    {accepting(t, silent), noAnswer, healthy, unmeasured},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.prober.look(t.Context(), byHTTP); got != tc.http {
+				t.Errorf("by HTTP it is %s", got)
+			}
+			if got := tc.prober.look(t.Context(), byTCP); got != tc.tcp {
+				t.Errorf("by TCP it is %s", got)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if got := tc.prober.look(ctx, preflightTo(routetable.OIDC)); got != tc.preflit {
+				t.Errorf("the preflight says %s", got)
+			}
+		})
+	}
+}
+
+// upstreamError is an Upstream that fails in one way.
+type upstreamError struct{ err *upstream.Error }
+
+func (u upstreamError) Attempt(context.Context, *upstream.Plan) (*http.Response, error) {
+	return nil, u.err
+}
+func (u upstreamError) Reach(context.Context, string, time.Duration) error { return u.err }
+
+// A process without descriptors finds no backend unhealthy.
+func TestLook_OwnWantsSayNothing(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		p := prober{upstreamError{&upstream.Error{Reason: upstream.DialFailed, NotDelivered: true, Ours: ours, Detail: syscall.EMFILE.Error()}}, time.Now}
+		for _, a := range []*ask{byHTTP, byTCP} {
+			if got := p.look(t.Context(), a); (got == unmeasured) != ours {
+				t.Errorf("ours %t: found %s", ours, got)
+			}
+		}
+	}
+}
+
+// T4: of an answer no more is read than its head, however much comes.
+func TestT4_ChecksReadNoBody(t *testing.T) {
+	var written atomic.Int64
+	ended := make(chan struct{}, 2)
+	p := serving(t, func(w http.ResponseWriter, _ *http.Request) {
+		chunk := make([]byte, 32<<10)
+		for {
+			n, err := w.Write(chunk)
+			written.Add(int64(n))
+			if err != nil {
+				ended <- struct{}{}
+				return
+			}
+		}
+	})
+	if got := p.look(t.Context(), byHTTP); got != healthy {
+		t.Errorf("it is %s", got)
+	}
+	if got := p.look(t.Context(), preflightTo(routetable.OIDC)); got != healthy {
+		t.Errorf("the preflight says %s", got)
+	}
+	<-ended
+	<-ended
+	if n := written.Load(); n > 16<<20 {
+		t.Errorf("the server got rid of %d bytes", n)
+	}
+}
+
+func preflightTo(protocol routetable.Protocol) *ask {
+	return preflightOf(address, &routetable.Route{
+		Hostnames: []string{"auth.acme.com", "login.acme.com"}, Protocol: protocol, Path: "/oauth2/callback",
+	}, &routetable.Backend{})
+}
+
+func TestPreflight_JudgesStatuses(t *testing.T) {
+	for status, want := range map[int]finding{
+		200: healthy, 204: healthy, 302: healthy, 400: healthy, 401: healthy, 403: healthy, 410: healthy, 422: healthy,
+		404: pathNotServed, 405: pathNotServed, 500: pathNotServed, 501: pathNotServed, 502: pathNotServed, 503: pathNotServed,
+	} {
+		p := serving(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		for _, protocol := range []routetable.Protocol{routetable.OIDC, routetable.SAML} {
+			if got := p.look(t.Context(), preflightTo(protocol)); got != want {
+				t.Errorf("%s: %d is %s", protocol, status, got)
+			}
+		}
+	}
+}
+
+func TestPreflight_IsAnErrorResponseWithAMarkedState(t *testing.T) {
+	received := func(protocol routetable.Protocol) (*http.Request, url.Values, url.Values) {
+		var got *http.Request
+		p := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			_ = r.ParseForm()
+			got = r
+			w.WriteHeader(http.StatusBadRequest)
+		})
+		if found := p.look(t.Context(), preflightTo(protocol)); found != healthy {
+			t.Fatalf("it is %s", found)
+		}
+		if got.Host != "auth.acme.com" || got.URL.Path != "/oauth2/callback" || got.UserAgent() != "callbackproxy-preflight" ||
+			got.Header.Get("X-Forwarded-Host") != "auth.acme.com" || got.Header.Get("X-Forwarded-Proto") != "https" {
+			t.Errorf("received %s %s %v", got.Host, got.URL.Path, got.Header)
+		}
+		return got, got.URL.Query(), got.PostForm
+	}
+	marked := func(state string) bool {
+		return strings.HasPrefix(state, "callbackproxy-preflight.") && len(state) > 40 && len(state) <= 80
+	}
+	for _, protocol := range []routetable.Protocol{routetable.OAuth2, routetable.OIDC} {
+		r, query, form := received(protocol)
+		if r.Method != http.MethodGet || query.Get("error") != "temporarily_unavailable" || query.Get("error_description") == "" ||
+			!marked(query.Get("state")) || len(query) != 3 || len(form) != 0 {
+			t.Errorf("%s: received %s %v", protocol, r.Method, query)
+		}
+		_, again, _ := received(protocol)
+		if again.Get("state") == query.Get("state") {
+			t.Errorf("%s: the state is the same again", protocol)
+		}
+	}
+
+	r, query, form := received(routetable.SAML)
+	if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" ||
+		len(query) != 0 || len(form) != 2 || !marked(form.Get("RelayState")) {
+		t.Errorf("SAML: received %s %v %v", r.Method, query, form)
+	}
+	var response struct {
+		XMLName      xml.Name  `xml:"urn:oasis:names:tc:SAML:2.0:protocol Response"`
+		ID           string    `xml:",attr"`
+		Version      string    `xml:",attr"`
+		IssueInstant time.Time `xml:",attr"`
+		Code         struct {
+			Value string `xml:",attr"`
+		} `xml:"urn:oasis:names:tc:SAML:2.0:protocol Status>StatusCode"`
+	}
+	text, err := base64.StdEncoding.DecodeString(form.Get("SAMLResponse"))
+	if err == nil {
+		err = xml.Unmarshal(text, &response)
+	}
+	if err != nil || !strings.HasPrefix(response.ID, "_") || response.Version != "2.0" || time.Since(response.IssueInstant) > time.Minute ||
+		response.Code.Value != "urn:oasis:names:tc:SAML:2.0:status:Responder" || strings.Contains(string(text), "Assertion") {
+		t.Errorf("SAML: response is %s (%v)", text, err)
+	}
+}
+
+// A backend with a path and a Host of its own is asked there.
+func TestPreflight_AsksWhereCallbacksGo(t *testing.T) {
+	a := preflightOf(address, &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC, Path: "/cb"},
+		&routetable.Backend{Path: "/login/callback", Host: "idp.svc:8443"})
+	r := a.preflight.request("x", time.Now())
+	if !strings.HasPrefix(r.Target, "/login/callback?") || r.Host != "idp.svc:8443" || r.Header.Get("X-Forwarded-Host") != "auth.acme.com" {
+		t.Errorf("request is %+v", r)
+	}
+}
+
+// Every backend is asked, also those with weight 0, and the findings never
+// decide where callbacks go.
+func TestPreflight_Schedule(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		table := tableOf(1, nil)
+		r := &table.Routes[0]
+		r.Preflight = true
+		r.Backends = append(r.Backends, routetable.Backend{Name: "idle", Addresses: []string{addressOf(1)}})
+		b.set(0, pathNotServed)
+		b.Set(table)
+		ids := []string{
+			routetable.PreflightID(addressOf(0), r, &r.Backends[0]), routetable.PreflightID(addressOf(1), r, &r.Backends[1]),
+		}
+		wait(firstWithin)
+		if got := b.state(ids[0]) + " " + b.state(ids[1]); got != "UnhealthyCallbackPathNotServed Healthy" {
+			t.Errorf("states are %s", got)
+		}
+		if !b.Usable(routetable.TargetID(addressOf(0), nil)) {
+			t.Error("a preflight decides where callbacks go")
+		}
+		wait(10 * time.Minute)
+		if failing, well := len(b.looksAt(0)), len(b.looksAt(1)); failing < 18 || failing > 24 || well < 2 || well > 4 {
+			t.Errorf("%d and %d looks in ten minutes", failing, well)
+		}
+		b.set(0, healthy)
+		b.set(1, unmeasured)
+		wait(6 * time.Minute)
+		if got := b.state(ids[0]) + " " + b.state(ids[1]); got != "Healthy Unmeasured" {
+			t.Errorf("states are %s", got)
+		}
+	})
+}
+
+// A Checker with real servers: what is counted, and what is thought.
+func TestChecker_WithRealServers(t *testing.T) {
+	var broken atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	counts := make(chan string, 1000)
+	c := NewChecker(Options{
+		Upstream: upstream.NewClient(upstream.Options{
+			ConnectTo: map[string]string{addressOf(0): server.Listener.Addr().String()}, Now: time.Now,
+		}),
+		Now: time.Now, Looked: func(kind, result string) { counts <- kind + result },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() { c.Run(ctx); close(stopped) }()
+	defer func() { cancel(); <-stopped }()
+	check := &routetable.HealthCheck{Path: "/", Host: "h", IntervalSeconds: 1, TimeoutSeconds: 1, UnhealthyThreshold: 1, HealthyThreshold: 1}
+	c.Set(tableOf(1, check))
+	id := routetable.TargetID(addressOf(0), check)
+	for _, want := range []string{"checkHealthy", "checkBadStatus"} {
+		broken.Store(want == "checkBadStatus")
+		for count := ""; count != want; {
+			select {
+			case count = <-counts:
+			case <-time.After(10 * time.Second):
+				t.Fatalf("no %s", want)
+			}
+		}
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for c.Usable(id) && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if entries, _, _ := c.Changed(0, 10); fmt.Sprint(entries) != fmt.Sprintf("[{%s Unhealthy BadStatus}]", id) {
+		t.Errorf("report is %v", entries)
+	}
+}

@@ -1,0 +1,332 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/upstream"
+)
+
+// use returns what is reported of the route with that UID.
+func (r *rig) use(uid string) routetable.RouteUse {
+	r.t.Helper()
+	entries, _, _ := r.state.uses.Changed(0, routetable.MaxReportEntries)
+	for _, entry := range entries {
+		if entry.UID == uid {
+			return entry
+		}
+	}
+	return routetable.RouteUse{}
+}
+
+// Only what has the parameters of an answer of its protocol is use: a path
+// that is nothing but probed is told from one that people sign in by.
+func TestUse_CountsWellFormedCallbacksOnly(t *testing.T) {
+	type want struct{ callbacks, other, refused int64 }
+	for _, tc := range []struct {
+		name     string
+		protocol routetable.Protocol
+		query    string
+		body     string
+		want     want
+	}{
+		{"code", routetable.OIDC, "?code=1&state=2", "", want{callbacks: 1}},
+		{"error", routetable.OAuth2, "?error=access_denied", "", want{callbacks: 1}},
+		{"escaped name", routetable.OAuth2, "?c%6Fde=1", "", want{callbacks: 1}},
+		{"JARM", routetable.OAuth2, "?response=jwt", "", want{callbacks: 1}},
+		{"id_token in a form", routetable.OIDC, "", "id_token=1&state=2", want{callbacks: 1}},
+		{"access_token in a form", routetable.OIDC, "", "access_token=1", want{callbacks: 1}},
+		{"code in the query of a form", routetable.OIDC, "?code=1", "x=1", want{callbacks: 1}},
+		{"nothing", routetable.OIDC, "", "", want{other: 1}},
+		{"state alone", routetable.OIDC, "?state=1", "", want{other: 1}},
+		{"SAML at OIDC", routetable.OIDC, "?SAMLResponse=1", "", want{other: 1}},
+		{"scanner", routetable.OIDC, "?id=1%27", "", want{other: 1}},
+		{"form of another thing", routetable.OIDC, "", "user=x", want{other: 1}},
+		{"code twice", routetable.OIDC, "?code=1&code=2", "", want{refused: 1}},
+		{"SAMLResponse", routetable.SAML, "", "SAMLResponse=1&RelayState=2", want{callbacks: 1}},
+		{"SAMLart", routetable.SAML, "?SAMLart=1", "", want{callbacks: 1}},
+		{"SAMLRequest", routetable.SAML, "?SAMLRequest=1", "", want{callbacks: 1}},
+		{"RelayState alone", routetable.SAML, "?RelayState=1", "", want{other: 1}},
+		{"code at SAML", routetable.SAML, "?code=1", "", want{other: 1}},
+		{"opaque", routetable.Opaque, "", "", want{callbacks: 1}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t)
+			r.lead(blueAddress, newBackend(t, ok("")))
+			r.serve(newRoute(func(r *routetable.Route) { r.Protocol = tc.protocol }))
+			if tc.body != "" {
+				r.post("/cb"+tc.query, tc.body)
+			} else {
+				r.get("/cb" + tc.query)
+			}
+			got := r.use("uid")
+			if (want{got.Callbacks, got.Other, got.Refused}) != tc.want || got.AfterSunset != 0 {
+				t.Errorf("use is %+v, want %+v", got, tc.want)
+			}
+			if called := len(got.Backends) == 1; called != (tc.want.callbacks == 1) || got.Last.IsZero() == called {
+				t.Errorf("use is %+v", got)
+			}
+		})
+	}
+}
+
+func TestUse_RefusedIsWhatBrokeARule(t *testing.T) {
+	r := newRig(t)
+	r.lead(blueAddress, newBackend(t, ok("")))
+	r.serve(newRoute(nil))
+	r.get("/cb?code=1&code=2")
+	r.send("POST /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\ncode=1")
+	r.get("/cb?code=1", "Via: 1.1 "+r.handler.pseudonym)
+	incomplete(t, r)
+	r.get("/cb?code=1", "X_Y: 1") // refused before its route is known
+	r.get("/other?code=1")
+	if got := r.use("uid"); got.Refused != 4 || got.Callbacks+got.Other != 0 || got.Backends != nil {
+		t.Errorf("use is %+v", got)
+	}
+}
+
+// incomplete sends half a body and waits until the proxy gave up on it.
+func incomplete(t *testing.T, r *rig) {
+	t.Helper()
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = fmt.Fprintf(conn, "POST /cb HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\ncode=1", host)
+	_ = conn.(*net.TCPConn).CloseWrite()
+	for !strings.Contains(r.log.String(), "body is incomplete") {
+		time.Sleep(time.Millisecond)
+	}
+	_ = conn.Close()
+}
+
+// A callback that failed is one all the same, and a backend has got what its
+// first byte was sent of.
+func TestUse_WhateverBecomesOfIt(t *testing.T) {
+	r := newRig(t)
+	r.serve(newRoute(nil))
+	for _, tc := range []struct {
+		failure *upstream.Error
+		sent    int64
+	}{
+		{&upstream.Error{Reason: "unreachable", NotDelivered: true}, 0},
+		{&upstream.Error{Reason: "no answer", Timeout: true}, 1},
+		{&upstream.Error{Reason: "broken off"}, 1},
+	} {
+		before := r.use("uid")
+		r.handler.upstream = attempter(func() (*http.Response, error) { return nil, tc.failure })
+		r.get("/cb?code=1")
+		after := r.use("uid")
+		if after.Callbacks != before.Callbacks+1 || sentTo(after, "blue") != sentTo(before, "blue")+tc.sent {
+			t.Errorf("%s: %+v, then %+v", tc.failure.Reason, before, after)
+		}
+	}
+	r.handler.upstream = attempter(func() (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: &brokenBody{}}, nil
+	})
+	r.get("/cb?code=1")
+	if got := sentTo(r.use("uid"), "blue"); got != 3 {
+		t.Errorf("truncated: blue has %d", got)
+	}
+}
+
+func sentTo(u routetable.RouteUse, backend string) int64 {
+	for _, b := range u.Backends {
+		if b.Name == backend {
+			return b.Callbacks
+		}
+	}
+	return 0
+}
+
+func TestUse_AfterTheSunset(t *testing.T) {
+	end := begin.Add(time.Hour)
+	visits := func(r *rig) {
+		r.get("/cb?code=1")
+		r.post("/cb", "code=1")
+		r.get("/cb")                 // other
+		r.get("/cb?code=1&code=2")   // refused
+		r.get("/cb?state=1&state=2") // refused
+	}
+	for _, tc := range []struct {
+		name      string
+		change    func(*routetable.Route)
+		delivered int64
+	}{
+		{"rejected", nil, 0},
+		{"held", func(r *routetable.Route) { r.HeldUntil = end.Add(time.Hour) }, 2},
+		{"warned", func(r *routetable.Route) { r.AfterSunset = routetable.Warn }, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t)
+			r.lead(blueAddress, newBackend(t, ok("")))
+			r.serve(ending(end, tc.change))
+			visits(r)
+			r.clock.Set(end)
+			visits(r)
+			got := r.use("uid")
+			if got.Callbacks != 4 || got.AfterSunset != 2 || got.Other != 2 || got.Refused != 4 ||
+				sentTo(got, "blue") != 2+tc.delivered || !got.Last.Equal(end) {
+				t.Errorf("use is %+v", got)
+			}
+			for series, want := range map[string]string{
+				`callbackproxy_callbacks_total{route="identity/acme-sso"}`:              "4",
+				`callbackproxy_callbacks_after_sunset_total{route="identity/acme-sso"}`: "2",
+			} {
+				if got := counted(t, r.metrics, series); got != want {
+					t.Errorf("%s is %q", series, got)
+				}
+			}
+		})
+	}
+}
+
+// What was counted belongs to the object: it outlives every change of it, and
+// not the object itself.
+func TestUse_LivesAsLongAsTheRoute(t *testing.T) {
+	r := newRig(t)
+	r.lead(blueAddress, newBackend(t, ok("")))
+	r.lead(greenAddress, newBackend(t, ok("")))
+	r.serve(blueGreen("blue"))
+	r.get("/cb?code=1")
+	r.serve(blueGreen("green"))
+	r.get("/cb?code=1")
+	if got := r.use("uid"); got.Callbacks != 2 || sentTo(got, "blue") != 1 || sentTo(got, "green") != 1 {
+		t.Errorf("after a flip: %+v", got)
+	}
+	_, last, _ := r.state.uses.Changed(0, 10)
+	r.serve(newRoute(func(r *routetable.Route) { r.Backends, r.Generation = r.Backends[:1], 2 }))
+	if got, _, _ := r.state.uses.Changed(last, 10); len(got) != 1 || got[0].Callbacks != 2 || len(got[0].Backends) != 1 {
+		t.Errorf("after a backend went: %+v", got)
+	}
+	r.serve(newRoute(func(r *routetable.Route) { r.UID = "successor" }))
+	r.get("/cb?code=1")
+	if old, now := r.use("uid"), r.use("successor"); old.Callbacks != 0 || now.Callbacks != 1 {
+		t.Errorf("after a successor of the same name: %+v, %+v", old, now)
+	}
+	r.serve()
+	if got, _, _ := r.state.uses.Changed(0, 10); got != nil {
+		t.Errorf("without routes: %+v", got)
+	}
+}
+
+// A request that ends after its route went is counted nowhere.
+func TestUse_RouteGoesWhileARequestIsHere(t *testing.T) {
+	r := newRig(t)
+	r.serve(newRoute(nil))
+	r.handler.upstream = attempter(func() (*http.Response, error) {
+		r.serve()
+		return nil, errors.New("broken off")
+	})
+	r.get("/cb?code=1")
+	r.serve(newRoute(nil))
+	if got := r.use("uid"); got.Callbacks != 0 || len(r.state.uses.records) != 1 {
+		t.Errorf("use is %+v", got)
+	}
+}
+
+// Whoever reads page by page, at any pace, knows in the end what is counted.
+func TestUse_ChangedLosesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		table := &routetable.Table{}
+		for i := range rapid.IntRange(1, 8).Draw(t, "routes") {
+			table.Routes = append(table.Routes, routetable.Route{UID: fmt.Sprint(i)})
+		}
+		var l ledger
+		byRoute := l.follow(table)
+		records := make([]*record, len(table.Routes))
+		for i := range records {
+			records[i] = byRoute[&table.Routes[i]]
+		}
+		known, cursor := map[string]int64{}, uint64(0)
+		read := func(least int) bool {
+			most := rapid.IntRange(least, 3).Draw(t, "most")
+			entries, next, more := l.Changed(cursor, most)
+			if len(entries) > most || more && most > 0 && len(entries) < most || next < cursor {
+				t.Fatalf("%d entries of at most %d, more %v, cursor %d to %d", len(entries), most, more, cursor, next)
+			}
+			for _, entry := range entries {
+				if known[entry.UID] == entry.Other {
+					t.Fatalf("%s did not change", entry.UID)
+				}
+				known[entry.UID] = entry.Other
+			}
+			cursor = next
+			return more
+		}
+		for range rapid.IntRange(0, 30).Draw(t, "steps") {
+			if rapid.Bool().Draw(t, "read") {
+				read(0)
+			} else {
+				l.count(rapid.SampledFrom(records).Draw(t, "record"), visit{kind: other})
+			}
+		}
+		for read(1) { //nolint:revive // reading is what it does
+		}
+		want := map[string]int64{}
+		for _, record := range records {
+			if record.others > 0 {
+				want[record.uid] = record.others
+			}
+		}
+		if !reflect.DeepEqual(known, want) {
+			t.Fatalf("known %v, counted %v", known, want)
+		}
+	})
+}
+
+func TestUse_CountingAllocatesNothing(t *testing.T) {
+	route := newRoute(nil)
+	var l ledger
+	table := &routetable.Table{Routes: []routetable.Route{route}}
+	record := l.follow(table)[&table.Routes[0]]
+	v := visit{kind: callback, came: begin, backend: "blue"}
+	l.count(record, v)
+	if n := testing.AllocsPerRun(100, func() { l.count(record, v) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkUse_Count(b *testing.B) {
+	var l ledger
+	table := &routetable.Table{}
+	for i := range 10_000 {
+		table.Routes = append(table.Routes, newRoute(func(r *routetable.Route) { r.UID = fmt.Sprint(i) }))
+	}
+	records := slices.Collect(maps.Values(l.follow(table)))
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for i := 0; p.Next(); i++ {
+			l.count(records[i%len(records)], visit{kind: callback, came: begin, backend: "blue"})
+		}
+	})
+}
+
+func BenchmarkUse_Changed(b *testing.B) {
+	var l ledger
+	table := &routetable.Table{}
+	for i := range routetable.MaxReportEntries {
+		table.Routes = append(table.Routes, newRoute(func(r *routetable.Route) { r.UID = fmt.Sprint(i) }))
+	}
+	for _, record := range l.follow(table) {
+		l.count(record, visit{kind: callback, came: begin, backend: "blue"})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Changed(0, routetable.MaxReportEntries)
+	}
+}

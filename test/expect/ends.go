@@ -1,0 +1,57 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expect
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// endIsTold: a route past its sunset is ready only if it keeps serving, and a
+// sunset that has passed approaches no more.
+func endIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
+	if s.find(callbackv1alpha1.ConditionDeprecated) != nil && route.Spec.DeprecationTime == nil {
+		return errors.New("deprecated without a deprecationTime")
+	}
+	passed := s.find(callbackv1alpha1.ConditionSunsetPassed) != nil
+	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn && !s.isTrue(callbackv1alpha1.ConditionSunsetHeld)
+	blamed := s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed
+	switch {
+	case passed && s.find(callbackv1alpha1.ConditionSunsetApproaching) != nil:
+		return errors.New("the sunset has passed and approaches")
+	case passed && rejects && !blamed:
+		return errors.New("the sunset has passed and callbacks are rejected, and Ready says otherwise")
+	case blamed && !(passed && rejects):
+		return errors.New("the condition Ready blames a sunset that has not passed, or that changes nothing")
+	case passed && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
+		return errors.New("past the sunset and not deprecated")
+	}
+	return nil
+}
+
+// holdIsTold: SunsetHeld is there exactly while an accepted route has the
+// annotation, and repeats its reason when it has an effect.
+func holdIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
+	held := s.find(callbackv1alpha1.ConditionSunsetHeld)
+	text, annotated := route.Annotations[callbackv1alpha1.HoldAnnotation]
+	reason := strings.TrimSpace(text)
+	switch {
+	case held == nil && annotated && s.isTrue(callbackv1alpha1.ConditionAccepted):
+		return errors.New("the annotation that holds the sunset is there, and no condition speaks of it")
+	case held == nil:
+		return nil
+	case !annotated:
+		return errors.New("the sunset is held without the annotation")
+	case held.Reason == callbackv1alpha1.ReasonHoldWithoutReason:
+		return nil
+	case reason == "":
+		return fmt.Errorf("the annotation gives no reason, and SunsetHeld has reason %s", held.Reason)
+	case !strings.Contains(held.Message, reason):
+		return errors.New("the sunset is held, and the reason is not repeated")
+	}
+	return nil
+}

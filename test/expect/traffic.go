@@ -1,0 +1,51 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expect
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// trafficAgrees: no count exceeds what it is a part of, quiet is since the last
+// callback or since the creation, and SunsetPassed counts what came since.
+func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
+	t := route.Status.Traffic
+	if t == nil || t.Callbacks == nil {
+		return errors.New("the callbacks are not counted")
+	}
+	for _, n := range []*int64{t.AfterSunset, t.Other, t.Refused} {
+		if n != nil && *n <= 0 {
+			return fmt.Errorf("a count is %d, and said", *n)
+		}
+	}
+	if t.AfterSunset != nil && *t.AfterSunset > *t.Callbacks || *t.Callbacks < 0 {
+		return fmt.Errorf("%d callbacks, of which more came after the sunset", *t.Callbacks)
+	}
+	if t.QuietSince != nil {
+		since := route.CreationTimestamp
+		if t.LastCallbackTime != nil {
+			since = *t.LastCallbackTime
+		}
+		switch {
+		case !s.isTrue(callbackv1alpha1.ConditionAccepted):
+			return errors.New("not accepted, and quiet")
+		case !t.QuietSince.Time.Equal(since.Time):
+			return fmt.Errorf("quiet since %s, the last callback or the creation was at %s", t.QuietSince, since)
+		}
+	}
+	if passed := s.find(callbackv1alpha1.ConditionSunsetPassed); passed != nil {
+		counted := strings.Contains(passed.Message, " came since")
+		if counted != (t.AfterSunset != nil) {
+			return errors.New("the condition SunsetPassed and the traffic disagree about callbacks since the sunset")
+		}
+		if counted && !strings.Contains(passed.Message, fmt.Sprintf("; %d callback", *t.AfterSunset)) {
+			return fmt.Errorf("%d callbacks came since the sunset, and SunsetPassed counts others", *t.AfterSunset)
+		}
+	}
+	return nil
+}

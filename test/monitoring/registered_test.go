@@ -1,0 +1,124 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitoring
+
+import (
+	"log/slog"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/proxy"
+)
+
+// registered is what manager and proxy export: the labels of each metric, by
+// its name. The names of what libraries bring along are left out.
+type registered map[string][]string
+
+// ours matches the names of the metrics that this project defines.
+var ours = regexp.MustCompile(`^callback(_operator|proxy|route)_`)
+
+// histograms are those metrics that are stored under three names.
+var histograms = []string{"callbackproxy_request_duration_seconds"}
+
+// describer is a registry, or a collector that is registered later.
+type describer interface {
+	Describe(ch chan<- *prometheus.Desc)
+}
+
+// metricsOfBoth asks the registries of both programs, as their own code fills
+// them. Series come and go, so it is the descriptions that are asked for.
+func metricsOfBoth(t *testing.T) registered {
+	t.Helper()
+	found := registered{}
+	for _, source := range []describer{managerRegistry(t), controllers.NewCollector(nil), proxyRegistry()} {
+		for name, labels := range described(t, source) {
+			if _, twice := found[name]; twice {
+				t.Fatalf("both programs export %s", name)
+			}
+			found[name] = labels
+		}
+	}
+	return found
+}
+
+func managerRegistry(t *testing.T) *prometheus.Registry {
+	t.Helper()
+	registry, is := metrics.Registry.(*prometheus.Registry)
+	if !is {
+		t.Fatalf("the manager's registry is a %T, which cannot be asked", metrics.Registry)
+	}
+	return registry
+}
+
+// proxyRegistry makes what cmd/proxy makes before it serves. The registry is
+// the Metrics' own, hence the detour.
+func proxyRegistry() *prometheus.Registry {
+	m := proxy.NewMetrics()
+	m.ObserveHealth(func() int { return 0 })
+	proxy.NewState(slog.New(slog.DiscardHandler), m, time.Now)
+	return (*prometheus.Registry)(reflect.ValueOf(m).Elem().FieldByName("registry").UnsafePointer())
+}
+
+var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
+
+// described returns our metrics of one source.
+func described(t *testing.T, source describer) registered {
+	t.Helper()
+	descriptions := make(chan *prometheus.Desc)
+	go func() {
+		source.Describe(descriptions)
+		close(descriptions)
+	}()
+	found := registered{}
+	for d := range descriptions {
+		parts := description.FindStringSubmatch(d.String())
+		if parts == nil {
+			t.Errorf("cannot read the description %s", d)
+			continue
+		}
+		if !ours.MatchString(parts[1]) {
+			continue
+		}
+		found[parts[1]] = slices.DeleteFunc(strings.Split(parts[2], ","), func(label string) bool { return label == "" })
+	}
+	return found
+}
+
+func TestRegistered_HoldsWhatBothProgramsExport(t *testing.T) {
+	g := NewWithT(t)
+	all := metricsOfBoth(t)
+	g.Expect(len(all)).To(BeNumerically(">", 30))
+	g.Expect(all).To(HaveKeyWithValue("callback_operator_collector_success", BeEmpty()))
+	g.Expect(all).To(HaveKeyWithValue("callback_operator_status_writes_total", ConsistOf("kind")))
+	g.Expect(all).To(HaveKeyWithValue("callbackroute_backend_healthy", ConsistOf("namespace", "name", "backend")))
+	g.Expect(all).To(HaveKeyWithValue("callbackproxy_requests_total", ConsistOf("route", "backend", "code", "outcome")))
+	g.Expect(all).To(HaveKeyWithValue("callbackproxy_config_age_seconds", BeEmpty()))
+	g.Expect(all).NotTo(HaveKey("go_goroutines"))
+}
+
+// A histogram has buckets, a sum and a count, and none of them bears its name:
+// the expressions have to be told which metrics are some.
+func TestRegistered_HistogramsAreKnown(t *testing.T) {
+	g := NewWithT(t)
+	var found []string
+	for _, registry := range []*prometheus.Registry{managerRegistry(t), proxyRegistry()} {
+		families, err := registry.Gather()
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, family := range families {
+			if ours.MatchString(family.GetName()) && family.GetMetric()[0].GetHistogram() != nil {
+				found = append(found, family.GetName())
+			}
+		}
+	}
+	g.Expect(found).To(Equal(histograms))
+}
