@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
@@ -32,8 +33,11 @@ const (
 	restFactor = 3
 )
 
-// pace says when something may be written that has time.
+// pace says when something may be written that has time. Its clock only
+// measures: what is decided by the time of day is decided by another one.
 type pace struct {
+	clock clock.PassiveClock
+
 	mu     sync.Mutex
 	fleets map[types.NamespacedName]*fleetPace
 	routes map[types.UID]written
@@ -56,8 +60,9 @@ type written struct {
 	version string
 }
 
-func newPace() *pace {
+func newPace(c clock.PassiveClock) *pace {
 	return &pace{
+		clock:  c,
 		fleets: map[types.NamespacedName]*fleetPace{},
 		routes: map[types.UID]written{},
 		soft:   rate.NewLimiter(softPerSecond, softBurst),

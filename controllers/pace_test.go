@@ -17,7 +17,7 @@ import (
 // times a second, and another fleet does not notice.
 func TestF13_Pace_BoundsOneFleetAlone(t *testing.T) {
 	g := NewWithT(t)
-	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	busy, calm := types.NamespacedName{Name: "busy"}, types.NamespacedName{Name: "calm"}
 	passes := 0
 	for range 6000 { // 100 changes a second for a minute
@@ -39,7 +39,7 @@ func TestF13_Pace_BoundsOneFleetAlone(t *testing.T) {
 // A fleet that is expensive to look at rests longer.
 func TestPace_RestsAfterALook(t *testing.T) {
 	g := NewWithT(t)
-	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	fleet := types.NamespacedName{Name: "large"}
 	p.looked(fleet, 200*time.Millisecond, now)
 	g.Expect(p.pass(fleet, now)).To(Equal(600 * time.Millisecond))
@@ -48,7 +48,7 @@ func TestPace_RestsAfterALook(t *testing.T) {
 
 func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 	g := NewWithT(t)
-	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	p.wrote("r", compile.Counted, "1", now)
 	g.Expect(p.status("r", compile.Counted, now.Add(time.Second))).To(Equal(29 * time.Second))
 	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(BeZero())
@@ -64,7 +64,7 @@ func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 // Ten thousand busy routes do not write ten thousand statuses in 30 s.
 func TestPace_BoundsWhatIsOnlyCounted(t *testing.T) {
 	g := NewWithT(t)
-	p, now := newPace(), time.Unix(1_800_000_000, 0)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	written := 0
 	for i := range 10_000 {
 		if p.status(types.UID(rune(i)), compile.Counted, now) == 0 {

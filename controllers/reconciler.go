@@ -63,7 +63,8 @@ func (s *sight) use(route *callbackv1alpha1.CallbackRoute) compile.Use {
 // called for names that do not exist, as routes may still point there.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	now := r.Clock.Now()
-	if wait := r.pace.pass(req.NamespacedName, now); wait > 0 {
+	began := r.pace.clock.Now()
+	if wait := r.pace.pass(req.NamespacedName, began); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	snapshot, err := r.gather(ctx, req.NamespacedName)
@@ -73,7 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	result := compile.Compile(snapshot, now)
 	undecodable.observe(req.NamespacedName, snapshot.Routes)
 
-	looked := r.Clock.Since(now)
+	looked := r.pace.clock.Since(began)
 
 	seen := &sight{tally: r.tally(req.NamespacedName, result)}
 	if snapshot.Proxy == nil {
@@ -86,10 +87,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return ctrl.Result{}, err
 		}
 	}
-	r.pace.looked(req.NamespacedName, looked, now.Add(looked))
+	r.pace.looked(req.NamespacedName, looked, began.Add(looked))
 	more, wrote, err := r.writeStatuses(ctx, snapshot, result, seen, now)
 	if wrote || seen.published.Wrote {
-		r.pace.passed(req.NamespacedName, now)
+		r.pace.passed(req.NamespacedName, began)
 	}
 	if err != nil {
 		return ctrl.Result{}, err

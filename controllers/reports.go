@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -45,8 +46,9 @@ type words struct {
 }
 
 // hear keeps what an instance said. It returns whether it sees backends
-// otherwise than before, whether anything came for routes, and, after a
-// restart of the process, what the run before had counted.
+// otherwise than before, whether anything came for routes, and what it had
+// counted and counts anew: everything after a restart of the process, and what
+// concerns a route that had left its config and is back.
 func (i *instance) hear(w *words, now time.Time) (health, use bool, ended map[types.UID]routetable.RouteUse) {
 	if i.report.Boot != "" && w.report.Boot != i.report.Boot {
 		ended = i.counted()
@@ -76,11 +78,34 @@ func (i *instance) hear(w *words, now time.Time) (health, use bool, ended map[ty
 			u.Backends[n].Last = earlier(u.Backends[n].Last, now)
 		}
 		uid := types.UID(u.UID)
-		if _, known := i.uses[uid]; known || len(i.uses) < maxKept {
-			i.uses[uid] = u
+		old, known := i.uses[uid]
+		if !known && len(i.uses) >= maxKept {
+			continue
 		}
+		if known && fell(old, u) {
+			if ended == nil {
+				ended = map[types.UID]routetable.RouteUse{}
+			}
+			ended[uid] = less(old, i.before[uid])
+			delete(i.before, uid)
+		}
+		i.uses[uid] = u
 	}
 	return health, len(w.routes) > 0, ended
+}
+
+// fell says whether an instance counts anew for a route.
+func fell(before, after routetable.RouteUse) bool {
+	if after.Callbacks < before.Callbacks || after.AfterSunset < before.AfterSunset ||
+		after.Other < before.Other || after.Refused < before.Refused {
+		return true
+	}
+	for _, b := range before.Backends {
+		if !slices.ContainsFunc(after.Backends, func(a routetable.BackendUse) bool { return a.Name == b.Name && a.Callbacks >= b.Callbacks }) {
+			return true
+		}
+	}
+	return false
 }
 
 // counted is what the instance counted and no earlier leadership can have read.

@@ -48,22 +48,28 @@ func TestFleet_CountsOverTheLivesOfInstances(t *testing.T) {
 	o.hear(f, a, told("2", 2))
 	g.Expect(countedBy(f)).To(BeEquivalentTo(9))
 
+	o.hear(f, a, told("2", 1))
+	g.Expect(countedBy(f)).To(BeEquivalentTo(10), "the route left its config and is back")
+	o.hear(f, a, told("2", 2))
+	o.hear(f, a, told("2", 1))
+	g.Expect(countedBy(f)).To(BeEquivalentTo(12))
+
 	b := &instance{target: Target{UID: "b", Created: began.Add(time.Minute)}}
 	f.instances["b"] = b
 	o.hear(f, b, told("1", 4))
-	g.Expect(countedBy(f)).To(BeEquivalentTo(13), "a new pod counts from its start")
+	g.Expect(countedBy(f)).To(BeEquivalentTo(16), "a new pod counts from its start")
 
 	late := &instance{target: Target{UID: "c", Created: began.Add(-time.Minute)}}
 	f.instances["c"] = late
 	o.hear(f, late, told("1", 100))
-	g.Expect(countedBy(f)).To(BeEquivalentTo(13), "what an old pod counted may have been read before")
+	g.Expect(countedBy(f)).To(BeEquivalentTo(16), "what an old pod counted may have been read before")
 	o.hear(f, late, told("1", 101))
-	g.Expect(countedBy(f)).To(BeEquivalentTo(14))
+	g.Expect(countedBy(f)).To(BeEquivalentTo(17))
 
 	f.retire(a.counted())
 	delete(f.instances, "a")
-	g.Expect(countedBy(f)).To(BeEquivalentTo(14), "a pod that is gone has counted")
-	g.Expect(f.counted()["r"].Backends["blue"].Callbacks).To(BeEquivalentTo(14))
+	g.Expect(countedBy(f)).To(BeEquivalentTo(17), "a pod that is gone has counted")
+	g.Expect(f.counted()["r"].Backends["blue"].Callbacks).To(BeEquivalentTo(17))
 }
 
 // Whatever happens to instances and leaderships, the total never falls and

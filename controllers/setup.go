@@ -64,12 +64,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error 
 		Recorder:  mgr.GetEventRecorder(fieldOwner),
 		Clock:     now,
 		Publisher: NewPublisher(mgr.GetClient(), public),
-		Observer:  NewObserver(asker, now),
+		Observer:  NewObserver(asker, clock.RealClock{}),
 		Grants:    grants.installed.Load,
 		RoutesOf: func(key types.NamespacedName) client.ListOption {
 			return client.MatchingFields{fleetIndex: key.String()}
 		},
-		pace:    newPace(),
+		pace:    newPace(clock.RealClock{}),
 		tallies: map[types.NamespacedName]*tally{},
 	}
 	if err := mgr.Add(r.Observer); err != nil {

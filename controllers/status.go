@@ -55,7 +55,7 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 		if !apiequality.Semantic.DeepEqual(s.Proxy.Status, status) {
 			wrote = true
 			group.Go(func() error {
-				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status, now)
+				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status)
 				return nil
 			})
 		}
@@ -65,7 +65,7 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 	}
 	for i := range pending {
 		group.Go(func() error {
-			failed[i] = r.writeRouteStatus(ctx, &pending[i], now)
+			failed[i] = r.writeRouteStatus(ctx, &pending[i])
 			return nil
 		})
 	}
@@ -91,7 +91,7 @@ func (r *Reconciler) pending(result *compile.Result, seen *sight, now time.Time)
 		if change == compile.Same {
 			continue
 		}
-		if wait := r.pace.status(route.UID, change, now); wait > 0 {
+		if wait := r.pace.status(route.UID, change, r.pace.clock.Now()); wait > 0 {
 			next = soonest(next, now.Add(wait))
 			continue
 		}
@@ -110,24 +110,24 @@ func soonest(a, b time.Time) time.Time {
 	return a
 }
 
-func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus, now time.Time) error {
+func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus) error {
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute")
 	version, err := r.applyStatus(ctx, kind, p.route, &p.status)
 	if err != nil {
 		return err
 	}
-	r.pace.wrote(p.route.UID, p.change, version, now)
+	r.pace.wrote(p.route.UID, p.change, version, r.pace.clock.Now())
 	r.emit(kind, p.route, p.route.Status.Conditions, p.status.Conditions, routeNews)
 	return nil
 }
 
-func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus, now time.Time) error {
+func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus) error {
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy")
 	version, err := r.applyStatus(ctx, kind, proxy, status)
 	if err != nil {
 		return err
 	}
-	r.pace.wrote(proxy.UID, compile.Declared, version, now)
+	r.pace.wrote(proxy.UID, compile.Declared, version, r.pace.clock.Now())
 	r.emit(kind, proxy, proxy.Status.Conditions, status.Conditions, proxyNews)
 	return nil
 }

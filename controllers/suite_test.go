@@ -107,7 +107,7 @@ func (w *world) newLeader() {
 		Publisher: NewPublisher(w.client, public),
 		Observer:  NewObserver(nil, w.clock),
 		Grants:    func() bool { return true },
-		pace:      newPace(),
+		pace:      newPace(w.clock),
 		tallies:   map[types.NamespacedName]*tally{},
 	}
 	w.reconciler.Observer.asker = w.fleet

@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -87,7 +88,7 @@ func (h *Handler) candidateOf(b *routetable.Backend) candidate {
 	}
 	start := 0
 	if n > 1 {
-		start = int(h.turn.Add(1) % uint32(n))
+		start = int(h.turn.Add(1)&math.MaxInt32) % n
 	}
 	// One array for both: first the usable ones, then the rest.
 	var spare [maxDials]int

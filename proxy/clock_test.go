@@ -35,11 +35,27 @@ func (r *rig) expect(what string, status int) {
 	}
 }
 
-func (r *rig) expectSuspect(want bool) {
+// suspicion returns the metric, which the report agrees with.
+func (r *rig) suspicion() string {
 	r.t.Helper()
-	value := map[bool]string{true: "1", false: "0"}[want]
-	if got := counted(r.t, r.metrics, "callbackproxy_clock_suspect"); got != value || r.state.Report(1, "", nil).ClockSuspect != want {
-		r.t.Errorf("clock suspect is %s, want %v", got, want)
+	got := counted(r.t, r.metrics, "callbackproxy_clock_suspect")
+	if told := r.state.Report(1, "", nil).ClockSuspect; told != (got == "1") {
+		r.t.Errorf("clock suspect is %s and reported as %v", got, told)
+	}
+	return got
+}
+
+func (r *rig) expectDoubt() {
+	r.t.Helper()
+	if got := r.suspicion(); got != "1" {
+		r.t.Errorf("clock suspect is %s", got)
+	}
+}
+
+func (r *rig) expectTrust() {
+	r.t.Helper()
+	if got := r.suspicion(); got != "0" {
+		r.t.Errorf("clock suspect is %s", got)
 	}
 }
 
@@ -50,15 +66,15 @@ func TestF44_JumpForwardClosesNothingEarly(t *testing.T) {
 		r, _ := timed(t)
 		r.clock.Jump(begin.Add(jump))
 		r.expect("after the jump", 200)
-		r.expectSuspect(true)
+		r.expectDoubt()
 		r.state.clock.Heard(begin)
 		r.expect("second source keeps to the held time", 200)
 		r.clock.Jump(begin)
-		r.expectSuspect(false)
+		r.expectTrust()
 		r.clock.Jump(begin.Add(jump))
 		r.state.clock.Heard(begin.Add(jump))
 		r.expect("second source agrees", 410)
-		r.expectSuspect(false)
+		r.expectTrust()
 	}
 }
 
@@ -71,13 +87,13 @@ func TestF44_AnHourIsFollowed(t *testing.T) {
 	r.expect("an hour ahead, not yet there", 200)
 	r.clock.Jump(end)
 	r.expect("an hour ahead, there", 410)
-	r.expectSuspect(false)
+	r.expectTrust()
 
 	r, end = timed(t)
 	r.clock.Set(end.Add(-time.Hour - 1))
 	r.clock.Jump(end)
 	r.expect("more than an hour ahead", 200)
-	r.expectSuspect(true)
+	r.expectDoubt()
 	r.clock.Set(end.Add(time.Hour + 1)) // the held time reaches the sunset
 	r.expect("held time is there", 410)
 }
@@ -87,7 +103,7 @@ func TestF44_JumpBackKeepsNothingOpen(t *testing.T) {
 	for _, jump := range []time.Duration{-2 * time.Hour, -10 * 365 * 24 * time.Hour} {
 		r, end := timed(t)
 		r.clock.Jump(begin.Add(jump))
-		r.expectSuspect(true)
+		r.expectDoubt()
 		r.expect("before the sunset", 200)
 		r.clock.Set(end.Add(jump - 1))
 		r.expect("just before", 200)
@@ -123,7 +139,7 @@ func TestF44_Skew(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
 		r, end := timed(t)
 		r.state.clock.Heard(begin.Add(skew))
-		r.expectSuspect(false)
+		r.expectTrust()
 		r.clock.Set(end.Add(-time.Nanosecond))
 		r.state.clock.Heard(end.Add(skew))
 		r.expect("just before", 200)
@@ -141,7 +157,7 @@ func TestF44_StartWithAWrongClock(t *testing.T) {
 	r.expect("ahead", 410)
 	r.state.clock.Heard(begin.AddDate(-1, 0, 0))
 	r.expect("second source heard", 200)
-	r.expectSuspect(true)
+	r.expectDoubt()
 	r.state.clock.Heard(begin)
 	r.expect("another word of it", 410)
 	r.clock.Jump(begin.AddDate(-1, 0, 0))
@@ -158,7 +174,7 @@ func TestT16_StartBeforeTheConfigWasMade(t *testing.T) {
 	r.version.Epoch = end.Unix()
 	r.serve(ending(end, nil))
 	r.expect("made after the sunset", 410)
-	r.expectSuspect(true)
+	r.expectDoubt()
 
 	r = newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("fine")))

@@ -65,6 +65,7 @@ func (r *rig) wantsLine(texts ...string) {
 func TestF32_StandbyGetsWhatTheActiveCannotBeReachedFor(t *testing.T) {
 	const target, body = "/cb?code=4%2F0&state=%zz;a", "extra=1"
 	receive := func(t *testing.T, active string) (*rig, string) {
+		t.Helper()
 		r := newRig(t)
 		green, idle := newBackend(t, ok("from green")), newBackend(t, ok(""))
 		r.refuse(blueAddress)

@@ -45,12 +45,11 @@ func (s *State) Report(port int32, since string, targets TargetChanges) routetab
 		report.Version, report.Hash = current.Version, current.Hash
 	}
 	next := parseCursor(since, s.boot)
-	moreTargets := false
+	var moreTargets, moreRoutes bool
 	if targets != nil {
 		report.Targets, next.targets, moreTargets = targets.Changed(next.targets, routetable.MaxReportEntries)
 	}
 	room := routetable.MaxReportEntries - len(report.Targets)
-	moreRoutes := false
 	report.Routes, next.routes, moreRoutes = s.uses.Changed(next.routes, room)
 	report.More = moreTargets || moreRoutes
 	report.Cursor = next.text(s.boot)

@@ -19,7 +19,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key, claims any) string {
+func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key, claims any) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, nil)
 	if err != nil {
@@ -152,47 +152,50 @@ func (n targets) Changed(since uint64, most int) (entries []routetable.TargetRep
 	return entries, next, next < uint64(n)
 }
 
+// reportSince asks with a cursor for a report that has room for everything.
+func (r *rig) reportSince(since string) (report routetable.Report) {
+	r.t.Helper()
+	token := sign(r.t, jose.EdDSA, r.private, claimsFor(r.admin, begin))
+	got := exchangeRaw(r.t, r.admin, getBytes(routetable.ReportPath+"?since="+since, "Authorization: Bearer "+token))
+	if err := json.Unmarshal([]byte(got.body), &report); err != nil || report.More || report.ClockSuspect {
+		r.t.Fatalf("%d %q %v", got.status, got.body, err)
+	}
+	return report
+}
+
+func uids(report routetable.Report) (uids []string) {
+	for _, use := range report.Routes {
+		uids = append(uids, use.UID)
+	}
+	return uids
+}
+
 func TestReport_TellsWhatChangedSinceTheLast(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
 	second := newRoute(func(r *routetable.Route) { r.UID, r.Name, r.Path = "uid2", "other", "/other" })
 	r.serve(newRoute(nil), second)
-	ask := func(since string) (report routetable.Report) {
-		t.Helper()
-		token := sign(t, jose.EdDSA, r.private, claimsFor(r.admin, begin))
-		got := exchangeRaw(t, r.admin, getBytes(routetable.ReportPath+"?since="+since, "Authorization: Bearer "+token))
-		if err := json.Unmarshal([]byte(got.body), &report); err != nil || report.More || report.ClockSuspect {
-			t.Fatalf("%d %q %v", got.status, got.body, err)
-		}
-		return report
-	}
-	uids := func(report routetable.Report) (uids []string) {
-		for _, use := range report.Routes {
-			uids = append(uids, use.UID)
-		}
-		return uids
-	}
-	first := ask("")
+	first := r.reportSince("")
 	if first.Boot == "" || first.Cursor == "" || first.Routes != nil || first.Targets != nil {
 		t.Fatalf("report is %+v", first)
 	}
 	r.get("/cb?code=1")
 	r.get("/other?code=1")
-	two := ask(first.Cursor)
+	two := r.reportSince(first.Cursor)
 	if got := uids(two); !slices.Equal(got, []string{"uid", "uid2"}) || two.Boot != first.Boot {
 		t.Errorf("both: %v", got)
 	}
 	r.get("/cb?code=1")
-	if got := ask(two.Cursor); !slices.Equal(uids(got), []string{"uid"}) || got.Routes[0].Callbacks != 2 || !got.Routes[0].Last.Equal(begin) {
+	if got := r.reportSince(two.Cursor); !slices.Equal(uids(got), []string{"uid"}) || got.Routes[0].Callbacks != 2 || !got.Routes[0].Last.Equal(begin) {
 		t.Errorf("one: %+v", got.Routes)
-	} else if again := ask(got.Cursor); again.Routes != nil || again.Cursor != got.Cursor {
+	} else if again := r.reportSince(got.Cursor); again.Routes != nil || again.Cursor != got.Cursor {
 		t.Errorf("none: %+v", again)
 	}
 	for _, unknown := range []string{
 		"", "x", "..", "otherboot.0.2", first.Boot, first.Boot + ".0", first.Boot + ".0.-1", first.Boot + ".x.2", first.Boot + ".0.2.0",
 		first.Boot + ".0.99", first.Boot + ".0.99999999999999999999",
 	} {
-		if got := uids(ask(unknown)); len(got) != 2 {
+		if got := uids(r.reportSince(unknown)); len(got) != 2 {
 			t.Errorf("cursor %q gets %v", unknown, got)
 		}
 	}

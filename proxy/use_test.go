@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -239,6 +238,28 @@ func TestUse_RouteGoesWhileARequestIsHere(t *testing.T) {
 	}
 }
 
+// reader reads a ledger page by page.
+type reader struct {
+	l      *ledger
+	known  map[string]int64 // Other by UID
+	cursor uint64
+}
+
+func (r *reader) page(t *rapid.T, most int) (more bool) {
+	entries, next, more := r.l.Changed(r.cursor, most)
+	if len(entries) > most || more && len(entries) < most || next < r.cursor {
+		t.Fatalf("%d entries of at most %d, more %v, cursor %d to %d", len(entries), most, more, r.cursor, next)
+	}
+	for _, entry := range entries {
+		if r.known[entry.UID] == entry.Other {
+			t.Fatalf("%s did not change", entry.UID)
+		}
+		r.known[entry.UID] = entry.Other
+	}
+	r.cursor = next
+	return more
+}
+
 // Whoever reads page by page, at any pace, knows in the end what is counted.
 func TestUse_ChangedLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -247,44 +268,22 @@ func TestUse_ChangedLosesNothing(t *testing.T) {
 			table.Routes = append(table.Routes, routetable.Route{UID: fmt.Sprint(i)})
 		}
 		var l ledger
-		byRoute := l.follow(table)
-		records := make([]*record, len(table.Routes))
-		for i := range records {
-			records[i] = byRoute[&table.Routes[i]]
-		}
-		known, cursor := map[string]int64{}, uint64(0)
-		read := func(least int) bool {
-			most := rapid.IntRange(least, 3).Draw(t, "most")
-			entries, next, more := l.Changed(cursor, most)
-			if len(entries) > most || more && most > 0 && len(entries) < most || next < cursor {
-				t.Fatalf("%d entries of at most %d, more %v, cursor %d to %d", len(entries), most, more, cursor, next)
-			}
-			for _, entry := range entries {
-				if known[entry.UID] == entry.Other {
-					t.Fatalf("%s did not change", entry.UID)
-				}
-				known[entry.UID] = entry.Other
-			}
-			cursor = next
-			return more
-		}
+		records, want := l.follow(table), map[string]int64{}
+		reads := &reader{l: &l, known: map[string]int64{}}
 		for range rapid.IntRange(0, 30).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "read") {
-				read(0)
-			} else {
-				l.count(rapid.SampledFrom(records).Draw(t, "record"), visit{kind: other})
+				reads.page(t, rapid.IntRange(0, 3).Draw(t, "most"))
+				continue
 			}
+			route := &table.Routes[rapid.IntRange(0, len(table.Routes)-1).Draw(t, "route")]
+			l.count(records[route], visit{kind: other})
+			want[route.UID]++
 		}
-		for read(1) { //nolint:revive // reading is what it does
+		for more := true; more; {
+			more = reads.page(t, 2)
 		}
-		want := map[string]int64{}
-		for _, record := range records {
-			if record.others > 0 {
-				want[record.uid] = record.others
-			}
-		}
-		if !reflect.DeepEqual(known, want) {
-			t.Fatalf("known %v, counted %v", known, want)
+		if !maps.Equal(reads.known, want) {
+			t.Fatalf("known %v, counted %v", reads.known, want)
 		}
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -36,6 +35,8 @@ type options struct {
 	leaseDuration  time.Duration
 	renewDeadline  time.Duration
 	retryPeriod    time.Duration
+	qps            float64
+	burst          int
 	showVersion    bool
 	logging        zap.Options
 }
@@ -68,6 +69,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "how long a silent leader is waited for")
 	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "how long a leader tries to renew before it gives up")
 	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 2*time.Second, "time between two attempts")
+	flags.Float64Var(&o.qps, "kube-api-qps", 200, "most requests to the API server per second, watches aside")
+	flags.IntVar(&o.burst, "kube-api-burst", 400, "most requests to the API server at once")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	o.logging.BindFlags(flags)
 }
@@ -77,6 +80,10 @@ func run(o *options) error {
 	if err != nil {
 		return fmt.Errorf("find the API server: %w; set --kubeconfig or KUBECONFIG, or run in a cluster", err)
 	}
+	config.QPS, config.Burst = float32(o.qps), o.burst
+	clock := controllers.NewClock(time.Now)
+	clock.Observe()
+	config.Wrap(clock.Wrap)
 	metrics := server.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
 	if o.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
@@ -106,7 +113,7 @@ func run(o *options) error {
 		return fmt.Errorf("add readiness check: %w", err)
 	}
 	ctx := ctrl.SetupSignalHandler()
-	if err := controllers.Setup(ctx, mgr, clock.RealClock{}); err != nil {
+	if err := controllers.Setup(ctx, mgr, clock); err != nil {
 		return err
 	}
 	ctrl.Log.Info("manager starts", "version", version)

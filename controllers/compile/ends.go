@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
-// maxHoldReason is the longest reason of a hold, in bytes.
+// maxHoldReason is the longest reason of a hold, in characters.
 const maxHoldReason = 256
 
 // addEnds adds the conditions of a route's end, those that have something to
@@ -68,7 +69,8 @@ func sunsetPassed(v *Verdict, use *Use) Finding {
 	if use.AfterSunset > 0 {
 		text.WriteString(fmt.Sprintf("; %s came since, the last at %s", plural(use.AfterSunset, "callback"), stamp(use.Last)))
 	}
-	if v.Entry.Sunset.Equal(v.Until) {
+	// A hold that has ended has used up what the policy allows.
+	if held := !v.Entry.HeldUntil.IsZero(); v.Entry.Sunset.Equal(v.Until) || held && v.Phase == sunset.Passed {
 		text.WriteString(": delete the route; the policy allows no later sunsetTime")
 	} else {
 		text.WriteString(": delete the route, or set a later sunsetTime; the policy allows until " + stamp(v.Until))
@@ -91,7 +93,7 @@ func (c *candidate) isHeld() bool {
 func holdReason(route *callbackv1alpha1.CallbackRoute) (string, bool) {
 	reason := strings.TrimSpace(route.Annotations[callbackv1alpha1.HoldAnnotation])
 	printable := strings.IndexFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
-	return reason, reason != "" && len(reason) <= maxHoldReason && printable
+	return reason, reason != "" && utf8.RuneCountInString(reason) <= maxHoldReason && printable
 }
 
 // hold returns the condition SunsetHeld, nil without the annotation.
@@ -117,6 +119,14 @@ func (c *candidate) hold(now time.Time) *Finding {
 		return &Finding{
 			Reason:  callbackv1alpha1.ReasonHoldExpired,
 			Message: "the hold ended at " + stamp(until) + ", the latest sunset that the policy allows; the reason given was: " + reason,
+		}
+	}
+	if c.route.Object.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn {
+		return &Finding{
+			OK:     true,
+			Reason: callbackv1alpha1.ReasonSunsetHeld,
+			Message: fmt.Sprintf("callbacks are served past sunsetTime %s with and without the hold (afterSunset: Warn); the reason given was: %s",
+				stamp(c.entry.Sunset), reason),
 		}
 	}
 	return &Finding{

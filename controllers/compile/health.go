@@ -5,6 +5,7 @@ package compile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -19,6 +20,8 @@ type backendState struct {
 	// the instances say, seen by how many of them.
 	reason, detail string
 	seen           int
+	// unserved is how many say that it does not serve the callback's path.
+	unserved int
 }
 
 // backendHealth finds how the backends of a route stand. Nothing looks at
@@ -63,6 +66,10 @@ func (s *backendState) ask(route *routetable.Route, backend *routetable.Backend,
 			}
 		case routetable.TargetUnhealthy:
 			s.health = callbackv1alpha1.HealthUnhealthy
+			if reason == routetable.TargetPathNotServed {
+				s.unserved++
+				continue
+			}
 			s.seen++
 			if s.detail == "" || reason < s.detail {
 				s.detail = reason
@@ -71,8 +78,9 @@ func (s *backendState) ask(route *routetable.Route, backend *routetable.Backend,
 	}
 	switch {
 	case s.health != callbackv1alpha1.HealthUnhealthy:
-	case s.detail == routetable.TargetPathNotServed:
-		s.reason = callbackv1alpha1.ReasonCallbackPathNotServed
+	case s.unserved > 0:
+		// Said first whatever else is wrong: nobody goes elsewhere for it.
+		s.reason, s.seen = callbackv1alpha1.ReasonCallbackPathNotServed, s.unserved
 	default:
 		s.reason = callbackv1alpha1.ReasonBackendUnhealthy
 	}
@@ -96,11 +104,16 @@ func targetsOf(route *routetable.Route, backend *routetable.Backend) targets {
 }
 
 // seenBy says how one instance sees a backend: a backend with one healthy
-// address is healthy, unless an address does not serve the callback's path.
+// address is healthy, unless an address does not serve the callback's path. A
+// preflight that was answered well is a look at the backend too.
 func (t *targets) seenBy(instance *Instance) (state routetable.TargetState, reason string) {
+	served := false
 	for _, id := range t.preflights {
-		if report := instance.Targets[id]; report.State == routetable.TargetUnhealthy {
+		switch report := instance.Targets[id]; report.State {
+		case routetable.TargetUnhealthy:
 			return routetable.TargetUnhealthy, routetable.TargetPathNotServed
+		case routetable.TargetHealthy:
+			served = true
 		}
 	}
 	unhealthy := 0
@@ -110,16 +123,22 @@ func (t *targets) seenBy(instance *Instance) (state routetable.TargetState, reas
 			return routetable.TargetHealthy, ""
 		case routetable.TargetUnhealthy:
 			unhealthy++
-			reason = report.Reason
+			if reason == "" || report.Reason < reason {
+				reason = report.Reason
+			}
 		}
 	}
-	if unhealthy > 0 && unhealthy == len(t.checks) {
+	switch {
+	case unhealthy > 0 && unhealthy == len(t.checks):
 		return routetable.TargetUnhealthy, reason
+	case served && unhealthy == 0:
+		return routetable.TargetHealthy, ""
 	}
 	return routetable.TargetUnmeasured, ""
 }
 
-// healthFinding is the condition BackendsHealthy.
+// healthFinding is the condition BackendsHealthy. Every backend that is not
+// well is named; the reason is that of the active one, or else of the first.
 func healthFinding(v *Verdict, backends []backendState, fleet *Fleet) Finding {
 	if v.Entry == nil {
 		return Finding{
@@ -133,7 +152,7 @@ func healthFinding(v *Verdict, backends []backendState, fleet *Fleet) Finding {
 	for i := range backends {
 		switch b := &backends[i]; b.health {
 		case callbackv1alpha1.HealthUnhealthy:
-			if reason == "" {
+			if reason == "" || b.name == v.Entry.Active().Name {
 				reason = b.reason
 			}
 			broken = append(broken, b.sentence(len(fleet.Instances)))
@@ -145,15 +164,25 @@ func healthFinding(v *Verdict, backends []backendState, fleet *Fleet) Finding {
 	case len(broken) > 0:
 		return Finding{Reason: reason, Message: strings.Join(broken, "; ")}
 	case len(unknown) == len(backends):
-		return Finding{
-			Unknown: true,
-			Reason:  callbackv1alpha1.ReasonNotMeasured,
-			Message: "no instance has measured a backend: give backends a healthCheck, or wait for the first callback that cannot be delivered",
-		}
+		return notMeasured(v.Entry)
 	}
 	finding := Finding{OK: true, Reason: callbackv1alpha1.ReasonBackendsHealthy, Message: "every backend is healthy"}
 	if len(unknown) > 0 {
 		finding.Message = "every backend that is measured is healthy; not measured: " + enumerate(unknown)
+	}
+	return finding
+}
+
+// notMeasured says why nothing is known of any backend: nobody was asked to
+// look, or nobody has looked yet.
+func notMeasured(route *routetable.Route) Finding {
+	finding := Finding{
+		Unknown: true,
+		Reason:  callbackv1alpha1.ReasonNotMeasured,
+		Message: "no instance has measured a backend: give backends a healthCheck, or wait for the first callback that cannot be delivered",
+	}
+	if route.Preflight || slices.ContainsFunc(route.Backends, func(b routetable.Backend) bool { return b.Check != nil }) {
+		finding.Message = "no instance has measured a backend yet"
 	}
 	return finding
 }

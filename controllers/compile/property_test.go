@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
@@ -25,7 +26,8 @@ import (
 // P7: no tenant can make the table invalid. Whatever routes and proxies the
 // schema lets in, with whatever Services behind them: the table can be
 // published, a proxy accepts it, nothing in it is dialled that must not be,
-// and no status contradicts itself.
+// and no status contradicts itself, whatever instances see and count, and at
+// whatever time. Nothing changes before the time that the compiler names.
 func TestP7_WhatTheSchemaAcceptsMakesAValidTable(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 11))
@@ -57,6 +59,7 @@ func TestP7_WhatTheSchemaAcceptsMakesAValidTable(t *testing.T) {
 			s.routeStatus(t, &result.Verdicts[i], fleet)
 		}
 		s.proxyStatus(t, result, fleet)
+		s.isQuietUntilNext(t, result, fleet, random)
 		routes += len(s.snapshot.Routes)
 		accepted += len(result.Table.Routes)
 	}
@@ -66,17 +69,48 @@ func TestP7_WhatTheSchemaAcceptsMakesAValidTable(t *testing.T) {
 	}
 }
 
+// isQuietUntilNext fails when a status changes before the next change, though
+// no object does.
+func (s *scenario) isQuietUntilNext(t testing.TB, result *Result, fleet *Fleet, random *rand.Rand) {
+	t.Helper()
+	next := result.Next
+	for i := range result.Verdicts {
+		if v := &result.Verdicts[i]; v.Accepted.OK {
+			use := s.Use[v.Route.Namespace+"/"+v.Route.Name]
+			if at, _ := QuietAt(v.Route, &use); s.Now.Before(at) {
+				next = earlier(next, at)
+			}
+		}
+	}
+	if next.IsZero() {
+		next = s.Now.AddDate(9, 0, 0)
+	}
+	for _, then := range []time.Time{s.Now.Add(time.Duration(random.Int64N(int64(next.Sub(s.Now))))), next.Add(-time.Nanosecond)} {
+		later := Compile(&s.snapshot, then)
+		for i := range result.Verdicts {
+			before := RouteStatus(&result.Verdicts[i], s.observed(result.Verdicts[i].Route, fleet), s.Now)
+			v := later.Verdicts[i]
+			v.Route = v.Route.DeepCopy()
+			v.Route.Status = before
+			if after := RouteStatus(&v, s.observed(v.Route, fleet), then); !apiequality.Semantic.DeepEqual(before, after) {
+				t.Fatalf("%s/%s changes at %v, before %v:\n%s\n%s", v.Route.Namespace, v.Route.Name, then, next, asJSON(t, before), asJSON(t, after))
+			}
+		}
+	}
+}
+
 // randomScenario holds what the schema accepts out of 30 random routes, and a
 // random CallbackProxy.
 func randomScenario(t testing.TB, random *rand.Rand) *scenario {
 	t.Helper()
 	s := &scenario{Now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Proxy: "edge/edge"}
+	s.Now = s.Now.Add(time.Duration(random.IntN(120*24)-40*24) * time.Hour)
 	s.start(t)
 	for s.snapshot.Proxy == nil {
 		s.addAdmitted(t, specimen.Proxy(random, "edge", "edge", random.IntN(3)))
 	}
 	if spec := &s.snapshot.Proxy.Spec; random.IntN(3) > 0 {
-		spec.Policy.MaxLifetimeDays = 3650
+		spec.Policy.MaxLifetimeDays = []int32{150, 3650}[random.IntN(2)]
 		spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{"Reject", "Warn"}
 		spec.Hosts = nil
 		for _, host := range []callbackv1alpha1.Hostname{"auth.acme.com", "login.acme.com", "a", "1.2.3.example", "xn--bcher-kva.example"} {
@@ -88,9 +122,14 @@ func randomScenario(t testing.TB, random *rand.Rand) *scenario {
 		namespace := []string{"identity", "partners", "edge"}[random.IntN(3)]
 		s.addAdmitted(t, specimen.Route(random, namespace, fmt.Sprint("route-", i), max(0, random.IntN(4)-2)))
 	}
+	s.Use = map[string]Use{}
 	for i := range s.snapshot.Routes {
-		s.snapshot.Routes[i].Object.CreationTimestamp = metav1.NewTime(s.Now.AddDate(0, -random.IntN(5), 0))
+		route := s.snapshot.Routes[i].Object
+		route.CreationTimestamp = metav1.NewTime(s.Now.AddDate(0, -random.IntN(5), 0))
+		s.Use[route.Namespace+"/"+route.Name] = randomUse(random, route, s.Now)
+		randomHold(random, route)
 	}
+	s.Fleet = randomFleet(random, s)
 	for _, namespace := range []string{"identity", "partners", "edge", "elsewhere"} {
 		for _, name := range []string{"blue", "green", "headless", "external", "a.b"} {
 			s.addRandomService(random, types.NamespacedName{Namespace: namespace, Name: name})

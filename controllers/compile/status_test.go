@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -163,8 +164,10 @@ func TestProxyStatus_Instances(t *testing.T) {
 	current := fleet.Instances[0]
 	behind, unreachable, refused := current, current, current
 	behind.Pod, unreachable.Pod, refused.Pod = "edge-2", "edge-3", "edge-4"
+	current.LastHeard = s.Now // is said of those alone that are silent: it changes with every report
 	behind.Report = report(published.Epoch, published.Generation-1, "older")
-	unreachable.Reached = false
+	unreachable.Reached, unreachable.LastHeard = false, s.Now.Add(-90*time.Second-time.Millisecond)
+	silent := metav1.NewTime(s.Now.Add(-91 * time.Second))
 	refused.Report = behind.Report
 	refused.Report.Refused = &routetable.Refusal{Version: published, Reason: routetable.RefusedInvalid, Message: "m"}
 	fleet.Instances = []Instance{current, behind, unreachable, refused}
@@ -173,14 +176,14 @@ func TestProxyStatus_Instances(t *testing.T) {
 	want := []callbackv1alpha1.ProxyInstance{
 		{Pod: "edge-1", State: callbackv1alpha1.InstanceCurrent, Generation: 7, Hash: fleet.Hash},
 		{Pod: "edge-2", State: callbackv1alpha1.InstanceBehind, Generation: 6, Hash: "older"},
-		{Pod: "edge-3", State: callbackv1alpha1.InstanceUnreachable, Generation: 7, Hash: fleet.Hash},
+		{Pod: "edge-3", State: callbackv1alpha1.InstanceUnreachable, Generation: 7, Hash: fleet.Hash, LastReportTime: &silent},
 		{Pod: "edge-4", State: callbackv1alpha1.InstanceRefused, Generation: 6, Hash: "older"},
 	}
 	if len(status.Instances) != len(want) {
 		t.Fatalf("%d instances", len(status.Instances))
 	}
 	for i := range want {
-		if status.Instances[i] != want[i] {
+		if !apiequality.Semantic.DeepEqual(status.Instances[i], want[i]) {
 			t.Errorf("instance %d is %+v, want %+v", i, status.Instances[i], want[i])
 		}
 	}

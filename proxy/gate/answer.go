@@ -29,15 +29,16 @@ func CheckAnswer(a *Answer) (ParameterSet, *Refusal) {
 	if a.Opaque {
 		return 0, nil
 	}
-	var seen ParameterSet
-	ok := seen.add(a.Query)
+	seen, once := ParameterSet(0).with(a.Query)
 	if a.Method == http.MethodPost {
 		if !isPlainForm(a.ContentType, a.ContentEncoding) {
 			return 0, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
-		ok = ok && seen.add(string(a.Body))
+		if once {
+			seen, once = seen.with(string(a.Body))
+		}
 	}
-	if !ok {
+	if !once {
 		return 0, &Refusal{http.StatusBadRequest, ParameterRepeated}
 	}
 	return seen, nil
@@ -117,20 +118,20 @@ func (s ParameterSet) IsOAuth() bool { return s&oauthAnswers != 0 }
 // IsSAML reports whether the parameters make a message of SAML.
 func (s ParameterSet) IsSAML() bool { return s&samlAnswers != 0 }
 
-// add notes the response parameters of a form and reports whether each is
-// there once. A form is split at "&" and at ";": some parsers split at both.
-func (s *ParameterSet) add(form string) bool {
+// with adds the response parameters of a form and reports whether each is there
+// once. A form is split at "&" and at ";": some parsers split at both.
+func (s ParameterSet) with(form string) (all ParameterSet, once bool) {
 	for name := range names(form) {
 		i, known := parameterIndex[name]
 		if !known {
 			continue
 		}
-		if *s&(1<<i) != 0 {
-			return false
+		if s&(1<<i) != 0 {
+			return s, false
 		}
-		*s |= 1 << i
+		s |= 1 << i
 	}
-	return true
+	return s, true
 }
 
 // Parameters returns the response parameters that a raw query names, in the

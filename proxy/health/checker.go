@@ -154,28 +154,25 @@ func (c *Checker) Usable(id string) bool {
 // Dialled is told whether a callback reached a target.
 func (c *Checker) Dialled(id string, reached bool) {
 	t, known := (*c.targets.Load())[id]
-	if !known || reached && t.dialFails.Load() == 0 && (t.ask != nil || !t.unhealthy.Load()) {
-		return
+	switch {
+	case !known, reached && t.dialFails.Load() == 0 && (t.ask != nil || !t.unhealthy.Load()):
+		return // nothing new, which is what it is nearly always
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.gone {
 		return
 	}
-	if reached {
+	switch {
+	case reached && t.ask == nil && t.found.isUnhealthy():
+		c.unplan(t)
+		c.think(t, unmeasured)
+		fallthrough
+	case reached:
 		t.dialFails.Store(0)
-		if t.ask == nil && t.found.isUnhealthy() {
-			c.unplan(t)
-			c.think(t, unmeasured)
-		}
-		return
+	case t.dialFails.Add(1) >= t.dialLimit():
+		c.dialledInVain(t)
 	}
-	fails := min(t.dialFails.Load()+1, t.dialLimit())
-	t.dialFails.Store(fails)
-	if fails < t.dialLimit() {
-		return
-	}
-	c.dialledInVain(t)
 }
 
 // dialledInVain is called with mu when too many dials in a row failed.

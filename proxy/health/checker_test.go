@@ -18,7 +18,9 @@ import (
 // Two routes that look at one address in the same way share a target, and what
 // is known survives a swap.
 func TestSet_KeepsWhatStays(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bubble) {
+	inBubble(t, func(b *bubble) {
+		t := b.t
+
 		check := everySeconds(5)
 		table := tableOf(3, check)
 		table.Routes[2].Backends[0].Addresses = []string{addressOf(0)}
@@ -26,13 +28,13 @@ func TestSet_KeepsWhatStays(t *testing.T) {
 		b.Set(table)
 		wait(20 * time.Second)
 		id := routetable.TargetID(addressOf(0), check)
-		b.wants(t, id, "UnhealthyNoAnswer", false)
+		b.wants(id, "UnhealthyNoAnswer", false)
 		if n := len(*b.targets.Load()); n != 2 {
 			t.Errorf("%d targets", n)
 		}
 		looks := len(b.looksAt(0))
 		b.Set(&routetable.Table{Routes: tableOf(1, check).Routes})
-		b.wants(t, id, "UnhealthyNoAnswer", false)
+		b.wants(id, "UnhealthyNoAnswer", false)
 		wait(time.Millisecond)
 		if len(b.looksAt(0)) != looks {
 			t.Error("a swap made a look")
@@ -45,7 +47,7 @@ func TestSet_KeepsWhatStays(t *testing.T) {
 		// What goes is forgotten, and not looked at any more.
 		other := tableOf(2, check)
 		b.Set(&routetable.Table{Routes: other.Routes[1:]})
-		b.wants(t, id, "", true)
+		b.wants(id, "", true)
 		if b.Unhealthy() != 0 {
 			t.Errorf("%d are unhealthy", b.Unhealthy())
 		}
@@ -56,13 +58,15 @@ func TestSet_KeepsWhatStays(t *testing.T) {
 		}
 		// What comes again begins anew.
 		b.Set(other)
-		b.wants(t, id, "", true)
+		b.wants(id, "", true)
 	})
 }
 
 // A look that is under way while its target goes says nothing any more.
 func TestSet_DropsLooksUnderWay(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bubble) {
+	inBubble(t, func(b *bubble) {
+		t := b.t
+
 		check := everySeconds(5)
 		check.UnhealthyThreshold = 1
 		b.set(0, unreachable)
@@ -78,7 +82,7 @@ func TestSet_DropsLooksUnderWay(t *testing.T) {
 		b.set(0, healthy)
 		b.Set(&routetable.Table{Routes: table.Routes})
 		wait(30 * time.Second)
-		b.wants(t, routetable.TargetID(addressOf(0), check), "Healthy", true)
+		b.wants(routetable.TargetID(addressOf(0), check), "Healthy", true)
 		if b.Unhealthy() != 0 {
 			t.Errorf("%d are unhealthy", b.Unhealthy())
 		}
@@ -92,49 +96,58 @@ func TestDialled_WithoutACheck(t *testing.T) {
 			b.Dialled(id, false)
 		}
 	}
-	for name, test := range map[string]func(t *testing.T, b *bubble){
-		"three in a row": func(t *testing.T, b *bubble) {
+	for name, test := range map[string]func(b *bubble){
+		"three in a row": func(b *bubble) {
 			fail(b, 2)
-			b.wants(t, id, "", true)
+			b.wants(id, "", true)
 			fail(b, 1)
-			b.wants(t, id, "UnhealthyUnreachable", false)
+			b.wants(id, "UnhealthyUnreachable", false)
 		},
-		"not in a row": func(t *testing.T, b *bubble) {
+		"not in a row": func(b *bubble) {
 			for range 10 {
 				fail(b, 2)
 				b.Dialled(id, true)
 			}
-			b.wants(t, id, "", true)
+			b.wants(id, "", true)
 		},
-		"a success clears it": func(t *testing.T, b *bubble) {
+		"a success clears it": func(b *bubble) {
+			t := b.t
+
 			fail(b, 3)
 			b.Dialled(id, true)
-			b.wants(t, id, "Unmeasured", true)
+			b.wants(id, "Unmeasured", true)
+			if n := len(b.lanes[remembered].queue); n != 0 {
+				t.Errorf("%d are remembered", n)
+			}
 			fail(b, 2)
-			b.wants(t, id, "Unmeasured", true)
+			b.wants(id, "Unmeasured", true)
 			wait(time.Minute)
-			b.wants(t, id, "Unmeasured", true)
+			b.wants(id, "Unmeasured", true)
 		},
-		"it expires": func(t *testing.T, b *bubble) {
+		"it expires": func(b *bubble) {
+			t := b.t
+
 			fail(b, 3)
 			wait(passiveLife - time.Millisecond)
 			if b.state(id) != "UnhealthyUnreachable" {
 				t.Errorf("state is %s", b.state(id))
 			}
 			wait(2 * time.Millisecond)
-			b.wants(t, id, "Unmeasured", true)
+			b.wants(id, "Unmeasured", true)
 			fail(b, 2)
-			b.wants(t, id, "Unmeasured", true)
+			b.wants(id, "Unmeasured", true)
 		},
-		"failures renew it": func(t *testing.T, b *bubble) {
+		"failures renew it": func(b *bubble) {
 			fail(b, 3)
 			for range 10 {
 				wait(20 * time.Second)
 				fail(b, 1)
-				b.wants(t, id, "UnhealthyUnreachable", false)
+				b.wants(id, "UnhealthyUnreachable", false)
 			}
 		},
-		"one in five seconds may try": func(t *testing.T, b *bubble) {
+		"one in five seconds may try": func(b *bubble) {
+			t := b.t
+
 			fail(b, 3)
 			tries := 0
 			for range 250 {
@@ -149,48 +162,87 @@ func TestDialled_WithoutACheck(t *testing.T) {
 				t.Errorf("%d tries in 25 s", tries)
 			}
 		},
-		"unknown": func(t *testing.T, b *bubble) {
+		"unknown": func(b *bubble) {
 			for range 10 {
 				b.Dialled("stranger", false)
 			}
-			b.wants(t, "stranger", "", true)
+			b.wants("stranger", "", true)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bubble) {
+			inBubble(t, func(b *bubble) {
 				b.Set(tableOf(1, nil))
-				test(t, b)
+				test(b)
 			})
 		})
 	}
 }
 
+// A check that succeeds is a success like a dial's: failures before it and
+// after it are not in a row.
+func TestDialled_ChecksBreakARowOfFailures(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		check := everySeconds(5)
+		id := routetable.TargetID(addressOf(0), check)
+		b.Set(tableOf(1, check))
+		for range 10 {
+			wait(6 * time.Second)
+			b.Dialled(id, false)
+			b.Dialled(id, false)
+			b.wants(id, "Healthy", true)
+		}
+		b.Dialled(id, false)
+		b.wants(id, "UnhealthyUnreachable", false)
+	})
+}
+
+// What stays as it is is reported once, however often it is looked at.
+func TestChanged_TellsNothingOfWhatStays(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		t := b.t
+
+		b.set(1, badStatus)
+		b.Set(tableOf(2, everySeconds(1)))
+		wait(time.Minute)
+		entries, next, _ := b.Changed(0, 10)
+		if len(entries) != 2 {
+			t.Fatalf("entries are %v", entries)
+		}
+		wait(time.Hour)
+		if entries, again, more := b.Changed(next, 10); len(entries) != 0 || again != next || more {
+			t.Errorf("changed are %v", entries)
+		}
+	})
+}
+
 // With a check, dials can make a target unhealthy before the check does, and
 // the check alone says when it is over.
 func TestDialled_WithACheck(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bubble) {
+	inBubble(t, func(b *bubble) {
+		t := b.t
+
 		check := everySeconds(300)
 		check.UnhealthyThreshold = 2
 		id := routetable.TargetID(addressOf(0), check)
 		b.Set(tableOf(1, check))
 		wait(firstWithin)
-		b.wants(t, id, "Healthy", true)
+		b.wants(id, "Healthy", true)
 		b.Dialled(id, false)
 		b.Dialled(id, true)
 		b.Dialled(id, false)
-		b.wants(t, id, "Healthy", true)
+		b.wants(id, "Healthy", true)
 		b.Dialled(id, false)
-		b.wants(t, id, "UnhealthyUnreachable", false)
+		b.wants(id, "UnhealthyUnreachable", false)
 		b.Dialled(id, true)
-		b.wants(t, id, "UnhealthyUnreachable", false)
+		b.wants(id, "UnhealthyUnreachable", false)
 		looks := len(b.looksAt(0))
 		wait(2 * hurry)
 		if len(b.looksAt(0)) != looks+1 {
 			t.Error("the check waits for its turn")
 		}
-		b.wants(t, id, "UnhealthyUnreachable", false)
+		b.wants(id, "UnhealthyUnreachable", false)
 		wait(331 * time.Second)
-		b.wants(t, id, "Healthy", true)
+		b.wants(id, "Healthy", true)
 	})
 }
 

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -200,42 +199,58 @@ func TestPreflight_JudgesStatuses(t *testing.T) {
 	}
 }
 
+// received is the request of a preflight.
+func received(t *testing.T, protocol routetable.Protocol) *http.Request {
+	t.Helper()
+	var got *http.Request
+	p := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		got = r
+		w.WriteHeader(http.StatusBadRequest)
+	})
+	if found := p.look(t.Context(), preflightTo(protocol)); found != healthy {
+		t.Fatalf("it is %s", found)
+	}
+	if where := got.Host + got.URL.Path; where != "auth.acme.com/oauth2/callback" {
+		t.Errorf("received at %s", where)
+	}
+	for name, want := range map[string]string{
+		"User-Agent": "callbackproxy-preflight", "X-Forwarded-Host": "auth.acme.com", "X-Forwarded-Proto": "https",
+	} {
+		if got.Header.Get(name) != want {
+			t.Errorf("%s is %q", name, got.Header.Get(name))
+		}
+	}
+	return got
+}
+
+func isMarked(state string) bool {
+	return strings.HasPrefix(state, "callbackproxy-preflight.") && len(state) > 40 && len(state) <= 80
+}
+
 func TestPreflight_IsAnErrorResponseWithAMarkedState(t *testing.T) {
-	received := func(protocol routetable.Protocol) (*http.Request, url.Values, url.Values) {
-		var got *http.Request
-		p := serving(t, func(w http.ResponseWriter, r *http.Request) {
-			_ = r.ParseForm()
-			got = r
-			w.WriteHeader(http.StatusBadRequest)
-		})
-		if found := p.look(t.Context(), preflightTo(protocol)); found != healthy {
-			t.Fatalf("it is %s", found)
-		}
-		if got.Host != "auth.acme.com" || got.URL.Path != "/oauth2/callback" || got.UserAgent() != "callbackproxy-preflight" ||
-			got.Header.Get("X-Forwarded-Host") != "auth.acme.com" || got.Header.Get("X-Forwarded-Proto") != "https" {
-			t.Errorf("received %s %s %v", got.Host, got.URL.Path, got.Header)
-		}
-		return got, got.URL.Query(), got.PostForm
-	}
-	marked := func(state string) bool {
-		return strings.HasPrefix(state, "callbackproxy-preflight.") && len(state) > 40 && len(state) <= 80
-	}
 	for _, protocol := range []routetable.Protocol{routetable.OAuth2, routetable.OIDC} {
-		r, query, form := received(protocol)
-		if r.Method != http.MethodGet || query.Get("error") != "temporarily_unavailable" || query.Get("error_description") == "" ||
-			!marked(query.Get("state")) || len(query) != 3 || len(form) != 0 {
-			t.Errorf("%s: received %s %v", protocol, r.Method, query)
+		r := received(t, protocol)
+		query := r.URL.Query()
+		if r.Method != http.MethodGet || len(query) != 3 || len(r.PostForm) != 0 {
+			t.Errorf("%s: received %s %v %v", protocol, r.Method, query, r.PostForm)
 		}
-		_, again, _ := received(protocol)
-		if again.Get("state") == query.Get("state") {
+		if query.Get("error") != "temporarily_unavailable" || query.Get("error_description") == "" || !isMarked(query.Get("state")) {
+			t.Errorf("%s: received %v", protocol, query)
+		}
+		if received(t, protocol).URL.Query().Get("state") == query.Get("state") {
 			t.Errorf("%s: the state is the same again", protocol)
 		}
 	}
+}
 
-	r, query, form := received(routetable.SAML)
-	if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" ||
-		len(query) != 0 || len(form) != 2 || !marked(form.Get("RelayState")) {
-		t.Errorf("SAML: received %s %v %v", r.Method, query, form)
+func TestPreflight_OfSAMLIsAPostedResponseWithoutAssertion(t *testing.T) {
+	r := received(t, routetable.SAML)
+	if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.URL.RawQuery != "" {
+		t.Errorf("received %s %v", r.Method, r.Header)
+	}
+	if len(r.PostForm) != 2 || !isMarked(r.PostForm.Get("RelayState")) {
+		t.Errorf("received %v", r.PostForm)
 	}
 	var response struct {
 		XMLName      xml.Name  `xml:"urn:oasis:names:tc:SAML:2.0:protocol Response"`
@@ -246,13 +261,16 @@ func TestPreflight_IsAnErrorResponseWithAMarkedState(t *testing.T) {
 			Value string `xml:",attr"`
 		} `xml:"urn:oasis:names:tc:SAML:2.0:protocol Status>StatusCode"`
 	}
-	text, err := base64.StdEncoding.DecodeString(form.Get("SAMLResponse"))
+	text, err := base64.StdEncoding.DecodeString(r.PostForm.Get("SAMLResponse"))
 	if err == nil {
 		err = xml.Unmarshal(text, &response)
 	}
-	if err != nil || !strings.HasPrefix(response.ID, "_") || response.Version != "2.0" || time.Since(response.IssueInstant) > time.Minute ||
-		response.Code.Value != "urn:oasis:names:tc:SAML:2.0:status:Responder" || strings.Contains(string(text), "Assertion") {
-		t.Errorf("SAML: response is %s (%v)", text, err)
+	if err != nil || strings.Contains(string(text), "Assertion") {
+		t.Errorf("response is %s (%v)", text, err)
+	}
+	if !strings.HasPrefix(response.ID, "_") || response.Version != "2.0" || time.Since(response.IssueInstant) > time.Minute ||
+		response.Code.Value != "urn:oasis:names:tc:SAML:2.0:status:Responder" {
+		t.Errorf("response is %s", text)
 	}
 }
 
@@ -269,7 +287,9 @@ func TestPreflight_AsksWhereCallbacksGo(t *testing.T) {
 // Every backend is asked, also those with weight 0, and the findings never
 // decide where callbacks go.
 func TestPreflight_Schedule(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bubble) {
+	inBubble(t, func(b *bubble) {
+		t := b.t
+
 		table := tableOf(1, nil)
 		r := &table.Routes[0]
 		r.Preflight = true

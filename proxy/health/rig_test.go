@@ -42,6 +42,7 @@ func tableOf(n int, check *routetable.HealthCheck) *routetable.Table {
 // bubble is a Checker in a bubble of synctest, and what it looked at when.
 type bubble struct {
 	*Checker
+	t     *testing.T
 	begin time.Time
 	mu    sync.Mutex
 	found map[string]finding       // by address, healthy when absent
@@ -50,18 +51,18 @@ type bubble struct {
 }
 
 // inBubble runs a Checker until test returns.
-func inBubble(t *testing.T, test func(t *testing.T, b *bubble)) {
+func inBubble(t *testing.T, test func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{
-			begin: time.Now(), found: map[string]finding{}, takes: map[string]time.Duration{}, looks: map[string][]time.Duration{},
+			t: t, begin: time.Now(), found: map[string]finding{}, takes: map[string]time.Duration{}, looks: map[string][]time.Duration{},
 		}
 		b.Checker = NewChecker(Options{Now: time.Now})
 		b.look = b.fake
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := make(chan struct{})
 		go func() { b.Run(ctx); close(stopped) }()
-		test(t, b)
+		test(b)
 		cancel()
 		<-stopped
 	})
@@ -117,12 +118,10 @@ func (b *bubble) state(id string) string {
 	return ""
 }
 
-func (b *bubble) wants(t *testing.T, id, state string, usable bool) {
-	t.Helper()
-	if got := b.state(id); got != state {
-		t.Errorf("%s: state is %q, want %q", time.Since(b.begin), got, state)
-	}
-	if got := b.Usable(id); got != usable {
-		t.Errorf("%s: usable is %t", time.Since(b.begin), got)
+func (b *bubble) wants(id, state string, usable bool) {
+	b.t.Helper()
+	got, want := fmt.Sprint(b.state(id), " usable ", b.Usable(id)), fmt.Sprint(state, " usable ", usable)
+	if got != want {
+		b.t.Errorf("%s: state is %q, want %q", time.Since(b.begin), got, want)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	remembered
 	lanes
 
-	// slots is how many targets of a lane are looked at at once.
+	// slots is how many looks of a lane are under way at most.
 	slots = 64
 	// slowAfter is how long a look at a quick target takes at most.
 	slowAfter = time.Second
@@ -142,11 +142,12 @@ func (c *Checker) unplan(t *target) {
 type queue []*target
 
 // Len, Less, Swap, Push and Pop are those of heap.Interface.
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].queued, q[j].queued = int32(i+1), int32(j+1) // #nosec G115 -- fewer than 2^31 targets
+func (q *queue) Len() int           { return len(*q) }
+func (q *queue) Less(i, j int) bool { return (*q)[i].due < (*q)[j].due }
+func (q *queue) Swap(i, j int) {
+	t := *q
+	t[i], t[j] = t[j], t[i]
+	t[i].queued, t[j].queued = int32(i+1), int32(j+1) // #nosec G115 -- fewer than 2^31 targets
 }
 
 func (q *queue) Push(x any) {

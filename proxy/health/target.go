@@ -4,7 +4,6 @@
 package health
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -80,10 +79,11 @@ type target struct {
 	queued int32
 	lane   uint8
 
-	found  finding
-	gone   bool  // no table names it any more
-	fails  uint8 // in a row, of checks
-	passes uint8 // in a row, of checks
+	found finding
+	gone  bool // no table names it any more
+	// fails and passes count checks in a row. They wrap around where nobody
+	// asks any more: after the thresholds, which are 10 at most.
+	fails, passes uint8
 
 	// change is the number of its last change, 0 for none.
 	change uint64
@@ -102,18 +102,20 @@ func (t *target) learn(f finding) finding {
 	if t.ask.preflight != nil {
 		return f
 	}
-	switch {
-	case f == unmeasured:
+	if f == unmeasured {
 		return t.found
-	case f == healthy:
-		t.fails, t.passes = 0, more(t.passes)
+	}
+	if f == healthy {
+		t.fails = 0
+		t.passes++
 		t.dialFails.Store(0)
 		if t.found.isUnhealthy() && int32(t.passes) < t.ask.check.HealthyThreshold {
 			return t.found
 		}
 		return healthy
 	}
-	t.fails, t.passes = more(t.fails), 0
+	t.passes = 0
+	t.fails++
 	if !t.found.isUnhealthy() && int32(t.fails) < t.ask.check.UnhealthyThreshold {
 		return t.found
 	}
@@ -142,6 +144,3 @@ func (t *target) interval() time.Duration {
 	}
 	return t.ask.every()
 }
-
-// more counts without wrapping around.
-func more(n uint8) uint8 { return n + min(1, math.MaxUint8-n) }

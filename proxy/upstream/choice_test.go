@@ -183,11 +183,9 @@ func TestDialled_TellsOnlyOfAddresses(t *testing.T) {
 		syscall.EMFILE: true, syscall.ENFILE: true, syscall.EADDRNOTAVAIL: true, syscall.ENOBUFS: true,
 		syscall.ECONNREFUSED: false, syscall.EHOSTUNREACH: false, os.ErrDeadlineExceeded: false,
 	} {
-		if got := isOurs(fmt.Errorf("dial: %w", &os.SyscallError{Syscall: "connect", Err: errno})); got != ours {
-			t.Errorf("isOurs(%v) = %t", errno, got)
+		e := explainDial(t.Context(), fmt.Errorf("dial: %w", &os.SyscallError{Syscall: "connect", Err: errno}))
+		if e.Ours != ours || e.Reason != DialFailed || !e.NotDelivered {
+			t.Errorf("%v is %+v", errno, e)
 		}
-	}
-	if isOurs(nil) {
-		t.Error("isOurs(nil)")
 	}
 }

@@ -56,6 +56,14 @@ func proxyCases() []ruleCase {
 	add("spec.policy.afterSunset", "minItems", each(after, "[Warn]"), each(after, "[]"))
 	add("spec.policy.afterSunset", "maxItems", each(after, "[Warn, Reject]"), each(after, "[Warn, Reject, Warn]"))
 	add("spec.policy.afterSunset", "list-type", each(after, "[Warn, Reject]"), each(after, "[Warn, Warn]"))
+	warnings := "{spec: {policy: {sunsetWarningDays: %s}}}"
+	add("spec.policy.sunsetWarningDays", "maxItems", each(warnings, "[]", list(10, "1%d")), each(warnings, list(11, "1%d")))
+	add("spec.policy.sunsetWarningDays", "list-type", each(warnings, "[1, 2]"), each(warnings, "[7, 7]"))
+	add("spec.policy.sunsetWarningDays[]", "minimum", each(warnings, "[1]"), each(warnings, "[0]", "[7, -1]"))
+	add("spec.policy.sunsetWarningDays[]", "maximum", each(warnings, "[365]"), each(warnings, "[366]", "[1, 4294967297]"))
+	quota := "{spec: {policy: {maxRoutesPerNamespace: %d}}}"
+	add("spec.policy.maxRoutesPerNamespace", "minimum", each(quota, 1), each(quota, 0, -1))
+	add("spec.policy.maxRoutesPerNamespace", "maximum", each(quota, 20000), each(quota, 20001, 4294967297))
 	add("spec.policy.afterSunset[]", "enum", each(after, "[Warn]", "[Reject]"), each(after, "[Ignore]", "[reject]"))
 	return all
 }

@@ -78,7 +78,21 @@ func routeCases() []ruleCase {
 		each("{spec: {callback: %s}}", "{path: /, pathType: Prefix}", "{path: /saml, pathType: Prefix}", "{path: /saml/, pathType: Exact}", "{path: /saml/}"),
 		each("{spec: {callback: %s}}", "{path: /saml/, pathType: Prefix}", "{path: /a/b/, pathType: Prefix}"))
 
+	preflight := "{spec: {protocol: %s, callback: {path: /cb, pathType: %s, preflight: %s}}}"
+	asked := func(protocol, pathType, value string) string {
+		return fmt.Sprintf(preflight, protocol, pathType, value)
+	}
+	add("spec.callback.preflight", "enum", []string{asked("OIDC", "Exact", "Enabled"), asked("OIDC", "Exact", "Disabled")},
+		[]string{asked("OIDC", "Exact", "enabled"), asked("OIDC", "Exact", `""`), asked("OIDC", "Exact", "true")})
+	add("spec.callback", "preflight asks for one path and needs pathType: Exact",
+		[]string{asked("SAML", "Exact", "Enabled"), asked("OIDC", "Prefix", "Disabled"), "{spec: {callback: {path: /cb, preflight: Enabled}}}"},
+		[]string{asked("OIDC", "Prefix", "Enabled")})
+	add("spec", "preflight sends an error response of the protocol, and protocol Opaque has none",
+		[]string{asked("OAuth2", "Exact", "Enabled"), asked("Opaque", "Exact", "Disabled"), "{spec: {protocol: Opaque}}"},
+		[]string{asked("Opaque", "Exact", "Enabled")})
+
 	all = append(all, backendCases()...)
+	all = append(all, checkCases()...)
 
 	add("spec.timeouts.requestSeconds", "minimum", each("{spec: {timeouts: {requestSeconds: %d}}}", 1), each("{spec: {timeouts: {requestSeconds: %d}}}", 0, -1))
 	add("spec.timeouts.requestSeconds", "maximum", each("{spec: {timeouts: {requestSeconds: %d}}}", 300), each("{spec: {timeouts: {requestSeconds: %d}}}", 301, 4294967297))
@@ -134,15 +148,51 @@ func backendCases() []ruleCase {
 
 	add("spec.backends[].weight", "minimum", each(second, "weight: 0"), each(second, "weight: -1"))
 	add("spec.backends[].weight", "maximum", each(backend, "weight: 1000000"), each(backend, "weight: 1000001"))
-	add("spec", "exactly one backend must have a weight above 0: the one that gets the callbacks; give every other backend weight: 0",
-		slices.Concat([]string{"{}"}, each(backend, "weight: 1"), each(second, "weight: 0")),
-		slices.Concat(each(backend, "weight: 0"), each(second, "weight: 1", "hostHeader: Preserve")))
+	third := "{spec: {backends: [{name: a, service: {name: a, port: 1}, weight: %d}, {name: b, service: {name: a, port: 1}, weight: %d}, {name: c, service: {name: a, port: 1}, weight: %d}]}}"
+	add("spec", "exactly one backend must have the highest weight, above 0: it gets the callbacks; others above 0 stand by for it, and weight: 0 keeps a backend idle",
+		slices.Concat([]string{"{}"}, each(backend, "weight: 1"), each(second, "weight: 0", "weight: 2"),
+			[]string{fmt.Sprintf(third, 5, 5, 6), fmt.Sprintf(third, 0, 1000000, 999999), fmt.Sprintf(third, 0, 0, 1)}),
+		slices.Concat(each(backend, "weight: 0"), each(second, "weight: 1", "hostHeader: Preserve"),
+			[]string{fmt.Sprintf(third, 6, 5, 6), fmt.Sprintf(third, 0, 0, 0), fmt.Sprintf(third, 7, 7, 7)}))
 
 	add("spec.backends[].hostHeader", "enum", each(backend, "hostHeader: Preserve", "hostHeader: Backend"), each(backend, "hostHeader: Service", `hostHeader: ""`))
 	all = append(all, pathCases("spec.backends[].path", "{spec: {backends: [{name: blue, service: {name: a, port: 1}, path: %q}]}}")...)
 	add("spec", "a backend's path replaces the whole path and needs callback.pathType: Exact",
 		slices.Concat(each(backend, "path: /x"), []string{"{spec: {callback: {pathType: Prefix}}}"}),
 		[]string{"{spec: {callback: {pathType: Prefix}, backends: [{name: blue, service: {name: a, port: 1}, path: /x}]}}"})
+	return all
+}
+
+func checkCases() []ruleCase {
+	const at = "spec.backends[].healthCheck"
+	var all []ruleCase
+	add := func(field, rule string, accept, reject []string) {
+		all = append(all, ruleCase{"CallbackRoute", at + field, rule, accept, reject})
+	}
+	check := "{spec: {backends: [{name: blue, service: {name: a, port: 1}, healthCheck: %s}]}}"
+	add("", "minProperties", each(check, "{path: /}", "{type: TCP}"), each(check, "{}"))
+	add("", "an HTTP check needs a path; a TCP check (type: TCP) has none",
+		each(check, "{path: /healthz}", "{type: HTTP, path: /}", "{type: TCP}", "{type: TCP, intervalSeconds: 1, timeoutSeconds: 1}"),
+		each(check, "{type: HTTP}", "{intervalSeconds: 5}", "{type: TCP, path: /healthz}"))
+	add("", "timeoutSeconds (2 when absent) must not be longer than intervalSeconds (5 when absent)",
+		each(check, "{path: /, timeoutSeconds: 5}", "{path: /, intervalSeconds: 2}", "{path: /, intervalSeconds: 60, timeoutSeconds: 60}"),
+		each(check, "{path: /, timeoutSeconds: 6}", "{path: /, intervalSeconds: 1}", "{type: TCP, intervalSeconds: 59, timeoutSeconds: 60}"))
+	add(".type", "enum", each(check, "{type: HTTP, path: /}", "{type: TCP}"), each(check, "{type: GRPC, path: /}", "{type: tcp}", `{type: "", path: /}`))
+	all = append(all, pathCases(at+".path", "{spec: {backends: [{name: blue, service: {name: a, port: 1}, healthCheck: {path: %q}}]}}")...)
+	for _, bound := range []struct {
+		field, others string
+		most          int
+	}{
+		{"intervalSeconds", "timeoutSeconds: 1", 300},
+		{"timeoutSeconds", "intervalSeconds: 300", 60},
+		{"unhealthyThreshold", "path: /", 10},
+		{"healthyThreshold", "path: /", 10},
+	} {
+		value := strings.Replace(check, "%s", "{path: /, "+bound.others+", "+bound.field+": %d}", 1)
+		value = strings.Replace(value, "path: /, path: /", "path: /", 1)
+		add("."+bound.field, "minimum", each(value, 1), each(value, 0, -1))
+		add("."+bound.field, "maximum", each(value, bound.most), each(value, bound.most+1, 4294967297))
+	}
 	return all
 }
 

@@ -20,18 +20,19 @@ type constraint struct {
 
 // keywords are how the API server words what a keyword refuses.
 var keywords = map[string]string{
-	"required":  `Required value`,
-	"enum":      `Unsupported value`,
-	"pattern":   `should match '`,
-	"format":    `must be of type date-time`,
-	"minLength": `should be at least \d+ chars long`,
-	"maxLength": `may not be more than \d+ bytes|should be at most \d+ chars long`,
-	"minItems":  `should have at least \d+ items`,
-	"maxItems":  `must have at most \d+ items`,
-	"minimum":   `should be greater than or equal to`,
-	"maximum":   `should be less than or equal to`,
-	"list-type": `Duplicate value`,
-	"type":      `must be of type`,
+	"required":      `Required value`,
+	"enum":          `Unsupported value`,
+	"pattern":       `should match '`,
+	"format":        `must be of type date-time`,
+	"minLength":     `should be at least \d+ chars long`,
+	"maxLength":     `may not be more than \d+ bytes|should be at most \d+ chars long`,
+	"minItems":      `should have at least \d+ items`,
+	"maxItems":      `must have at most \d+ items`,
+	"minimum":       `should be greater than or equal to`,
+	"maximum":       `should be less than or equal to`,
+	"list-type":     `Duplicate value`,
+	"type":          `must be of type`,
+	"minProperties": `should have at least 1 properties`,
 }
 
 // neverReached are constraints that no object can break, and why.

@@ -6,6 +6,7 @@ package crd
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,7 +46,8 @@ func TestStored_DefaultsCompileToAValidEntry(t *testing.T) {
 	}
 	now := route.CreationTimestamp.Add(time.Minute)
 	if p := proxy.Spec; p.Hosts[0].Namespaces.From != callbackv1alpha1.NamespacesFromSame || p.Policy.MaxLifetimeDays != 180 ||
-		p.Policy.RequireOwner == nil || !*p.Policy.RequireOwner || len(p.Policy.AfterSunset) != 1 {
+		p.Policy.RequireOwner == nil || !*p.Policy.RequireOwner || len(p.Policy.AfterSunset) != 1 ||
+		!slices.Equal(p.Policy.SunsetWarningDays, []int32{30, 7, 1}) || p.Policy.MaxRoutesPerNamespace != 1000 {
 		t.Errorf("the CallbackProxy is stored as %+v", p)
 	}
 	// The base ends on a fixed day and has no owner.
@@ -81,9 +83,8 @@ func TestStored_DefaultsCompileToAValidEntry(t *testing.T) {
 	}
 }
 
-// Columns are what people see first. Active comes from a filter over the
-// backends, which not every client library understands: it is the server that
-// fills it in.
+// Columns are what people see first. Active and Last callback come from the
+// status: a route that nobody has looked at shows neither.
 func TestStored_Columns(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)
@@ -101,10 +102,17 @@ spec:
   - {name: blue, service: {name: legacy-idp, port: 8080}, weight: 0}
   - {name: green, service: {name: new-idp, port: 8443}}
   sunsetTime: "2026-12-31T00:00:00Z"`)
-	status(t, s, namespace, "CallbackRoute", "acme-sso", `{"conditions": [`+condition("Accepted", "True", "Accepted")+`,`+condition("Ready", "False", "Pending")+`]}`)
+	wantColumns(t, table(t, s, namespace, "callbackroutes"), map[string]any{
+		"Name": "acme-sso", "Host": "auth.acme.com", "Path": "/oauth2/callback", "Active": nil, "Ready": nil,
+		"Sunset": "2026-12-31T00:00:00Z", "Reason": nil, "Last callback": nil,
+	})
+	last := time.Now().Add(-26 * time.Hour).UTC().Format(time.RFC3339)
+	status(t, s, namespace, "CallbackRoute", "acme-sso", `{"conditions": [`+condition("Accepted", "True", "Accepted")+`,`+condition("Ready", "False", "Pending")+`],
+		"activeBackend": "green", "backends": [{"name": "green", "health": "Unknown", "callbacks": 3}],
+		"traffic": {"callbacks": 3, "lastCallbackTime": "`+last+`"}}`)
 	wantColumns(t, table(t, s, namespace, "callbackroutes"), map[string]any{
 		"Name": "acme-sso", "Host": "auth.acme.com", "Path": "/oauth2/callback", "Active": "green", "Ready": "False",
-		"Sunset": "2026-12-31T00:00:00Z", "Reason": "Pending",
+		"Sunset": "2026-12-31T00:00:00Z", "Reason": "Pending", "Last callback": "26h",
 	})
 
 	create(t, s, namespace, bases["CallbackProxy"])

@@ -127,6 +127,13 @@ func (s *system) mapService(name string, backend *fixture.Backend) {
 	s.t.Helper()
 	ip := strings.TrimSpace(s.kubectl("get", "service", "-n", "identity", name, "-o", "jsonpath={.spec.clusterIP}"))
 	s.connectTo = append(s.connectTo, "--connect-to="+ip+":8080="+backend.Addr())
+	// The Service has a ready Pod, as far as the cluster can see.
+	_, err := fixture.RunningPod(s.ctx, s.client, fixture.Pod{
+		Namespace: "identity", Name: name + "-0", Labels: map[string]string{"app": name},
+		IP: fmt.Sprintf("198.51.100.%d", 10+len(s.connectTo)), OnNode: true,
+		Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+	})
+	s.Expect(err).NotTo(HaveOccurred())
 }
 
 func (s *system) startManager() {

@@ -60,7 +60,7 @@ func (m *manager) start() {
 // launch starts a process and watches over it. The caller holds the lock.
 func (m *manager) launch() {
 	process, err := fixture.StartProcess(fixture.Command{
-		Name: m.name, Path: binaries.manager, Log: m.logFile(), Args: m.flags,
+		Name: m.name, Path: binaries.manager, Log: m.logFile(), Args: m.flags, Env: m.s.env,
 	})
 	if err != nil {
 		m.s.t.Error(err)

@@ -40,8 +40,9 @@ type options struct {
 	// alone turns leader election off: a replica begins at once, without
 	// waiting for the lease of a dead one. All other settings are the defaults.
 	alone bool
-	// flags are added to the manager's.
-	flags []string
+	// flags are added to the manager's, env to the environment of managers
+	// and proxies.
+	flags, env []string
 }
 
 // system is one running installation under load: etcd, kube-apiserver,
@@ -64,6 +65,7 @@ type system struct {
 	proxyKubeconfig string
 	backends        map[string]*fixture.Backend // by name: blue and green
 	connectTo       []string
+	env             []string
 	loads           []*fixture.Load
 	sentinel        *sentinel
 }
@@ -78,7 +80,7 @@ func start(t testing.TB, fault string, o options) *system {
 		WithT: NewWithT(t), t: t, ctx: t.Context(), dir: t.TempDir(), row: enter(t, fault),
 		// Two runs on one machine do not meet either.
 		network:  fmt.Sprintf("127.%d.%d", 16+os.Getpid()%200, systems.Add(1)),
-		backends: map[string]*fixture.Backend{},
+		backends: map[string]*fixture.Backend{}, env: o.env,
 	}
 	s.startControlPlane()
 	s.backend("blue", "legacy-idp", 1)
@@ -208,7 +210,7 @@ func (s *system) startProxy(i int) {
 	s.t.Helper()
 	var err error
 	s.proxies[i], err = fixture.StartProcess(fixture.Command{
-		Name: fmt.Sprintf("proxy %d", i), Path: binaries.proxy, Log: s.proxyLog(i),
+		Name: fmt.Sprintf("proxy %d", i), Path: binaries.proxy, Log: s.proxyLog(i), Env: s.env,
 		Args: append([]string{
 			"--kubeconfig=" + s.proxyKubeconfig, "--namespace=callback-system", "--proxy=edge",
 			"--listen-address=" + s.proxyHost(i) + ":8080", "--admin-address=" + s.proxyHost(i) + ":9090",

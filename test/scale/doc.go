@@ -3,6 +3,6 @@
 
 // Package scale measures an installation with up to ten thousand routes: the
 // real manager, a real API server and one real proxy process for each of
-// twenty fleets, on this machine. It holds benchmarks only, so that a plain
-// go test runs none of it; make bench-scale runs it and prints the table.
+// twenty fleets, all on this machine, which must be a Linux. Only benchmarks
+// start one, so a plain go test does not; make bench-scale prints the table.
 package scale

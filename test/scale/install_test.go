@@ -118,7 +118,7 @@ func (r *run) close() {
 		r.manager.Kill()
 	}
 	r.tracker.stop()
-	r.Expect(r.controlPlane.Stop()).To(Succeed())
+	_ = r.controlPlane.Stop()
 }
 
 func (r *run) say(format string, args ...any) {
@@ -269,8 +269,6 @@ func (r *run) build() (manager, proxy string) {
 	}
 	return manager, proxy
 }
-
-func (r *run) metricsURL() string { return "http://" + r.network + ".1:8080/metrics" }
 
 func (r *run) profileAddress() string {
 	if r.settings.profiles == "" {

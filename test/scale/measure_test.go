@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +60,8 @@ func usageOf(pid int) (usage, error) {
 
 // kilobytes returns a line of /proc/PID/status in bytes.
 func kilobytes(status []byte, name string) int64 {
-	_, rest, _ := strings.Cut(string(status), name)
-	fields := strings.Fields(rest)
+	_, after, _ := strings.Cut(string(status), name)
+	fields := strings.Fields(after)
 	if len(fields) == 0 {
 		return 0
 	}
@@ -125,12 +126,14 @@ func (l *lapse) end(phase string) map[string]int64 {
 	took, busy := time.Since(l.at), machineBusy()-l.busy
 	now, writes := l.cpuNow(), l.writesNow()
 	var used []string
+	var ours time.Duration
 	for _, name := range programs {
 		used = append(used, fmt.Sprintf("%.1f", (now[name]-l.cpu[name]).Seconds()))
-		busy -= now[name] - l.cpu[name]
+		ours += now[name] - l.cpu[name]
 	}
-	used = append(used, fmt.Sprintf("%.1f", max(0, busy.Seconds())))
+	used = append(used, fmt.Sprintf("%.1f", max(0, (busy-ours).Seconds())))
 	l.run.report("CPU s, "+phase+" (manager/proxies/API server/etcd/bench/everything else)", strings.Join(used, "/")+" in "+seconds(took))
+	l.run.report("CPU s, "+phase+", ours spread over all cores", seconds(ours/time.Duration(runtime.NumCPU())))
 	for key, n := range l.writes {
 		if writes[key] -= n; writes[key] == 0 {
 			delete(writes, key)

@@ -56,24 +56,28 @@ func BenchmarkScale(b *testing.B) {
 	s, err := readSettings()
 	g.Expect(err).NotTo(HaveOccurred())
 	var all table
+	// What was measured is shown even when a later phase fails.
+	defer func() { fmt.Fprintln(os.Stdout, all.String()) }()
 	for _, n := range s.sizes {
 		r := newRun(b, s, n)
-		r.create()
-		r.change()
-		r.rest()
-		r.sunset()
-		r.sum()
-		r.close()
-		all.add(n, r.figures)
-		if b.Failed() {
-			break
-		}
+		r.measure(&all)
 	}
 	b.ReportMetric(0, "ns/op")
-	fmt.Fprintln(os.Stdout, all.String())
 	for _, miss := range all.missed() {
 		b.Error(miss)
 	}
+}
+
+// measure goes through all phases.
+func (r *run) measure(all *table) {
+	r.b.Helper()
+	defer func() { all.add(r.n, r.figures) }()
+	defer r.close()
+	r.create()
+	r.change()
+	r.rest()
+	r.sunset()
+	r.sum()
 }
 
 // BenchmarkFloor measures what the API server alone takes on this machine: the

@@ -60,7 +60,7 @@ func (r *run) sunset() {
 // acknowledged before, judged by how long the creation took.
 func (r *run) moveSunsets() (end time.Time) {
 	r.b.Helper()
-	end = time.Now().Add(r.filled*3/2 + time.Minute).Truncate(time.Second)
+	end = time.Now().Add(2*r.filled + time.Minute).Truncate(time.Second)
 	programmed := r.tracker.expect(r.n, func(route *callbackv1alpha1.CallbackRoute) bool {
 		return route.Spec.SunsetTime.Time.Equal(end) && isProgrammed(route)
 	})

@@ -22,7 +22,8 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 	}
 	service, _ := backend["service"].(Object)
 	reference, _ := spec["proxyRef"].(Object)
-	switch r.IntN(20) {
+	check, _ := backend["healthCheck"].(Object)
+	switch r.IntN(23) {
 	case 0, 1, 2:
 		spec["sunsetTime"] = oddTime(r)
 	case 3, 4, 5:
@@ -53,6 +54,27 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 		set(reference, pick(r, "name", "namespace"), oddName(r))
 	case 19:
 		disturbAnything(r, spec)
+	case 20:
+		set(callback, "preflight", oddWord(r, "Enabled"))
+	case 21:
+		set(backend, "healthCheck", oddCheck(r))
+	case 22:
+		disturbCheck(r, check)
+	}
+}
+
+// disturbCheck puts an odd value into one field of a health check.
+func disturbCheck(r *rand.Rand, check Object) {
+	switch r.IntN(4) {
+	case 0:
+		set(check, "type", oddWord(r, "TCP"))
+	case 1:
+		set(check, "path", oddPath(r))
+	case 2:
+		set(check, "intervalSeconds", oddInteger(r, 1, 300))
+		set(check, "timeoutSeconds", oddInteger(r, 1, 60))
+	case 3:
+		set(check, pick(r, "unhealthyThreshold", "healthyThreshold"), oddInteger(r, 1, 10))
 	}
 }
 
@@ -74,7 +96,9 @@ func disturbProxy(r *rand.Rand, spec Object) {
 		spec["trustedProxies"] = []any{oddNetwork(r), oddNetwork(r)}
 	case 6:
 		spec["policy"] = pick[any](r, Object{}, Object{"maxLifetimeDays": oddInteger(r, 1, 3650)}, Object{"requireOwner": oddValue(r)},
-			Object{"afterSunset": []any{oddWord(r, "Warn"), "Reject"}}, Object{"afterSunset": []any{}}, oddValue(r))
+			Object{"afterSunset": []any{oddWord(r, "Warn"), "Reject"}}, Object{"afterSunset": []any{}},
+			Object{"sunsetWarningDays": []any{oddInteger(r, 1, 365), 30}}, Object{"sunsetWarningDays": oddValue(r)},
+			Object{"maxRoutesPerNamespace": oddInteger(r, 1, 20_000)}, oddValue(r))
 	case 7:
 		spec["hosts"] = pick[any](r, []any{}, append(hosts, hosts...), oddValue(r))
 	case 8:
@@ -178,6 +202,12 @@ func oddNetwork(r *rand.Rand) any {
 		"10.0.0.0/8", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.0", "010.0.0.0/8", "10.0.0/8", "0.0.0.0/0", "255.255.255.255/32", "fd00::/8", "FD00::/8",
 		"fd00:0::/8", "fd00:0:0:0:0:0:0:0/8", "fd00::1/8", "::/0", "::ffff:10.0.0.0/104", "::ffff:0:0/96", "::10.0.0.0/104", "fe80::%eth0/64", "fd00::/129", "1::0.0.0.0/16", "2001:DB8::/32",
 		"2001:db8:0:0::/64", "", "/8", "a/8", "10.0.0.0/8 ", " 10.0.0.0/8", "10.0.0.0/8\n", "10.0.0.0/255.0.0.0", "١٠.0.0.0/8", oddValue(r))
+}
+
+func oddCheck(r *rand.Rand) any {
+	return pick[any](r, Object{}, Object{"type": "TCP"}, Object{"type": "TCP", "path": "/x"}, Object{"type": "HTTP"}, Object{"path": oddPath(r)},
+		Object{"path": "/x", "timeoutSeconds": 6}, Object{"path": "/x", "intervalSeconds": 1}, Object{"path": "/x", "intervalSeconds": 60, "timeoutSeconds": 60},
+		Object{"timeoutSeconds": 1}, oddValue(r))
 }
 
 func oddSelector(r *rand.Rand) any {

@@ -75,9 +75,12 @@ func validRoute(r *rand.Rand) Object {
 	var backends []any
 	for i := range count {
 		backend := Object{"name": fmt.Sprintf("b%d", i), "service": validService(r)}
-		if i != active {
-			backend["weight"] = 0
-		} else if oneIn(r, 2) {
+		switch {
+		case i != active:
+			backend["weight"] = pick(r, 0, 0, 1, 99)
+		case count > 1:
+			backend["weight"] = pick(r, 100, 1_000_000)
+		case oneIn(r, 2):
 			backend["weight"] = pick(r, 1, 100, 1_000_000)
 		}
 		if exact && oneIn(r, 3) {
@@ -85,6 +88,9 @@ func validRoute(r *rand.Rand) Object {
 		}
 		if oneIn(r, 3) {
 			backend["hostHeader"] = pick(r, "Preserve", "Backend")
+		}
+		if oneIn(r, 3) {
+			backend["healthCheck"] = validCheck(r)
 		}
 		backends = append(backends, backend)
 	}
@@ -95,10 +101,17 @@ func validRoute(r *rand.Rand) Object {
 	case oneIn(r, 2):
 		delete(callback, "pathType")
 	}
+	protocol := pick(r, "OAuth2", "OIDC", "SAML", "Opaque")
+	if oneIn(r, 3) {
+		callback["preflight"] = "Disabled"
+		if exact && protocol != "Opaque" {
+			callback["preflight"] = pick(r, "Enabled", "Enabled", "Disabled")
+		}
+	}
 	spec := Object{
 		"proxyRef":   Object{"name": "edge", "namespace": "edge"},
 		"hostnames":  validHosts(r),
-		"protocol":   pick(r, "OAuth2", "OIDC", "SAML", "Opaque"),
+		"protocol":   protocol,
 		"callback":   callback,
 		"backends":   backends,
 		"sunsetTime": pick(r, "2026-12-31T00:00:00Z", "2027-02-28T23:59:59+13:59", "2026-11-21T12:00:00-11:30"),
@@ -119,6 +132,23 @@ func validRoute(r *rand.Rand) Object {
 		spec["owner"] = pick(r, "team@acme.com", "Identität ☎ 4711", "\u202eevil")
 	}
 	return spec
+}
+
+func validCheck(r *rand.Rand) Object {
+	check := Object{"path": validPath(r)}
+	if oneIn(r, 3) {
+		check = Object{"type": "TCP"}
+	} else if oneIn(r, 3) {
+		check["type"] = "HTTP"
+	}
+	if oneIn(r, 2) {
+		check["intervalSeconds"] = pick(r, 2, 5, 300)
+		check["timeoutSeconds"] = pick(r, 1, 2)
+	}
+	if oneIn(r, 2) {
+		check[pick(r, "unhealthyThreshold", "healthyThreshold")] = pick(r, 1, 10)
+	}
+	return check
 }
 
 func validService(r *rand.Rand) Object {
@@ -164,7 +194,14 @@ func validProxy(r *rand.Rand) Object {
 		spec["trustedProxies"] = []any{pick(r, "10.0.0.0/8", "0.0.0.0/0"), pick(r, "fd00::/8", "FD00::/8", "fd00:0::/8", "::/0")}
 	}
 	if oneIn(r, 2) {
-		spec["policy"] = Object{"maxLifetimeDays": pick(r, 1, 180, 3650), "afterSunset": pick(r, []any{"Reject"}, []any{"Warn", "Reject"})}
+		policy := Object{"maxLifetimeDays": pick(r, 1, 180, 3650), "afterSunset": pick(r, []any{"Reject"}, []any{"Warn", "Reject"})}
+		if oneIn(r, 2) {
+			policy["sunsetWarningDays"] = pick(r, []any{}, []any{1, 365}, []any{90, 7, 30, 1})
+		}
+		if oneIn(r, 2) {
+			policy["maxRoutesPerNamespace"] = pick(r, 1, 5, 20_000)
+		}
+		spec["policy"] = policy
 	}
 	return spec
 }

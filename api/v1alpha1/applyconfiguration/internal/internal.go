@@ -162,6 +162,7 @@ var schemaYAML = typed.YAMLObject(`types:
         afterSunset:
         - Reject
         maxLifetimeDays: 180
+        maxRoutesPerNamespace: 1000
         requireOwner: true
         sunsetWarningDays:
         - 30
@@ -373,6 +374,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 180
+    - name: maxRoutesPerNamespace
+      type:
+        scalar: numeric
+      default: 1000
     - name: requireOwner
       type:
         scalar: boolean

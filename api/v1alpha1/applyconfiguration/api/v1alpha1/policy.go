@@ -26,6 +26,9 @@ type PolicyApplyConfiguration struct {
 	// by the condition SunsetApproaching and an event each; 30, 7 and 1 by
 	// default, none when the list is empty.
 	SunsetWarningDays []int32 `json:"sunsetWarningDays,omitempty"`
+	// maxRoutesPerNamespace is how many routes of one namespace are accepted;
+	// the oldest are. It keeps one tenant from filling the fleet's config.
+	MaxRoutesPerNamespace *int32 `json:"maxRoutesPerNamespace,omitempty"`
 }
 
 // PolicyApplyConfiguration constructs a declarative configuration of the Policy type for use with
@@ -67,5 +70,13 @@ func (b *PolicyApplyConfiguration) WithSunsetWarningDays(values ...int32) *Polic
 	for i := range values {
 		b.SunsetWarningDays = append(b.SunsetWarningDays, values[i])
 	}
+	return b
+}
+
+// WithMaxRoutesPerNamespace sets the MaxRoutesPerNamespace field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxRoutesPerNamespace field is set to the value of the last call.
+func (b *PolicyApplyConfiguration) WithMaxRoutesPerNamespace(value int32) *PolicyApplyConfiguration {
+	b.MaxRoutesPerNamespace = &value
 	return b
 }

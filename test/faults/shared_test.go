@@ -1,0 +1,157 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// common is the installation that the tests share whose fault leaves an
+// installation as it was. They run one after another, before the parallel
+// ones; nil: there is none yet, or a test failed in the last one.
+var common *commonSystem
+
+// commonSystem outlives the test that started it.
+type commonSystem struct {
+	*system
+	host *host
+}
+
+// host is the testing.TB of something that lives longer than one test: what
+// fails, fails the present test, and what is to be cleaned up stays.
+type host struct {
+	testing.TB // the present test
+	ctx        context.Context
+	end        context.CancelFunc
+	cleanups   []func()
+	mu         sync.Mutex
+}
+
+func newHost(t testing.TB) *host {
+	h := &host{TB: t}
+	h.ctx, h.end = context.WithCancel(context.Background())
+	return h
+}
+
+// Cleanup keeps f until the host ends.
+func (h *host) Cleanup(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cleanups = append(h.cleanups, f)
+}
+
+// Context ends with the host.
+func (h *host) Context() context.Context { return h.ctx }
+
+// TempDir stays until the host ends.
+func (h *host) TempDir() string {
+	dir, err := os.MkdirTemp("", "callback-faults-shared-")
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (h *host) close() {
+	h.end()
+	h.mu.Lock()
+	cleanups := h.cleanups
+	h.cleanups = nil
+	h.mu.Unlock()
+	for _, f := range slices.Backward(cleanups) {
+		f()
+	}
+}
+
+// shared gives a fault its row in the table, and the installation that such
+// tests share: furnished, with nothing declared but /steady and /other, which
+// are under load. The test must not be parallel. What it declares is cleared
+// away after it; an installation in which a test failed is used no more.
+func shared(t *testing.T, fault string) *system {
+	t.Helper()
+	if common == nil {
+		h := newHost(t)
+		begun := false
+		defer func() {
+			if !begun {
+				h.close()
+			}
+		}()
+		s := start(h, "", options{alone: true})
+		leaveTable(s.row)
+		s.endLoad()
+		s.furnish()
+		common, begun = &commonSystem{system: s, host: h}, true
+	}
+	s := common.system
+	common.host.TB = t
+	s.row = enter(t, fault)
+	for _, backend := range s.backends {
+		backend.Forget()
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.managers[0].said())
+			closeShared()
+			return
+		}
+		s.clear()
+	})
+	s.loads = nil
+	s.watchOver()
+	s.load("/steady", http.StatusOK, "blue")
+	s.load("/other", http.StatusOK, "green")
+	s.load("/steady/not", http.StatusNotFound)
+	return s
+}
+
+// endLoad ends the loads and what watches over the proxies, unjudged.
+func (s *system) endLoad() {
+	s.sentinel.end()
+	s.sentinel.done.Wait()
+	for _, l := range s.loads {
+		l.End()
+	}
+	s.loads = nil
+}
+
+// closeShared ends the shared installation.
+func closeShared() {
+	if common != nil {
+		common.endLoad()
+		common.host.close()
+		common = nil
+	}
+}
+
+// leaveTable takes back what enter did, for what is no fault.
+func leaveTable(r *row) {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	table.rows = slices.DeleteFunc(table.rows, func(other *row) bool { return other == r })
+}
+
+// clear deletes all routes but those that start made, and waits until nothing
+// is left of them.
+func (s *system) clear() {
+	s.t.Helper()
+	list, err := s.routes()
+	s.Expect(err).NotTo(HaveOccurred())
+	for i := range list {
+		if r := &list[i]; r.Namespace != "identity" || r.Name != "steady" && r.Name != "other" {
+			err = errors.Join(err, s.wide().Delete(s.ctx, r))
+		}
+	}
+	s.Expect(err).NotTo(HaveOccurred())
+	s.settles(patience)
+}
