@@ -18,10 +18,8 @@ import (
 // fleet is what is known of one fleet.
 type fleet struct {
 	stop context.CancelFunc
-	// wake is signalled when what is wanted of the fleet changed, settled is
-	// closed once every instance runs it.
+	// wake is signalled when what is wanted of the fleet changed.
 	wake      chan struct{}
-	settled   chan struct{}
 	wanted    routetable.Version
 	began     time.Time
 	instances map[types.UID]*instance
@@ -95,17 +93,6 @@ func (f *fleet) news(now time.Time) bool {
 	return true
 }
 
-// gaveUp says whether waiting for an acknowledgement is in vain: somebody has
-// not answered lately. The caller holds the lock.
-func (f *fleet) gaveUp() bool {
-	for _, i := range f.instances {
-		if !i.reached() {
-			return true
-		}
-	}
-	return len(f.instances) == 0
-}
-
 // current says whether every instance runs what is wanted. The caller holds
 // the lock.
 func (f *fleet) current() bool {
@@ -115,14 +102,4 @@ func (f *fleet) current() bool {
 		}
 	}
 	return true
-}
-
-// settle says that every instance runs what is wanted. The caller holds the
-// lock.
-func (f *fleet) settle() {
-	select {
-	case <-f.settled:
-	default:
-		close(f.settled)
-	}
 }

@@ -29,9 +29,6 @@ const (
 	// missesAllowed is how many failed requests in a row leave an instance's
 	// last word standing: one lost packet is no news.
 	missesAllowed = 2
-	// patience is how long a pass waits for the acknowledgement of what it
-	// published.
-	patience = 250 * time.Millisecond
 	// useInterval is the time between two passes that only tell what came.
 	useInterval = 15 * time.Second
 )
@@ -87,6 +84,26 @@ func (o *Observer) Start(ctx context.Context) error {
 	return nil
 }
 
+// keepTargets forgets what instances said of targets that are not looked at
+// any more: should they come back, the instances begin anew with them too.
+func (o *Observer) keepTargets(key types.NamespacedName, looked map[string]struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.fleets[key]
+	if f == nil {
+		return
+	}
+	for _, i := range f.instances {
+		kept := make(map[string]routetable.TargetReport, len(i.targets))
+		for id, report := range i.targets {
+			if _, is := looked[id]; is {
+				kept[id] = report
+			}
+		}
+		i.targets = kept
+	}
+}
+
 // launch starts a fleet's loop. The caller holds the lock.
 func (o *Observer) launch(run context.Context, key types.NamespacedName, f *fleet) {
 	ctx, cancel := context.WithCancel(run)
@@ -107,36 +124,15 @@ func (o *Observer) Forget(key types.NamespacedName) {
 // Observe says which instances a fleet has and which version they should run,
 // and returns what they said, and what they counted for each route. Instances
 // that were never asked are asked now, once, so that a controller that starts
-// does not report them as silent. After a change it gives them a moment to
-// acknowledge: a status that is written once says more than one that is
-// written twice.
+// does not report them as silent.
 func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) ([]compile.Instance, map[types.UID]compile.Use) {
 	f := o.adopt(key, targets, wanted)
 	o.round(ctx, f, func(i *instance) bool { return !i.asked })
-	o.await(ctx, f)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.told = f.list()
 	f.health, f.use = false, false
 	return f.told, f.counted()
-}
-
-// await waits until every instance runs what is wanted, at most patience.
-func (o *Observer) await(ctx context.Context, f *fleet) {
-	o.mu.Lock()
-	settled, running := f.settled, o.run != nil
-	if f.current() || !running || f.gaveUp() {
-		o.mu.Unlock()
-		return
-	}
-	o.mu.Unlock()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-settled:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // adopt brings a fleet's instances and wanted version up to date.
@@ -146,7 +142,7 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 	f := o.fleets[key]
 	if f == nil {
 		f = &fleet{
-			wake: make(chan struct{}, 1), settled: make(chan struct{}), began: o.clock.Now(),
+			wake: make(chan struct{}, 1), began: o.clock.Now(),
 			instances: map[types.UID]*instance{}, retired: map[types.UID]compile.Use{},
 		}
 		o.fleets[key] = f
@@ -155,9 +151,7 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 		}
 	}
 	news := f.wanted != wanted
-	if news {
-		f.wanted, f.settled = wanted, make(chan struct{})
-	}
+	f.wanted = wanted
 	known := f.instances
 	f.instances = make(map[types.UID]*instance, len(targets))
 	for _, target := range targets {
@@ -210,11 +204,7 @@ func (o *Observer) loop(ctx context.Context, key types.NamespacedName, f *fleet)
 		}
 		o.round(ctx, f, func(*instance) bool { return true })
 		o.mu.Lock()
-		current := f.current()
-		if current {
-			f.settle()
-		}
-		news := f.news(o.clock.Now())
+		news, current := f.news(o.clock.Now()), f.current()
 		o.mu.Unlock()
 		if news {
 			o.announce(ctx, key)

@@ -27,6 +27,10 @@ const (
 	// nothing but what instances see and count.
 	softBurst     = 500
 	softPerSecond = 50
+	// ackPatience is how long after a change nothing is said about instances
+	// that have not acknowledged it yet: most do within a tenth of it, and one
+	// status says more than two.
+	ackPatience = time.Second
 	// restFactor is how much longer than its last look at the world a fleet
 	// rests: however often something changes, a large fleet takes no more than
 	// a quarter of a core.
@@ -47,6 +51,8 @@ type pace struct {
 // fleetPace is the pace of one fleet.
 type fleetPace struct {
 	writes *rate.Limiter
+	// published is when the fleet's config was written last.
+	published time.Time
 	// rested is when the fleet has rested from the last pass.
 	rested time.Time
 }
@@ -103,6 +109,21 @@ func (p *pace) passed(fleet types.NamespacedName, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fleet(fleet).writes.AllowN(now, 1)
+}
+
+// published notes that a fleet's config was written.
+func (p *pace) published(fleet types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fleet(fleet).published = p.clock.Now()
+}
+
+// pending returns how long what only says that instances have not acknowledged
+// yet has to wait.
+func (p *pace) pending(fleet types.NamespacedName) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(0, ackPatience-p.clock.Since(p.fleet(fleet).published))
 }
 
 // forget drops what is known of a fleet that is gone.

@@ -63,7 +63,7 @@ func shapeOf(r *routetable.Route) shape { return shape{generation: r.Generation,
 type Published struct {
 	routetable.Version
 	Hash string
-	// Wrote says whether this call wrote anything, and Next when there is
+	// Wrote says whether this call wrote the config, and Next when there is
 	// something to clear away; zero: nothing.
 	Wrote bool
 	Next  time.Time
@@ -139,11 +139,11 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	p.mu.Lock()
 	p.lineages[key] = after
 	p.mu.Unlock()
-	deleted, next, err := p.clear(ctx, stored, encoded.Shards, after.wrote.Add(shardLinger), now)
+	next, err := p.clear(ctx, stored, encoded.Shards, after.wrote.Add(shardLinger), now)
 	if err != nil {
 		return Published{}, err
 	}
-	return Published{Version: version, Hash: encoded.Index.Hash, Wrote: write || deleted, Next: next, since: after.since}, nil
+	return Published{Version: version, Hash: encoded.Index.Hash, Wrote: write, Next: next, since: after.since}, nil
 }
 
 func (p *Publisher) lineage(key types.NamespacedName, uid types.UID) *lineage {
@@ -292,7 +292,7 @@ func (p *Publisher) commit(ctx context.Context, proxy *callbackv1alpha1.Callback
 
 // clear deletes the shards that the index does not name, once they lingered
 // until due, or are too many. It returns when there is something to delete.
-func (p *Publisher) clear(ctx context.Context, stored *storedConfig, wanted []routetable.Payload, due, now time.Time) (deleted bool, next time.Time, err error) {
+func (p *Publisher) clear(ctx context.Context, stored *storedConfig, wanted []routetable.Payload, due, now time.Time) (next time.Time, err error) {
 	keep := make(map[string]struct{}, len(wanted))
 	for _, payload := range wanted {
 		keep[payload.Hash] = struct{}{}
@@ -305,16 +305,16 @@ func (p *Publisher) clear(ctx context.Context, stored *storedConfig, wanted []ro
 	}
 	switch {
 	case len(stale) == 0:
-		return false, time.Time{}, nil
+		return time.Time{}, nil
 	case now.Before(due) && len(stale) <= maxLingering:
-		return false, due, nil
+		return due, nil
 	}
 	for _, shard := range stale {
 		if err := p.delete(ctx, shard); err != nil {
-			return false, time.Time{}, err
+			return time.Time{}, err
 		}
 	}
-	return true, time.Time{}, nil
+	return time.Time{}, nil
 }
 
 func (p *Publisher) delete(ctx context.Context, part *callbackv1alpha1.CallbackProxyConfig) error {

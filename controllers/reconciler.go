@@ -83,6 +83,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if seen.published, err = r.Publisher.Publish(ctx, snapshot.Proxy, result.Table, now); err != nil {
 			return ctrl.Result{}, err
 		}
+		if seen.published.Wrote {
+			r.pace.published(req.NamespacedName)
+			r.Observer.keepTargets(req.NamespacedName, compile.Targets(result.Table))
+		}
 		if err = r.observe(ctx, req.NamespacedName, seen); err != nil {
 			return ctrl.Result{}, err
 		}

@@ -88,6 +88,9 @@ func TestReconcile_FlipsToGreen(t *testing.T) {
 	w.Expect(w.client.Update(w.ctx, stored)).To(Succeed())
 	w.fleet.silent = true
 	w.reconcile()
+	w.Expect(w.condition("acme", "Programmed").Status).To(Equal(metav1.ConditionTrue), "of the generation before: a moment is given to acknowledge")
+	w.clock.SetTime(w.clock.Now().Add(ackPatience))
+	w.reconcile()
 	pending := w.condition("acme", "Programmed")
 	w.Expect(pending.Status).To(Equal(metav1.ConditionFalse))
 	w.Expect(pending.Message).To(ContainSubstring("edge-1 (unreachable)"))

@@ -72,6 +72,24 @@ func TestFleet_CountsOverTheLivesOfInstances(t *testing.T) {
 	g.Expect(f.counted()["r"].Backends["blue"].Callbacks).To(BeEquivalentTo(17))
 }
 
+// A target that leaves the config and comes back is not what it was.
+func TestObserver_ForgetsTargetsThatNobodyLooksAt(t *testing.T) {
+	g := NewWithT(t)
+	key := types.NamespacedName{Namespace: "platform", Name: "edge"}
+	o := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)))
+	i := &instance{}
+	f := &fleet{instances: map[types.UID]*instance{"a": i}, retired: map[types.UID]compile.Use{}}
+	o.fleets[key] = f
+	said := told("1", 0)
+	said.targets = []routetable.TargetReport{{ID: "stays", State: routetable.TargetUnhealthy}, {ID: "goes", State: routetable.TargetUnhealthy}}
+	o.hear(f, i, said)
+	before := f.list()[0].Targets
+	o.keepTargets(key, map[string]struct{}{"stays": {}})
+	g.Expect(f.list()[0].Targets).To(HaveLen(1))
+	g.Expect(f.list()[0].Targets).To(HaveKey("stays"))
+	g.Expect(before).To(HaveLen(2), "a pass that holds on to it sees no change")
+}
+
 // Whatever happens to instances and leaderships, the total never falls and
 // never exceeds what came.
 func TestTally_NeverFallsAndNeverExceeds(t *testing.T) {
@@ -165,31 +183,6 @@ func (s *speaker) tell(uses []routetable.RouteUse, targets []routetable.TargetRe
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uses, s.targets = uses, targets
-}
-
-// After a change a pass waits for the acknowledgement, so that it writes one
-// status instead of two; not for an instance that is silent.
-func TestObserver_WaitsAMomentForTheAcknowledgement(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := NewWithT(t)
-		s := &speaker{}
-		s.say(1, nil)
-		o, want := observing(t, s)
-		synctest.Wait() // its loops run
-		want(1)
-		begin := time.Now()
-		go func() {
-			time.Sleep(50 * time.Millisecond)
-			s.say(2, nil)
-		}()
-		want(2)
-		g.Expect(time.Since(begin)).To(BeNumerically("<=", 100*time.Millisecond))
-		g.Expect(o.fleets[types.NamespacedName{Namespace: "platform", Name: "edge"}].told[0].Report.Generation).To(BeEquivalentTo(2))
-
-		begin = time.Now()
-		want(3)
-		g.Expect(time.Since(begin)).To(Equal(patience), "an instance that does not adopt it")
-	})
 }
 
 // What an instance says is bounded: one that lies can fill neither the memory

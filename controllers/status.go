@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -46,13 +48,18 @@ type pendingStatus struct {
 // written does not keep the others from being written. It returns when there
 // is more to write (zero: there is not), and whether it wrote anything.
 func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now time.Time) (next time.Time, wrote bool, err error) {
-	pending, next := r.pending(result, seen, now)
+	pending, next := r.pending(s.Key, result, seen, now)
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
 	failed := make([]error, len(pending)+1)
 	if s.Proxy != nil {
 		status := compile.ProxyStatus(s.Proxy, result, &seen.fleet, now)
-		if !apiequality.Semantic.DeepEqual(s.Proxy.Status, status) {
+		wait := r.ackWait(s.Key, status.Conditions)
+		switch {
+		case apiequality.Semantic.DeepEqual(s.Proxy.Status, status):
+		case wait > 0:
+			next = soonest(next, now.Add(wait))
+		default:
 			wrote = true
 			group.Go(func() error {
 				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status)
@@ -75,7 +82,7 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 
 // pending returns the statuses that may be written now, of each namespace in
 // turn, and when the first of the others may.
-func (r *Reconciler) pending(result *compile.Result, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
+func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
 	ranks := map[string]int{}
 	for i := range result.Verdicts {
 		verdict := &result.Verdicts[i]
@@ -91,7 +98,11 @@ func (r *Reconciler) pending(result *compile.Result, seen *sight, now time.Time)
 		if change == compile.Same {
 			continue
 		}
-		if wait := r.pace.status(route.UID, change, r.pace.clock.Now()); wait > 0 {
+		wait := r.ackWait(fleet, status.Conditions)
+		if wait == 0 {
+			wait = r.pace.status(route.UID, change, r.pace.clock.Now())
+		}
+		if wait > 0 {
 			next = soonest(next, now.Add(wait))
 			continue
 		}
@@ -100,6 +111,16 @@ func (r *Reconciler) pending(result *compile.Result, seen *sight, now time.Time)
 	}
 	slices.SortStableFunc(pending, func(a, b pendingStatus) int { return cmp.Compare(a.rank, b.rank) })
 	return pending, next
+}
+
+// ackWait returns how long a status has to wait in which instances have not
+// acknowledged yet.
+func (r *Reconciler) ackWait(fleet types.NamespacedName, conditions []metav1.Condition) time.Duration {
+	c := find(conditions, callbackv1alpha1.ConditionProgrammed)
+	if c == nil || c.Reason != callbackv1alpha1.ReasonPending {
+		return 0
+	}
+	return r.pace.pending(fleet)
 }
 
 // soonest returns the earlier of two instants, of which the zero one is never.

@@ -52,6 +52,9 @@ func TestF12_AHostileRouteStopsNobodyElse(t *testing.T) {
 	cp := laxControlPlane(t)
 	w := newWorld(t, cp)
 	w.migration()
+	proxy := &StoredProxy{CallbackProxy: *w.liveProxy()}
+	proxy.Spec.Policy.MaxRoutesPerNamespace = 2000
+	w.Expect(w.client.Update(w.ctx, proxy)).To(Succeed())
 	for i := range 1000 {
 		w.create(w.newRoute(fmt.Sprintf("good-%04d", i)))
 	}

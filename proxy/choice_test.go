@@ -108,3 +108,12 @@ func TestChoose_AddressesTakeTurns(t *testing.T) {
 		})
 	}
 }
+
+func BenchmarkChoose(b *testing.B) {
+	route := newStandbyRoute()
+	h := &Handler{health: doubting()}
+	b.ReportAllocs()
+	for b.Loop() {
+		h.choose(&route)
+	}
+}

@@ -67,7 +67,7 @@ func sunsetPassed(v *Verdict, use *Use) Finding {
 		text.WriteString("answered with 410 Gone")
 	}
 	if use.AfterSunset > 0 {
-		text.WriteString(fmt.Sprintf("; %s came since, the last at %s", plural(use.AfterSunset, "callback"), stamp(use.Last)))
+		fmt.Fprintf(&text, "; %s came since, the last at %s", plural(use.AfterSunset, "callback"), stamp(use.Last))
 	}
 	// A hold that has ended has used up what the policy allows.
 	if held := !v.Entry.HeldUntil.IsZero(); v.Entry.Sunset.Equal(v.Until) || held && v.Phase == sunset.Passed {

@@ -64,6 +64,7 @@ func (s *backendState) ask(route *routetable.Route, backend *routetable.Backend,
 			if s.health == callbackv1alpha1.HealthUnknown {
 				s.health = callbackv1alpha1.HealthHealthy
 			}
+		case routetable.TargetUnmeasured:
 		case routetable.TargetUnhealthy:
 			s.health = callbackv1alpha1.HealthUnhealthy
 			if reason == routetable.TargetPathNotServed {
@@ -103,6 +104,21 @@ func targetsOf(route *routetable.Route, backend *routetable.Backend) targets {
 	return t
 }
 
+// Targets returns the names of everything that instances look at for a table.
+func Targets(table *routetable.Table) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for r := range table.Routes {
+		route := &table.Routes[r]
+		for b := range route.Backends {
+			t := targetsOf(route, &route.Backends[b])
+			for _, id := range append(t.checks, t.preflights...) {
+				ids[id] = struct{}{}
+			}
+		}
+	}
+	return ids
+}
+
 // seenBy says how one instance sees a backend: a backend with one healthy
 // address is healthy, unless an address does not serve the callback's path. A
 // preflight that was answered well is a look at the backend too.
@@ -114,6 +130,7 @@ func (t *targets) seenBy(instance *Instance) (state routetable.TargetState, reas
 			return routetable.TargetUnhealthy, routetable.TargetPathNotServed
 		case routetable.TargetHealthy:
 			served = true
+		case routetable.TargetUnmeasured:
 		}
 	}
 	unhealthy := 0
@@ -126,6 +143,7 @@ func (t *targets) seenBy(instance *Instance) (state routetable.TargetState, reas
 			if reason == "" || report.Reason < reason {
 				reason = report.Reason
 			}
+		case routetable.TargetUnmeasured:
 		}
 	}
 	switch {
@@ -158,6 +176,7 @@ func healthFinding(v *Verdict, backends []backendState, fleet *Fleet) Finding {
 			broken = append(broken, b.sentence(len(fleet.Instances)))
 		case callbackv1alpha1.HealthUnknown:
 			unknown = append(unknown, b.name)
+		case callbackv1alpha1.HealthHealthy:
 		}
 	}
 	switch {
@@ -188,16 +207,16 @@ func notMeasured(route *routetable.Route) Finding {
 }
 
 // sentence says what is wrong with an unhealthy backend.
-func (b *backendState) sentence(instances int) string {
-	switch b.reason {
+func (s *backendState) sentence(instances int) string {
+	switch s.reason {
 	case callbackv1alpha1.ReasonNoReadyEndpoints:
-		return "backend " + b.name + " has no ready endpoints"
+		return "backend " + s.name + " has no ready endpoints"
 	case callbackv1alpha1.ReasonCallbackPathNotServed:
 		return fmt.Sprintf("backend %s answers an error response on the callback's path with 404, 405 or 5xx, as %d of %s see it",
-			b.name, b.seen, plural(int64(instances), "instance"))
+			s.name, s.seen, plural(int64(instances), "instance"))
 	}
 	return fmt.Sprintf("backend %s is unhealthy (%s), as %d of %s see it",
-		b.name, b.detail, b.seen, plural(int64(instances), "instance"))
+		s.name, s.detail, s.seen, plural(int64(instances), "instance"))
 }
 
 // isServed says whether callbacks find a backend: the active one or one that

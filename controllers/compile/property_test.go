@@ -4,6 +4,7 @@
 package compile
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -56,9 +57,10 @@ func TestP7_WhatTheSchemaAcceptsMakesAValidTable(t *testing.T) {
 		}
 		fleet := s.fleet(t, result.Table)
 		for i := range result.Verdicts {
-			s.routeStatus(t, &result.Verdicts[i], fleet)
+			v := &result.Verdicts[i]
+			isWritable(t, v.Route, "CallbackRoute", s.routeStatus(t, v, fleet))
 		}
-		s.proxyStatus(t, result, fleet)
+		isWritable(t, s.snapshot.Proxy, "CallbackProxy", s.proxyStatus(t, result, fleet))
 		s.isQuietUntilNext(t, result, fleet, random)
 		routes += len(s.snapshot.Routes)
 		accepted += len(result.Table.Routes)
@@ -66,6 +68,26 @@ func TestP7_WhatTheSchemaAcceptsMakesAValidTable(t *testing.T) {
 	t.Logf("%d of %d routes are accepted", accepted, routes)
 	if routes < 20*scenarios || accepted < routes/20 || accepted > routes*9/10 {
 		t.Errorf("%d of %d routes are accepted: they show too little", accepted, routes)
+	}
+}
+
+// isWritable fails when the API server would refuse a status, or would store
+// another one: that would be written again and again.
+func isWritable[S any](t testing.TB, object metav1.Object, kind string, status S) {
+	t.Helper()
+	sent, err := schema.ParseJSON([]byte(`{"apiVersion": "callbackproxy.io/v1alpha1", "kind": "` + kind + `",
+		"metadata": {"name": "` + object.GetName() + `"}, "status": ` + asJSON(t, status) + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, refusal := range mustSchemas(t)[kind].Admit(sent) {
+		if refusal.Field != "spec" {
+			t.Errorf("%s %s/%s: the status is refused: %v", kind, object.GetNamespace(), object.GetName(), refusal)
+		}
+	}
+	var stored S
+	if err := json.Unmarshal([]byte(asJSON(t, sent["status"])), &stored); err != nil || !apiequality.Semantic.DeepEqual(stored, status) {
+		t.Errorf("%s %s/%s: another status is stored (%v):\n%s\n%s", kind, object.GetNamespace(), object.GetName(), err, asJSON(t, sent["status"]), asJSON(t, status))
 	}
 }
 

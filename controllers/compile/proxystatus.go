@@ -55,14 +55,16 @@ func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
 		Generation: i.Report.Generation,
 		Hash:       i.Report.Hash,
 	}
+	// In the order of the condition Programmed: what it runs counts before what
+	// else it was offered.
 	switch {
+	case fleet.runs(i, fleet.Published):
+		out.State = callbackv1alpha1.InstanceCurrent
 	case fleet.refused(i) != nil:
 		out.State = callbackv1alpha1.InstanceRefused
 	case !i.Reached:
 		out.State = callbackv1alpha1.InstanceUnreachable
 		out.LastReportTime = timestamp(i.LastHeard)
-	case fleet.runs(i, fleet.Published):
-		out.State = callbackv1alpha1.InstanceCurrent
 	}
 	return out
 }

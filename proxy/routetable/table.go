@@ -100,19 +100,6 @@ func (r *Route) Active() *Backend {
 	return active
 }
 
-// Standby returns the backend that stands by for another one: the one with
-// the next lower weight above 0, the first declared among equals; nil when
-// there is none.
-func (r *Route) Standby(b *Backend) *Backend {
-	var next *Backend
-	for i := range r.Backends {
-		if s := &r.Backends[i]; s.Weight > 0 && s.Weight < b.Weight && (next == nil || s.Weight > next.Weight) {
-			next = s
-		}
-	}
-	return next
-}
-
 // compareRoutes is the order of routes in a table.
 func compareRoutes(a, b Route) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

@@ -29,23 +29,31 @@ func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
 		return fmt.Errorf("%d backends are declared, the status tells of %d", len(declared), len(told))
 	}
 	for i := range told {
-		b := &told[i]
-		unhealthy := b.Health == callbackv1alpha1.HealthUnhealthy
-		switch {
-		case b.Name != declared[i].Name:
-			return fmt.Errorf("backend %s is declared, the status tells of %s in its place", declared[i].Name, b.Name)
-		case !unhealthy && b.Health != callbackv1alpha1.HealthHealthy && b.Health != callbackv1alpha1.HealthUnknown:
-			return fmt.Errorf("backend %s is %q", b.Name, b.Health)
-		case unhealthy != (b.Reason != "") || unhealthy && !slices.Contains(unhealthyReasons, b.Reason):
-			return fmt.Errorf("backend %s is %s with reason %q", b.Name, b.Health, b.Reason)
-		case !accepted && b.Health != callbackv1alpha1.HealthUnknown:
-			return fmt.Errorf("not accepted, and backend %s is %s", b.Name, b.Health)
-		case b.Callbacks == nil || *b.Callbacks < 0:
-			return fmt.Errorf("the callbacks of backend %s are not counted", b.Name)
+		if told[i].Name != declared[i].Name {
+			return fmt.Errorf("backend %s is declared, the status tells of %s in its place", declared[i].Name, told[i].Name)
+		}
+		if !accepted && told[i].Health != callbackv1alpha1.HealthUnknown {
+			return fmt.Errorf("not accepted, and backend %s is %s", told[i].Name, told[i].Health)
+		}
+		if err := backendAgrees(&told[i]); err != nil {
+			return err
 		}
 	}
 	if accepted && route.Status.ActiveBackend != heaviest(declared) {
 		return fmt.Errorf("backend %q is active, %q has the highest weight", route.Status.ActiveBackend, heaviest(declared))
+	}
+	return nil
+}
+
+func backendAgrees(b *callbackv1alpha1.BackendStatus) error {
+	unhealthy := b.Health == callbackv1alpha1.HealthUnhealthy
+	switch {
+	case !unhealthy && b.Health != callbackv1alpha1.HealthHealthy && b.Health != callbackv1alpha1.HealthUnknown:
+		return fmt.Errorf("backend %s is %q", b.Name, b.Health)
+	case unhealthy != (b.Reason != "") || unhealthy && !slices.Contains(unhealthyReasons, b.Reason):
+		return fmt.Errorf("backend %s is %s with reason %q", b.Name, b.Health, b.Reason)
+	case b.Callbacks == nil || *b.Callbacks < 0:
+		return fmt.Errorf("the callbacks of backend %s are not counted", b.Name)
 	}
 	return nil
 }
@@ -92,6 +100,7 @@ func healthAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 			if !strings.Contains(condition.Message, "backend "+b.Name+" ") {
 				return fmt.Errorf("backend %s is unhealthy, and BackendsHealthy does not name it", b.Name)
 			}
+		case callbackv1alpha1.HealthUnknown:
 		}
 	}
 	want := metav1.ConditionUnknown
@@ -118,18 +127,7 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if ready == nil || len(route.Status.Backends) != len(route.Spec.Backends) {
 		return nil
 	}
-	served := false
-	for i := range route.Status.Backends {
-		b := &route.Status.Backends[i]
-		if weightOf(&route.Spec.Backends[i]) > 0 && b.Health != callbackv1alpha1.HealthUnhealthy {
-			served = true
-		}
-	}
-	for _, b := range route.Status.Backends {
-		if b.Name == route.Status.ActiveBackend && b.Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
-			served = false
-		}
-	}
+	served := isServed(route)
 	blamed := ready.Status != metav1.ConditionTrue && slices.Contains(unhealthyReasons, ready.Reason)
 	switch {
 	case blamed && served:
@@ -140,4 +138,22 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 		return errors.New("the condition Ready is True, and no backend is served")
 	}
 	return nil
+}
+
+// isServed says whether a backend with a weight may get callbacks, unless the
+// active one does not serve the path: then callbacks go there in vain.
+func isServed(route *callbackv1alpha1.CallbackRoute) bool {
+	served := false
+	for i := range route.Status.Backends {
+		b := &route.Status.Backends[i]
+		if weightOf(&route.Spec.Backends[i]) > 0 && b.Health != callbackv1alpha1.HealthUnhealthy {
+			served = true
+		}
+	}
+	for _, b := range route.Status.Backends {
+		if b.Name == route.Status.ActiveBackend && b.Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
+			return false
+		}
+	}
+	return served
 }

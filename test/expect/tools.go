@@ -41,7 +41,7 @@ func ToolsAgree(object runtime.Object) error {
 			return fmt.Errorf("kstatus says %s (%s), and the object is ready", result.Status, result.Message)
 		}
 	case kstatus.TerminatingStatus: // whatever else it is
-	default:
+	case kstatus.NotFoundStatus, kstatus.UnknownStatus:
 		return fmt.Errorf("kstatus says %s (%s)", result.Status, result.Message)
 	}
 	if ends := waitEnds(u, callbackv1alpha1.ConditionReady); ends != ready {

@@ -26,7 +26,11 @@ func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if t.AfterSunset != nil && *t.AfterSunset > *t.Callbacks || *t.Callbacks < 0 {
 		return fmt.Errorf("%d callbacks, of which more came after the sunset", *t.Callbacks)
 	}
-	if t.QuietSince != nil {
+	return errors.Join(quietAgrees(route, s), lateOnesAgree(route, s))
+}
+
+func quietAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
+	if t := route.Status.Traffic; t.QuietSince != nil {
 		since := route.CreationTimestamp
 		if t.LastCallbackTime != nil {
 			since = *t.LastCallbackTime
@@ -38,6 +42,11 @@ func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 			return fmt.Errorf("quiet since %s, the last callback or the creation was at %s", t.QuietSince, since)
 		}
 	}
+	return nil
+}
+
+func lateOnesAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
+	t := route.Status.Traffic
 	if passed := s.find(callbackv1alpha1.ConditionSunsetPassed); passed != nil {
 		counted := strings.Contains(passed.Message, " came since")
 		if counted != (t.AfterSunset != nil) {

@@ -20,35 +20,39 @@
 //
 // # How a fault is written
 //
-//		func TestF99_SomethingBreaks(t *testing.T) {
-//			t.Parallel()
-//			s := start(t, "F99", options{})
-//			s.set(interposer.Rule{Match: interposer.Writes, Delay: time.Second})
-//			changes := s.change(lasting(8*time.Second, time.Minute))
-//			s.set()
-//			took := s.converges(30 * time.Second)
-//			s.record("%d changes, converged after %.1f s", changes, took.Seconds())
-//			s.finish()
-//		}
+// A test is a story of few lines:
 //
-//	  - start gives the fault its row in the table and brings up an installation
-//	    under load; a test that needs none calls enter and row.record itself.
-//	  - A fault is made by rules of an [interposer.Proxy] between the product and
-//	    the API server: each manager has its own, both proxies share proxyAPI,
-//	    and set reaches all of them. Or by the methods of the control plane, and
-//	    by signals to processes. The spec's own client goes past all faults.
-//	  - converged is the oracle for the control plane: what is declared is
-//	    compiled here once more, and the stored config must be the same in every
-//	    byte, with no shard too many; both proxies must run it; and each route's
-//	    Programmed must say so for its generation. Nothing else of a status is
-//	    looked at.
-//	  - finish is the oracle for the rest, and the same for each fault: of all
-//	    callbacks none failed, was misrouted, delivered twice, lied about or
-//	    changed in a byte; every proxy was ready all the time; and no proxy went
-//	    back to an older config, adopted one that no manager wrote, or was offered
-//	    an index without its shards. A spec that takes a proxy down uses
-//	    restartProxy, which takes it out of the load first.
-//	  - Whoever counts requests asks an interposer for its Calls.
+//	func TestF99_SomethingBreaks(t *testing.T) {
+//		t.Parallel()
+//		s := start(t, "F99", options{})
+//		s.set(interposer.Rule{Match: interposer.Writes, Delay: time.Second})
+//		changes := s.change(lasting(8*time.Second, time.Minute))
+//		s.set()
+//		took := s.converges(30 * time.Second)
+//		s.record("%d changes, converged after %.1f s", changes, took.Seconds())
+//		s.finish()
+//	}
+//
+// What its calls promise:
+//
+//   - start gives the fault its row in the table and brings up an installation
+//     under load; a test that needs none calls enter and row.record itself.
+//   - A fault is made by rules of an [interposer.Proxy] between the product and
+//     the API server: each manager has its own, both proxies share proxyAPI,
+//     and set reaches all of them. Or by the methods of the control plane, and
+//     by signals to processes. The spec's own client goes past all faults.
+//   - converged is the oracle for the control plane: what is declared is
+//     compiled here once more, and the stored config must be the same in every
+//     byte, with no shard too many; both proxies must run it; and each route's
+//     Programmed must say so for its generation. Nothing else of a status is
+//     looked at.
+//   - finish is the oracle for the rest, and the same for each fault: of all
+//     callbacks none failed, was misrouted, delivered twice, lied about or
+//     changed in a byte; every proxy was ready all the time; and no proxy went
+//     back to an older config, adopted one that no manager wrote, or was offered
+//     an index without its shards. A spec that takes a proxy down uses
+//     restartProxy, which takes it out of the load first.
+//   - Whoever counts requests asks an interposer for its Calls.
 //
 // A test may run in parallel with others when its limits are seconds, as those
 // of the faults are; one that measures milliseconds may not.

@@ -46,7 +46,7 @@ func TestF01_TheAPIServerIsKilled(t *testing.T) {
 	took := s.converges(time.Minute)
 	s.record("away %s: manager restarted %d times, config_age_seconds rose to %.0f, a killed proxy served after %.1f s",
 		outage, restarts, old, recovered.Seconds())
-	s.record("a change was served %.1f s after the API server's return", took.Seconds())
+	s.record("converged %.1f s after the API server's return", took.Seconds())
 	s.finish()
 }
 

@@ -47,7 +47,7 @@ func TestF06_EtcdIsKilledAndRestored(t *testing.T) {
 	s.record("restored from %s before: converged after %.1f s, version went from %d/%d to %d/%d, the restored one was %d/%d", "6 s",
 		took.Seconds(), before.Epoch, before.Generation, after.Epoch, after.Generation, restored.Epoch, restored.Generation)
 	s.flip(1)
-	s.record("a change afterwards was served after %.1f s", s.converges(time.Minute).Seconds())
+	s.record("a change afterwards converged after %.1f s", s.converges(time.Minute).Seconds())
 	s.finish()
 }
 

@@ -51,7 +51,7 @@ func TestF10_TheLeaderIsLost(t *testing.T) {
 				old.ready()
 			}
 		}
-		s.record("%s: a leader after %.1f s, a change served after %.1f s", loss.name, leads.Seconds(), serves.Seconds())
+		s.record("%s: a leader after %.1f s, converged after %.1f s", loss.name, leads.Seconds(), serves.Seconds())
 		s.Expect(leads).To(BeNumerically("<=", loss.limit), loss.name)
 	}
 	s.finish()

@@ -37,6 +37,9 @@ func TestF11_HostileRoutesStopNobody(t *testing.T) {
 	took := s.converging(5 * time.Second)
 	s.settles(patience)
 	for _, name := range names {
+		if slices.Contains([]string{"null", "list", "string", "empty"}, name) {
+			continue // names no CallbackProxy, so there is nobody to judge it
+		}
 		accepted := s.condition("identity", "hostile-"+name, callbackv1alpha1.ConditionAccepted)
 		s.Expect(accepted.Message).NotTo(BeEmpty(), name)
 		s.Expect(len(accepted.Message)).To(BeNumerically("<", 4096), "%s: %.200s", name, accepted.Message)
@@ -60,7 +63,7 @@ func (s *system) converging(limit time.Duration) time.Duration {
 	s.t.Helper()
 	name := fmt.Sprintf("good-%d", time.Now().UnixNano())
 	began := time.Now()
-	s.put(route{name: name, active: "green"})
+	s.Expect(s.client.Create(s.ctx, complete(route{name: name, active: "green"}.object()))).To(Succeed())
 	s.answered(200, "auth.acme.test", "/"+name, limit)
 	s.Eventually(func() string {
 		return string(s.condition("identity", name, callbackv1alpha1.ConditionProgrammed).Status)

@@ -20,6 +20,7 @@ import (
 func TestF12_OneRouteCannotBeDecoded(t *testing.T) {
 	s := shared(t, "F12")
 	others := times(150, 999)
+	s.allow(20000)
 	s.createMany(others, func(i int) *callbackv1alpha1.CallbackRoute {
 		return route{name: fmt.Sprintf("many-%04d", i), active: []string{"blue", "green"}[i%2]}.object()
 	})
@@ -59,10 +60,15 @@ func TestF12_OneRouteCannotBeDecoded(t *testing.T) {
 // createMany creates n routes, several at a time.
 func (s *system) createMany(n int, object func(i int) *callbackv1alpha1.CallbackRoute) {
 	s.t.Helper()
+	s.Expect(s.create(n, object)).To(Succeed())
+}
+
+// create is createMany for other goroutines.
+func (s *system) create(n int, object func(i int) *callbackv1alpha1.CallbackRoute) error {
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i := range n {
 		group.Go(func() error { return s.client.Create(s.ctx, object(i)) })
 	}
-	s.Expect(group.Wait()).To(Succeed())
+	return group.Wait()
 }

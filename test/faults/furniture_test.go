@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -106,6 +107,12 @@ func (s *system) edit(change func(*callbackv1alpha1.CallbackProxy)) {
 	s.Expect(s.client.Patch(s.ctx, stored, client.MergeFrom(before))).To(Succeed())
 }
 
+// setOwner changes a route's spec.
+func (s *system) setOwner(object *callbackv1alpha1.CallbackRoute, owner string) error {
+	body := fmt.Appendf(nil, `{"spec":{"owner":%q}}`, owner)
+	return s.client.Patch(s.ctx, object, client.RawPatch(types.MergePatchType, body))
+}
+
 // claim is a callback of any namespace on any host, served by one Service.
 type claim struct {
 	namespace, name, host, path, service string
@@ -178,6 +185,8 @@ func (s *system) answered(status int, host, path string, limit time.Duration) ti
 // furniture is what a system has that only some faults need.
 type furniture struct {
 	moods moods
+	// afters undo what the present test did to a shared installation.
+	afters []func()
 	wide  func() client.Client
 }
 
@@ -199,3 +208,9 @@ func (s *system) moods() *moods { return &s.furniture().moods }
 // wide is a client that reads routes as the manager does: also those that no
 // typed client can.
 func (s *system) wide() client.Client { return s.furniture().wide() }
+
+// after has something undone before the next test begins.
+func (s *system) after(undo func()) {
+	f := s.furniture()
+	f.afters = append(f.afters, undo)
+}

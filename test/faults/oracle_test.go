@@ -29,8 +29,19 @@ var fleet = types.NamespacedName{Namespace: "callback-system", Name: "edge"}
 func (s *system) converges(limit time.Duration) time.Duration {
 	s.t.Helper()
 	began := time.Now()
-	s.Eventually(s.converged, limit, 50*time.Millisecond).Should(Succeed())
-	return time.Since(began)
+	var last error
+	s.Eventually(func() error {
+		err := s.converged()
+		if err != nil {
+			last = err
+		}
+		return err
+	}, limit, 50*time.Millisecond).Should(Succeed())
+	took := time.Since(began)
+	if took > time.Second {
+		s.t.Logf("waited %.1f s, at last for: %v", took.Seconds(), last)
+	}
+	return took
 }
 
 // converged returns what is not as declared: the stored config in its bytes,

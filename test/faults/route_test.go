@@ -76,11 +76,12 @@ func (s *system) put(routes ...route) {
 			s.Expect(s.client.Create(s.ctx, wanted)).To(Succeed())
 			continue
 		}
-		wanted.ResourceVersion = stored.ResourceVersion
+		before := stored.DeepCopy()
 		if r.sunset.IsZero() {
 			wanted.Spec.SunsetTime = stored.Spec.SunsetTime
 		}
-		s.Expect(s.client.Update(s.ctx, wanted)).To(Succeed())
+		stored.Spec = wanted.Spec
+		s.Expect(s.client.Patch(s.ctx, stored, client.MergeFrom(before))).To(Succeed())
 	}
 }
 

@@ -94,10 +94,18 @@ func (s *system) raw(namespace, name, spec string) *unstructured.Unstructured {
 	return object
 }
 
+// complete fills in what the proper schema would.
+func complete(r *callbackv1alpha1.CallbackRoute) *callbackv1alpha1.CallbackRoute {
+	r.Spec.AfterSunset = callbackv1alpha1.AfterSunsetReject
+	r.Spec.Callback.PathType = callbackv1alpha1.PathExact
+	r.Spec.Timeouts.RequestSeconds = 30
+	return r
+}
+
 // altered is the spec of a good route with some fields in another way.
 func (s *system) altered(name string, fields map[string]any) string {
 	s.t.Helper()
-	typed, err := json.Marshal(route{name: name, active: "blue"}.object().Spec)
+	typed, err := json.Marshal(complete(route{name: name, active: "blue"}.object()).Spec)
 	s.Expect(err).NotTo(HaveOccurred())
 	var spec map[string]any
 	s.Expect(json.Unmarshal(typed, &spec)).To(Succeed())

@@ -11,8 +11,12 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
 // common is the installation that the tests share whose fault leaves an
@@ -145,6 +149,9 @@ func leaveTable(r *row) {
 // is left of them.
 func (s *system) clear() {
 	s.t.Helper()
+	for _, namespace := range tenants {
+		s.Expect(s.client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackRoute{}, client.InNamespace(namespace))).To(Succeed())
+	}
 	list, err := s.routes()
 	s.Expect(err).NotTo(HaveOccurred())
 	for i := range list {
@@ -153,5 +160,9 @@ func (s *system) clear() {
 		}
 	}
 	s.Expect(err).NotTo(HaveOccurred())
-	s.settles(patience)
+	for _, undo := range slices.Backward(s.furniture().afters) {
+		undo()
+	}
+	s.furniture().afters = nil
+	s.settles(time.Minute)
 }

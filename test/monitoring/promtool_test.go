@@ -16,12 +16,13 @@ import (
 
 const casesFile = "alerts_test.yaml"
 
-// promtool returns the path of the program that go.mod pins. It is built when
-// Go's cache does not hold it, without the service discoveries, which are most
+// promtool returns the path of the program that promtool/go.mod pins. It is
+// built when Go's cache does not hold it, without the service discoveries, which are most
 // of it.
 func promtool(t *testing.T) string {
 	t.Helper()
 	build := exec.CommandContext(t.Context(), "go", "tool", "-n", "promtool")
+	build.Dir = "promtool"
 	build.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -tags=remove_all_sd")
 	build.Stderr = os.Stderr
 	out, err := build.Output()

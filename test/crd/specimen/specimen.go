@@ -72,27 +72,11 @@ func validRoute(r *rand.Rand) Object {
 	count := r.IntN(3) + 1
 	active := r.IntN(count)
 	exact := oneIn(r, 2)
-	var backends []any
-	for i := range count {
-		backend := Object{"name": fmt.Sprintf("b%d", i), "service": validService(r)}
-		switch {
-		case i != active:
-			backend["weight"] = pick(r, 0, 0, 1, 99)
-		case count > 1:
-			backend["weight"] = pick(r, 100, 1_000_000)
-		case oneIn(r, 2):
-			backend["weight"] = pick(r, 1, 100, 1_000_000)
-		}
+	backends := validBackends(r, count, active)
+	for _, backend := range backends {
 		if exact && oneIn(r, 3) {
-			backend["path"] = validPath(r)
+			backend.(Object)["path"] = validPath(r)
 		}
-		if oneIn(r, 3) {
-			backend["hostHeader"] = pick(r, "Preserve", "Backend")
-		}
-		if oneIn(r, 3) {
-			backend["healthCheck"] = validCheck(r)
-		}
-		backends = append(backends, backend)
 	}
 	callback := Object{"path": validPath(r), "pathType": "Exact"}
 	switch {
@@ -132,6 +116,29 @@ func validRoute(r *rand.Rand) Object {
 		spec["owner"] = pick(r, "team@acme.com", "Identität ☎ 4711", "\u202eevil")
 	}
 	return spec
+}
+
+func validBackends(r *rand.Rand, count, active int) []any {
+	var backends []any
+	for i := range count {
+		backend := Object{"name": fmt.Sprintf("b%d", i), "service": validService(r)}
+		switch {
+		case i != active:
+			backend["weight"] = pick(r, 0, 0, 1, 99)
+		case count > 1:
+			backend["weight"] = pick(r, 100, 1_000_000)
+		case oneIn(r, 2):
+			backend["weight"] = pick(r, 1, 100, 1_000_000)
+		}
+		if oneIn(r, 3) {
+			backend["hostHeader"] = pick(r, "Preserve", "Backend")
+		}
+		if oneIn(r, 3) {
+			backend["healthCheck"] = validCheck(r)
+		}
+		backends = append(backends, backend)
+	}
+	return backends
 }
 
 func validCheck(r *rand.Rand) Object {

@@ -5,6 +5,7 @@ package interposer
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -81,7 +82,7 @@ func Gone(w http.ResponseWriter, c Call) int {
 	}
 	event := map[string]any{"type": "ERROR", "object": body(http.StatusGone, metav1.StatusReasonExpired, message, nil)}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(event)
+	write(w, event)
 	return http.StatusOK
 }
 
@@ -94,8 +95,15 @@ func NoWatchList(w http.ResponseWriter, _ Call) int {
 func status(w http.ResponseWriter, code int, reason metav1.StatusReason, message string, details *metav1.StatusDetails) int {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body(code, reason, message, details))
+	write(w, body(code, reason, message, details))
 	return code
+}
+
+// write sends an answer of ours. Who does not want to hear it is gone.
+func write(w io.Writer, answer any) {
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func body(code int, reason metav1.StatusReason, message string, details *metav1.StatusDetails) metav1.Status {

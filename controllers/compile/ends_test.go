@@ -1,0 +1,176 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package compile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// ending is the minimal scenario with a deprecation, warnings in no order, and
+// a policy that ends on 2027-01-30.
+func ending(t testing.TB) (*scenario, *callbackv1alpha1.CallbackRoute) {
+	t.Helper()
+	s := loadScenario(t, "testdata/minimal.in.yaml")
+	route := s.snapshot.Routes[0].Object
+	route.CreationTimestamp = metav1.NewTime(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	deprecation := metav1.NewTime(time.Date(2026, 12, 20, 6, 0, 0, 0, time.UTC))
+	route.Spec.DeprecationTime = &deprecation
+	s.snapshot.Proxy.Spec.Policy.MaxLifetimeDays = 90
+	s.snapshot.Proxy.Spec.Policy.SunsetWarningDays = []int32{2, 31, 10}
+	return s, route
+}
+
+// walk follows Next to the end and returns each instant and what is said from
+// then on that was not said a nanosecond before, or no more.
+func walk(t testing.TB, s *scenario) []string {
+	t.Helper()
+	said := func(now time.Time) []string {
+		v := &Compile(&s.snapshot, now).Verdicts[0]
+		var all []string
+		for _, c := range RouteStatus(v, s.observed(v.Route, s.fleet(t, nil)), now).Conditions {
+			all = append(all, c.Type+"="+string(c.Status)+" "+c.Reason)
+		}
+		return append(all, "phase "+v.Phase.String(), strings.Repeat("w", int(v.Warning)))
+	}
+	var steps []string
+	now := s.Now
+	for range 20 {
+		next := Compile(&s.snapshot, now).Next
+		if next.IsZero() {
+			return steps
+		}
+		if !next.After(now) {
+			t.Fatalf("after %v comes %v", now, next)
+		}
+		before, after := said(next.Add(-time.Nanosecond)), said(next)
+		if !slices.Equal(said(now), before) {
+			t.Errorf("something changes between %v and %v:\n%v\n%v", now, next, said(now), before)
+		}
+		news := slices.DeleteFunc(after, func(text string) bool { return slices.Contains(before, text) })
+		if len(news) == 0 {
+			t.Errorf("nothing changes at %v", next)
+		}
+		for i, text := range news {
+			if strings.HasPrefix(text, "w") {
+				news[i] = "warning " + plural(int64(len(text)), "day")
+			}
+		}
+		steps = append(steps, next.Format("2006-01-02 15:04:05 ")+strings.Trim(strings.Join(news, ", "), ", "))
+		now = next
+	}
+	t.Fatal("there is no end")
+	return nil
+}
+
+// Every stage of an end begins at its very instant, and nothing changes
+// between two of them.
+func TestCompile_NextVisitsEveryStage(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		change func(*scenario, *callbackv1alpha1.CallbackRoute)
+		want   []string
+	}{
+		{"rejected", func(*scenario, *callbackv1alpha1.CallbackRoute) {}, []string{
+			"2026-11-30 00:00:00 SunsetApproaching=True SunsetApproaching, warning 31 days",
+			"2026-12-20 06:00:00 Deprecated=True Deprecated, phase Deprecated",
+			"2026-12-21 00:00:00 warning 10 days",
+			"2026-12-29 00:00:00 warning 2 days",
+			"2026-12-31 00:00:00 Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+		}},
+		{"held", func(_ *scenario, r *callbackv1alpha1.CallbackRoute) {
+			r.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "partner is late"}
+		}, []string{
+			"2026-11-30 00:00:00 SunsetApproaching=True SunsetApproaching, warning 31 days",
+			"2026-12-20 06:00:00 Deprecated=True Deprecated, phase Deprecated",
+			"2026-12-21 00:00:00 warning 10 days",
+			"2026-12-29 00:00:00 warning 2 days",
+			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Held",
+			"2027-01-30 00:00:00 Ready=False SunsetPassed, SunsetHeld=False HoldExpired, phase Passed",
+		}},
+		{"without warnings and deprecation", func(s *scenario, r *callbackv1alpha1.CallbackRoute) {
+			s.snapshot.Proxy.Spec.Policy.SunsetWarningDays, r.Spec.DeprecationTime = nil, nil
+		}, []string{
+			"2026-12-31 00:00:00 Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+		}},
+		{"with Warn", func(s *scenario, r *callbackv1alpha1.CallbackRoute) {
+			s.snapshot.Proxy.Spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{"Warn"}
+			s.snapshot.Proxy.Spec.Policy.SunsetWarningDays, r.Spec.DeprecationTime = []int32{1}, nil
+			r.Spec.AfterSunset = "Warn"
+		}, []string{
+			"2026-12-30 00:00:00 SunsetApproaching=True SunsetApproaching, warning 1 day",
+			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Passed",
+		}},
+		{"not accepted", func(_ *scenario, r *callbackv1alpha1.CallbackRoute) { r.Spec.Owner = "" }, nil},
+	} {
+		s, route := ending(t)
+		tc.change(s, route)
+		if got := walk(t, s); !slices.Equal(got, tc.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", tc.name, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+}
+
+// T16: a hold never outlives the policy, whatever is annotated and whenever it
+// was: from the latest sunset that the policy allows on, the proxies reject.
+func TestT16_AHoldNeverOutlivesThePolicy(t *testing.T) {
+	t.Parallel()
+	s, route := ending(t)
+	route.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "for ever"}
+	for _, days := range []int32{61, 90, 3650} { // the sunset is 60 days after the creation
+		s.snapshot.Proxy.Spec.Policy.MaxLifetimeDays = days
+		limit := route.CreationTimestamp.AddDate(0, 0, int(days))
+		v := s.find(t, "identity/acme-sso")
+		if !v.Entry.HeldUntil.Equal(limit) {
+			t.Errorf("with %d days it is held until %v, the policy ends at %v", days, v.Entry.HeldUntil, limit)
+		}
+		if v := (&Compile(&s.snapshot, limit).Verdicts[0]); !v.late() || v.Hold.OK {
+			t.Errorf("with %d days, at the end of the policy: late is %t, %+v", days, v.late(), v.Hold)
+		}
+		if v := (&Compile(&s.snapshot, limit.Add(-time.Nanosecond)).Verdicts[0]); v.late() || !v.Hold.OK {
+			t.Errorf("with %d days, before the end of the policy: late is %t, %+v", days, v.late(), v.Hold)
+		}
+	}
+	s.snapshot.Proxy.Spec.Policy.MaxLifetimeDays = 60
+	if v := s.find(t, "identity/acme-sso"); !v.Entry.HeldUntil.IsZero() || v.Hold.OK || v.Hold.Reason != callbackv1alpha1.ReasonHoldExpired {
+		t.Errorf("at the limit: held until %v, %+v", v.Entry.HeldUntil, v.Hold)
+	}
+}
+
+// A sunset that is moved is followed both ways, and what was said of the old
+// one goes.
+func TestRouteStatus_FollowsASunsetThatIsMoved(t *testing.T) {
+	t.Parallel()
+	s, route := ending(t)
+	s.Now = time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		sunset string
+		want   string
+	}{
+		{"2026-12-31T00:00:00Z", callbackv1alpha1.ConditionSunsetPassed},
+		{"2027-01-01T00:00:00Z", callbackv1alpha1.ConditionSunsetApproaching},
+		{"2026-12-30T00:00:00Z", callbackv1alpha1.ConditionSunsetPassed},
+	} {
+		at, err := time.Parse(time.RFC3339, tc.sunset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		route.Spec.SunsetTime = metav1.NewTime(at)
+		route.Generation++
+		result := Compile(&s.snapshot, s.Now)
+		route.Status = s.routeStatus(t, &result.Verdicts[0], s.fleet(t, result.Table))
+		for _, kind := range []string{callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionSunsetApproaching} {
+			if found := findCondition(route.Status.Conditions, kind) != nil; found != (kind == tc.want) {
+				t.Errorf("with sunset %s there is %s: %t", tc.sunset, kind, found)
+			}
+		}
+	}
+}
