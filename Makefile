@@ -13,7 +13,7 @@ export GOWORK := off
 # Modules in this tree. Those of PIN_MODULES only hold the versions of programs that we build and run.
 ALL_MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod \
 	-not -path '*/testdata/*' -not -path './bin/*' -not -path '*/.*')))
-PIN_MODULES := hack/tools hack/controlplane
+PIN_MODULES := hack/tools hack/controlplane test/monitoring/promtool
 CODE_MODULES := $(filter-out $(PIN_MODULES),$(ALL_MODULES))
 export ALL_MODULES CODE_MODULES
 

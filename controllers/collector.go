@@ -73,7 +73,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	var routes StoredRouteList
-	var proxies callbackv1alpha1.CallbackProxyList
+	var proxies StoredProxyList
 	for _, list := range []client.ObjectList{&routes, &proxies} {
 		err := c.reader.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 		if err != nil {
@@ -86,7 +86,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		collectRoute(ch, &routes.Items[i])
 	}
 	for i := range proxies.Items {
-		collectProxy(ch, &proxies.Items[i])
+		collectProxy(ch, &proxies.Items[i].CallbackProxy)
 	}
 }
 

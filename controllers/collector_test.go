@@ -28,7 +28,7 @@ import (
 type cached struct {
 	client.Reader
 	routes  []StoredRoute
-	proxies []callbackv1alpha1.CallbackProxy
+	proxies []StoredProxy
 	fails   error
 	hangs   bool
 }
@@ -41,7 +41,7 @@ func (c *cached) List(ctx context.Context, list client.ObjectList, _ ...client.L
 	switch list := list.(type) {
 	case *StoredRouteList:
 		list.Items = c.routes
-	case *callbackv1alpha1.CallbackProxyList:
+	case *StoredProxyList:
 		list.Items = c.proxies
 	default:
 		return fmt.Errorf("nobody lists %T", list)
@@ -118,7 +118,7 @@ func exported() *cached {
 			},
 		},
 	}}
-	proxy := callbackv1alpha1.CallbackProxy{
+	proxy := StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "platform", Name: "edge"},
 		Status: callbackv1alpha1.CallbackProxyStatus{
 			Conditions:       []metav1.Condition{{Type: "Programmed", Status: "False", Reason: "Pending", Message: "free text"}},
@@ -129,8 +129,8 @@ func exported() *cached {
 				{Pod: "edge-2", State: callbackv1alpha1.InstanceUnreachable},
 			},
 		},
-	}
-	return &cached{routes: []StoredRoute{route}, proxies: []callbackv1alpha1.CallbackProxy{proxy}}
+	}}
+	return &cached{routes: []StoredRoute{route}, proxies: []StoredProxy{proxy}}
 }
 
 func TestCollector_ExportsWhatStatusesSay(t *testing.T) {
@@ -172,8 +172,8 @@ func TestCollector_ExportsNothingThatIsNotKnown(t *testing.T) {
 	fresh := StoredRoute{DecodeError: "no time"}
 	fresh.Namespace, fresh.Name = "identity", "acme"
 	fresh.Spec.ProxyRef.Name = "edge"
-	proxy := callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "edge"}}
-	page := (&cached{routes: []StoredRoute{fresh}, proxies: []callbackv1alpha1.CallbackProxy{proxy}}).page(t)
+	proxy := StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "edge"}}}
+	page := (&cached{routes: []StoredRoute{fresh}, proxies: []StoredProxy{proxy}}).page(t)
 	g.Expect(samples(page)).To(Equal([]string{
 		`callback_operator_collector_success 1`,
 		`callbackroute_info{active_backend="",after_sunset="",hostname="",name="acme",namespace="identity",` +

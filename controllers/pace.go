@@ -32,9 +32,11 @@ const (
 	// status says more than two.
 	ackPatience = time.Second
 	// restFactor is how much longer than its last look at the world a fleet
-	// rests: however often something changes, a large fleet takes no more than
-	// a quarter of a core.
+	// rests, at most maxRest: however often something changes, a large fleet
+	// takes no more than a quarter of a core. A look may also have waited for
+	// the API server, which is no reason to rest.
 	restFactor = 3
+	maxRest    = time.Second
 )
 
 // pace says when something may be written that has time. Its clock only
@@ -101,7 +103,7 @@ func (p *pace) fleet(key types.NamespacedName) *fleetPace {
 func (p *pace) looked(fleet types.NamespacedName, took time.Duration, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fleet(fleet).rested = now.Add(restFactor * took)
+	p.fleet(fleet).rested = now.Add(min(restFactor*took, maxRest))
 }
 
 // passed notes that a pass over a fleet wrote something.

@@ -75,6 +75,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error 
 	if err := mgr.Add(r.Observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
 	}
+	if err := mgr.Add(NewCollector(mgr.GetClient())); err != nil {
+		return fmt.Errorf("add collector: %w", err)
+	}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &StoredRoute{}, serviceIndex, indexServices); err != nil {
 		return fmt.Errorf("index routes by service: %w", err)
 	}

@@ -189,10 +189,11 @@ func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKi
 	return version, nil
 }
 
-// gone drops the error of an object that was deleted, or made anew under the
-// same name, in the meantime: its next event brings the next pass.
+// gone drops the error of an object that was deleted in the meantime: its next
+// event brings the next pass. A conflict is no such case: whatever it came
+// from, the status has to be written again.
 func gone(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err

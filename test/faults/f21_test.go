@@ -4,6 +4,10 @@
 package faults
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -79,7 +83,7 @@ func spellingsOf(host string) map[string]bool {
 func (s *system) spellings(proxy int, host, path, backend string) (asked int) {
 	s.t.Helper()
 	for spelling, same := range spellingsOf(host) {
-		status, body := s.call(proxy, spelling, path)
+		status, body := s.callRaw(proxy, spelling, path)
 		asked++
 		if same {
 			s.Expect(status).To(Equal(http.StatusOK), "%q", spelling)
@@ -90,9 +94,26 @@ func (s *system) spellings(proxy int, host, path, backend string) (asked int) {
 		}
 	}
 	// With a trailing dot it may be either, and always the same.
-	status, body := s.call(proxy, host+".", path)
+	status, body := s.callRaw(proxy, host+".", path)
 	s.Expect(status == http.StatusOK && body == backend || status >= 400 && status < 500).To(BeTrue(), "%d %s", status, body)
 	return asked + 1
+}
+
+// callRaw is call with a Host that no client library would send.
+func (s *system) callRaw(proxy int, host, path string) (status int, body string) {
+	s.t.Helper()
+	conn, err := net.DialTimeout("tcp", s.proxyHost(proxy)+":8080", patience)
+	s.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = conn.Close() }()
+	s.Expect(conn.SetDeadline(time.Now().Add(patience))).To(Succeed())
+	_, err = fmt.Fprintf(conn, "GET %s?code=c&state=asked HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
+	s.Expect(err).NotTo(HaveOccurred())
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	s.Expect(err).NotTo(HaveOccurred(), "%q", host)
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
+	s.Expect(err).NotTo(HaveOccurred(), "%q", host)
+	return response.StatusCode, string(content)
 }
 
 // refusedHosts tries to declare hosts in other spellings than the canonical

@@ -43,7 +43,7 @@ func TestF24_EndpointsGo(t *testing.T) {
 	s.declare(claim{namespace: "tenant-b", name: "brief", host: openHost, path: "/brief", service: "idp"})
 	s.settles(patience)
 
-	asking := s.asking(map[string]string{"/empty": "auth.acme.test", "/brief": openHost, "/behind": openHost})
+	asking := s.asking(map[string]string{"/empty": "auth.acme.test", "/brief": openHost, "/behind": openHost, "/thousand": "auth.acme.test"})
 	s.answered(http.StatusServiceUnavailable, "auth.acme.test", "/empty", patience)
 	gone, back := s.serviceGoes()
 	began := time.Now()
@@ -58,10 +58,12 @@ func TestF24_EndpointsGo(t *testing.T) {
 	codes := asking.end()
 	s.record("Service deleted: 503 after %.2f s, 200 again %.2f s after its return; %d flips of 100 of 1000 endpoints, converged %.1f s after",
 		gone.Seconds(), back.Seconds(), flips, took.Seconds())
-	s.record("answers meanwhile: without endpoints %v, with a deleted Service %v, before flapping endpoints %v", codes["/empty"], codes["/brief"], codes["/behind"])
+	s.record("answers meanwhile: without endpoints %v, with a deleted Service %v, before flapping endpoints %v, with flapping addresses that nobody has %v",
+		codes["/empty"], codes["/brief"], codes["/behind"], codes["/thousand"])
 	s.Expect(only(codes["/empty"], http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(only(codes["/brief"], http.StatusOK, http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(only(codes["/behind"], http.StatusOK)).To(BeTrue())
+	s.Expect(only(codes["/thousand"], http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(s.managers[0].restarted()).To(BeZero(), s.managers[0].said())
 	s.Expect(s.managerMetric("controller_runtime_reconcile_panics_total")).To(BeZero())
 	s.Expect(s.condition("identity", empty, callbackv1alpha1.ConditionBackendsHealthy).Reason).To(Equal(callbackv1alpha1.ReasonNoReadyEndpoints))
@@ -79,6 +81,7 @@ func (s *system) serviceGoes() (gone, back time.Duration) {
 	s.Expect(s.client.Get(s.ctx, types.NamespacedName{Namespace: "tenant-b", Name: "idp"}, service)).To(Succeed())
 	s.Expect(s.client.Delete(s.ctx, service)).To(Succeed())
 	gone = s.answered(http.StatusServiceUnavailable, openHost, "/brief", patience)
+	s.lives(500 * time.Millisecond)
 	again := &corev1.Service{ObjectMeta: *service.ObjectMeta.DeepCopy(), Spec: service.Spec}
 	again.UID, again.ResourceVersion = "", ""
 	s.Expect(s.client.Create(s.ctx, again)).To(Succeed())
@@ -88,16 +91,14 @@ func (s *system) serviceGoes() (gone, back time.Duration) {
 	return gone, back
 }
 
-// only says whether all answers have one of some statuses, and there are any.
+// only says whether the answers have these statuses, each of them and no other.
 func only(codes map[int]int, allowed ...int) bool {
-	rest, known := len(codes), 0
 	for _, code := range allowed {
-		if codes[code] > 0 {
-			rest--
-			known++
+		if codes[code] == 0 {
+			return false
 		}
 	}
-	return rest == 0 && known > 0
+	return len(codes) == len(allowed)
 }
 
 // asking asks for some callbacks again and again, whatever the answers are.
