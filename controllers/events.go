@@ -21,6 +21,10 @@ type transition struct {
 	message string
 }
 
+// maxNoteBytes is what the API allows in an event. One that is longer would be
+// lost.
+const maxNoteBytes = 1024
+
 // emit sends an event for each transition, once the status that holds it is
 // written. Its reason is the condition's, its action the condition's type.
 func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, before, after []metav1.Condition, news newsRule) {
@@ -34,7 +38,7 @@ func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, be
 	}
 	for _, condition := range after {
 		if t, is := news(find(before, condition.Type), &condition); is {
-			r.Recorder.Eventf(reference, nil, t.kind, t.reason, condition.Type, "%s", t.message)
+			r.Recorder.Eventf(reference, nil, t.kind, t.reason, condition.Type, "%s", clip(t.message, maxNoteBytes))
 		}
 	}
 }

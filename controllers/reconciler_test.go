@@ -13,6 +13,7 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
 func TestReconcile_ServesARouteAndSaysSo(t *testing.T) {
@@ -36,6 +37,18 @@ func TestReconcile_ServesARouteAndSaysSo(t *testing.T) {
 	proxy := w.liveProxy()
 	w.Expect(find(proxy.Status.Conditions, "Ready").Status).To(Equal(metav1.ConditionTrue))
 	w.Expect(proxy.Status.Instances).To(ConsistOf(HaveField("State", callbackv1alpha1.InstanceCurrent)))
+}
+
+// Tools that wait for a current status wait as well while there is none.
+func TestReconcile_AFreshRouteIsNotCurrent(t *testing.T) {
+	w := newWorld(t, controlPlane)
+	w.migration(w.newRoute("acme"))
+	fresh := w.route("acme")
+	w.Expect(fresh.Status.ObservedGeneration).To(BeEquivalentTo(-1))
+	w.Expect(expect.ToolsAgree(fresh)).To(Succeed())
+	w.Expect(w.liveProxy().Status.ObservedGeneration).To(BeEquivalentTo(-1))
+	w.settle()
+	w.Expect(expect.ToolsAgree(w.route("acme"))).To(Succeed())
 }
 
 // The property that keeps the API server quiet: an unchanged world is not

@@ -130,7 +130,7 @@ func TestReconcile_WhatInstancesSeeOfBackends(t *testing.T) {
 	w.fleet.targets = []routetable.TargetReport{{ID: blue, State: routetable.TargetUnhealthy, Reason: routetable.TargetBadStatus}}
 	w.reconcile()
 	c = w.condition("acme", "BackendsHealthy")
-	w.Expect(c.Message).To(Equal("backend blue is unhealthy (BadStatus), as 1 of 1 instance see it"))
+	w.Expect(c.Message).To(Equal("backend blue is unhealthy (BadStatus), seen by 1 of 1 instance"))
 	w.Expect(w.condition("acme", "Ready").Status).To(BeEquivalentTo("True"), "green stands by")
 
 	w.clock.SetTime(w.clock.Now().Add(softInterval))

@@ -26,8 +26,10 @@ type CallbackProxy struct {
 	// spec is what the platform team declares.
 	// +required
 	Spec CallbackProxySpec `json:"spec,omitzero"`
-	// status is what the controller found. It is written whole.
+	// status is what the controller found. It is written whole. Until then it
+	// says -1, so that tools which look for a current status keep waiting.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status CallbackProxyStatus `json:"status,omitzero"`
 }
 
@@ -170,9 +172,10 @@ type Policy struct {
 //
 // +kubebuilder:validation:MinProperties=1
 type CallbackProxyStatus struct {
-	// observedGeneration is the generation this status speaks of.
+	// observedGeneration is the generation this status speaks of; -1 as long as
+	// nobody looked.
 	// +optional
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
 	// an instance doubts its clock.

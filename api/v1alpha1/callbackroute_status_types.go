@@ -9,9 +9,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:validation:MinProperties=1
 type CallbackRouteStatus struct {
-	// observedGeneration is the generation this status speaks of.
+	// observedGeneration is the generation this status speaks of; -1 as long as
+	// nobody looked.
 	// +optional
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
 	// Ready, always; SunsetApproaching, SunsetPassed, SunsetHeld and Deprecated

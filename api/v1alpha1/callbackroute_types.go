@@ -29,8 +29,10 @@ type CallbackRoute struct {
 	// spec is what the identity team declares.
 	// +required
 	Spec CallbackRouteSpec `json:"spec,omitzero"`
-	// status is what the controller found. It is written whole.
+	// status is what the controller found. It is written whole. Until then it
+	// says -1, so that tools which look for a current status keep waiting.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status CallbackRouteStatus `json:"status,omitzero"`
 }
 

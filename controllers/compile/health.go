@@ -212,10 +212,10 @@ func (s *backendState) sentence(instances int) string {
 	case callbackv1alpha1.ReasonNoReadyEndpoints:
 		return "backend " + s.name + " has no ready endpoints"
 	case callbackv1alpha1.ReasonCallbackPathNotServed:
-		return fmt.Sprintf("backend %s answers an error response on the callback's path with 404, 405 or 5xx, as %d of %s see it",
+		return fmt.Sprintf("backend %s answers an error response on the callback's path with 404, 405 or 5xx, seen by %d of %s",
 			s.name, s.seen, plural(int64(instances), "instance"))
 	}
-	return fmt.Sprintf("backend %s is unhealthy (%s), as %d of %s see it",
+	return fmt.Sprintf("backend %s is unhealthy (%s), seen by %d of %s",
 		s.name, s.detail, s.seen, plural(int64(instances), "instance"))
 }
 

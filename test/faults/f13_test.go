@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,14 +36,17 @@ const burst = 15 * time.Second
 func TestF13_OneTenantPatchesWithoutEnd(t *testing.T) {
 	s := shared(t, "F13")
 	address := s.secondFleet()
-	s.declare(claim{namespace: "tenant-a", name: "churning", host: openHost, path: "/churning", service: "idp"})
-	s.answered(http.StatusOK, openHost, "/churning", patience)
+	churning := []string{"churning-0", "churning-1", "churning-2", "churning-3"}
+	for _, name := range churning {
+		s.declare(claim{namespace: "tenant-a", name: name, host: openHost, path: "/" + name, service: "idp"})
+		s.answered(http.StatusOK, openHost, "/"+name, patience)
+	}
 
 	var quiet []time.Duration
 	for n := range times(4, 20) {
 		quiet = append(quiet, s.applyToServe(fmt.Sprintf("quiet-%d", n), "edge", s.proxyHost(0)+":8080"))
 	}
-	churn := s.churn("tenant-a", "churning", 100)
+	churn := s.churn("tenant-a", churning, 100)
 	s.lives(burst)
 	before, began, patches := s.managerWrites(), time.Now(), churn.count.Load()
 	var same, other []time.Duration
@@ -99,38 +103,30 @@ func (c *churn) end() {
 	<-c.done
 }
 
-func (s *system) churn(namespace, name string, rate int) *churn {
+// churn changes the spec of some routes of a namespace, in turn, so often a
+// second. One client changes one route: several at once would only meet each
+// other's conflicts.
+func (s *system) churn(namespace string, names []string, rate int) *churn {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &churn{cancel: cancel, done: make(chan struct{})}
 	s.t.Cleanup(cancel)
-	object := &callbackv1alpha1.CallbackRoute{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	work := make(chan int, rate)
-	patch := func() {
-		for n := range work {
-			if s.setOwner(object.DeepCopy(), fmt.Sprintf("team-%d@acme.test", n)) == nil {
-				c.count.Add(1)
+	var group sync.WaitGroup
+	for _, name := range names {
+		object := &callbackv1alpha1.CallbackRoute{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		group.Go(func() {
+			ticker := time.NewTicker(time.Second * time.Duration(len(names)) / time.Duration(rate))
+			defer ticker.Stop()
+			for n := 0; ctx.Err() == nil; n++ {
+				if s.setOwner(object, fmt.Sprintf("team-%d@acme.test", n)) == nil {
+					c.count.Add(1)
+				}
+				<-ticker.C
 			}
-		}
-	}
-	for range 32 {
-		go patch()
+		})
 	}
 	go func() {
-		defer close(c.done)
-		defer close(work)
-		ticker := time.NewTicker(time.Second / time.Duration(rate))
-		defer ticker.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			select {
-			case work <- n:
-			default: // the API server is slower than that
-			}
-		}
+		group.Wait()
+		close(c.done)
 	}()
 	return c
 }

@@ -23,8 +23,7 @@ import (
 // fails, as another backend stands by.
 func TestF17_HealthFlips(t *testing.T) {
 	t.Parallel()
-	s := start(t, "F17", options{alone: true})
-	s.furnish()
+	s := start(t, "F17", options{alone: true, furnished: true})
 	const sliced, headless = "sliced-idp", "headless-idp"
 	s.service("identity", sliced, "")
 	s.service("identity", headless, corev1.ClusterIPNone)

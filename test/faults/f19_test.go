@@ -25,8 +25,7 @@ import (
 // the proxies that still run serve what they have.
 func TestF19_ThingsAreDeletedWhileTheManagerIsDown(t *testing.T) {
 	t.Parallel()
-	s := start(t, "F19", options{alone: true})
-	s.furnish()
+	s := start(t, "F19", options{alone: true, furnished: true})
 	m := s.managers[0]
 	s.put(route{name: "deleted", active: "blue"})
 	held := route{name: "held", active: "blue"}.object()

@@ -27,8 +27,7 @@ import (
 // somebody wrote the object meanwhile.)
 func TestF20_TheCRDIsUpgradedAndRolledBack(t *testing.T) {
 	t.Parallel()
-	s := start(t, "F20", options{alone: true})
-	s.furnish()
+	s := start(t, "F20", options{alone: true, furnished: true})
 	crd := s.schema()
 	routes, seed := times(150, 1900), uint64(time.Now().UnixNano())
 	s.createMany(routes, func(i int) *callbackv1alpha1.CallbackRoute { return randomRoute(i, seed) })

@@ -63,7 +63,7 @@ func TestF24_EndpointsGo(t *testing.T) {
 	s.Expect(only(codes["/empty"], http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(only(codes["/brief"], http.StatusOK, http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(only(codes["/behind"], http.StatusOK)).To(BeTrue())
-	s.Expect(only(codes["/thousand"], http.StatusServiceUnavailable)).To(BeTrue())
+	s.Expect(only(codes["/thousand"], http.StatusServiceUnavailable)).To(BeTrue(), "%+v", s.condition("identity", thousand, "Accepted"))
 	s.Expect(s.managers[0].restarted()).To(BeZero(), s.managers[0].said())
 	s.Expect(s.managerMetric("controller_runtime_reconcile_panics_total")).To(BeZero())
 	s.Expect(s.condition("identity", empty, callbackv1alpha1.ConditionBackendsHealthy).Reason).To(Equal(callbackv1alpha1.ReasonNoReadyEndpoints))

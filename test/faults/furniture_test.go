@@ -60,7 +60,7 @@ func (m *moods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // furnish adds what faults of tenants and backends need: a Service moody-idp
 // with a backend of moods, two more namespaces with a Service each, and hosts
-// that they may use. The proxies learn the Services' addresses by a restart.
+// that they may use.
 func (s *system) furnish() {
 	s.t.Helper()
 	s.backendOf("identity", "moody-idp", "moody", 3, s.moods())
@@ -75,14 +75,10 @@ func (s *system) furnish() {
 				From: callbackv1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"own": "true"}},
 			}})
 	})
-	for i := range s.proxies {
-		s.restartProxy(i)
-	}
-	s.settles(patience)
 }
 
 // backendOf makes a Service, starts a backend and maps the Service's address
-// to it; proxies that run do not know it yet.
+// to it, for proxies that start then.
 func (s *system) backendOf(namespace, service, name string, host int, answer http.Handler) {
 	s.t.Helper()
 	object := &corev1.Service{
@@ -187,30 +183,23 @@ type furniture struct {
 	moods moods
 	// afters undo what the present test did to a shared installation.
 	afters []func()
-	wide  func() client.Client
+	once   sync.Once
+	client client.Client
 }
 
-var furnitures sync.Map // *furniture by *system
-
-func (s *system) furniture() *furniture {
-	f := &furniture{}
-	f.wide = sync.OnceValue(func() client.Client {
-		wide, err := client.New(s.controlPlane.Config, client.Options{Scheme: controllers.NewScheme()})
-		s.Expect(err).NotTo(HaveOccurred())
-		return wide
-	})
-	known, _ := furnitures.LoadOrStore(s, f)
-	return known.(*furniture)
-}
-
-func (s *system) moods() *moods { return &s.furniture().moods }
+func (s *system) moods() *moods { return &s.furniture.moods }
 
 // wide is a client that reads routes as the manager does: also those that no
 // typed client can.
-func (s *system) wide() client.Client { return s.furniture().wide() }
+func (s *system) wide() client.Client {
+	f := &s.furniture
+	f.once.Do(func() {
+		var err error
+		f.client, err = client.New(s.controlPlane.Config, client.Options{Scheme: controllers.NewScheme()})
+		s.Expect(err).NotTo(HaveOccurred())
+	})
+	return f.client
+}
 
 // after has something undone before the next test begins.
-func (s *system) after(undo func()) {
-	f := s.furniture()
-	f.afters = append(f.afters, undo)
-}
+func (s *system) after(undo func()) { s.furniture.afters = append(s.furniture.afters, undo) }

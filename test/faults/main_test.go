@@ -68,5 +68,6 @@ func runWithBinaries(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		return 1
 	}
+	defer closeShared()
 	return m.Run()
 }

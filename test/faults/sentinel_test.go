@@ -141,7 +141,7 @@ func (s *system) committed() map[routetable.Version]string {
 		for _, write := range writes {
 			var part callbackv1alpha1.CallbackProxyConfig
 			s.Expect(json.Unmarshal(write.Body, &part)).To(Succeed())
-			if part.Spec.Part != callbackv1alpha1.ConfigIndex {
+			if part.Spec.Part != callbackv1alpha1.ConfigIndex || part.Name != fleet.Name {
 				continue
 			}
 			version := routetable.Version{Epoch: part.Spec.Epoch, Generation: part.Spec.Generation}

@@ -6,7 +6,6 @@ package faults
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -83,23 +82,13 @@ func (h *host) close() {
 // away after it; an installation in which a test failed is used no more.
 func shared(t *testing.T, fault string) *system {
 	t.Helper()
+	r := enter(t, fault)
 	if common == nil {
-		h := newHost(t)
-		begun := false
-		defer func() {
-			if !begun {
-				h.close()
-			}
-		}()
-		s := start(h, "", options{alone: true})
-		leaveTable(s.row)
-		s.endLoad()
-		s.furnish()
-		common, begun = &commonSystem{system: s, host: h}, true
+		common = newCommon(t)
 	}
 	s := common.system
 	common.host.TB = t
-	s.row = enter(t, fault)
+	s.row = r
 	for _, backend := range s.backends {
 		backend.Forget()
 	}
@@ -112,37 +101,41 @@ func shared(t *testing.T, fault string) *system {
 		s.clear()
 	})
 	s.loads = nil
-	s.watchOver()
-	s.load("/steady", http.StatusOK, "blue")
-	s.load("/other", http.StatusOK, "green")
-	s.load("/steady/not", http.StatusNotFound)
+	s.beginLoad()
 	return s
 }
 
-// endLoad ends the loads and what watches over the proxies, unjudged.
-func (s *system) endLoad() {
-	s.sentinel.end()
-	s.sentinel.done.Wait()
-	for _, l := range s.loads {
-		l.End()
-	}
-	s.loads = nil
+func newCommon(t *testing.T) *commonSystem {
+	t.Helper()
+	h := newHost(t)
+	c := &commonSystem{host: h}
+	begun := false
+	defer func() { // also when the test ends in here
+		if !begun {
+			h.close()
+		}
+	}()
+	began := time.Now()
+	c.system = install(h, options{alone: true, furnished: true})
+	begun = true
+	t.Logf("up after %.1f s", time.Since(began).Seconds())
+	return c
 }
 
 // closeShared ends the shared installation.
 func closeShared() {
-	if common != nil {
-		common.endLoad()
-		common.host.close()
-		common = nil
+	if common == nil {
+		return
 	}
-}
-
-// leaveTable takes back what enter did, for what is no fault.
-func leaveTable(r *row) {
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	table.rows = slices.DeleteFunc(table.rows, func(other *row) bool { return other == r })
+	if common.sentinel != nil {
+		common.sentinel.end()
+		common.sentinel.done.Wait()
+	}
+	for _, l := range common.loads {
+		l.End()
+	}
+	common.host.close()
+	common = nil
 }
 
 // clear deletes all routes but those that start made, and waits until nothing
@@ -160,9 +153,9 @@ func (s *system) clear() {
 		}
 	}
 	s.Expect(err).NotTo(HaveOccurred())
-	for _, undo := range slices.Backward(s.furniture().afters) {
+	for _, undo := range slices.Backward(s.furniture.afters) {
 		undo()
 	}
-	s.furniture().afters = nil
+	s.furniture.afters = nil
 	s.settles(time.Minute)
 }

@@ -43,6 +43,8 @@ type options struct {
 	// flags are added to the manager's, env to the environment of managers
 	// and proxies.
 	flags, env []string
+	// furnished adds what faults of tenants and backends need, see furnish.
+	furnished bool
 }
 
 // system is one running installation under load: etcd, kube-apiserver,
@@ -68,6 +70,7 @@ type system struct {
 	env             []string
 	loads           []*fixture.Load
 	sentinel        *sentinel
+	furniture       furniture
 }
 
 // start gives a fault its row in the table, brings up an installation with two
@@ -75,9 +78,20 @@ type system struct {
 // them under load.
 func start(t testing.TB, fault string, o options) *system {
 	t.Helper()
+	r := enter(t, fault)
 	began := time.Now()
+	s := install(t, o)
+	s.row = r
+	s.beginLoad()
+	t.Logf("up after %.1f s", time.Since(began).Seconds())
+	return s
+}
+
+// install brings up an installation with those two routes, without load.
+func install(t testing.TB, o options) *system {
+	t.Helper()
 	s := &system{
-		WithT: NewWithT(t), t: t, ctx: t.Context(), dir: t.TempDir(), row: enter(t, fault),
+		WithT: NewWithT(t), t: t, ctx: t.Context(), dir: t.TempDir(),
 		// Two runs on one machine do not meet either.
 		network:  fmt.Sprintf("127.%d.%d", 16+os.Getpid()%200, systems.Add(1)),
 		backends: map[string]*fixture.Backend{}, env: o.env,
@@ -85,6 +99,9 @@ func start(t testing.TB, fault string, o options) *system {
 	s.startControlPlane()
 	s.backend("blue", "legacy-idp", 1)
 	s.backend("green", "new-idp", 2)
+	if o.furnished {
+		s.furnish()
+	}
 	s.proxyAPI = s.interpose()
 	s.proxyKubeconfig = s.account("callback-proxy", "proxy", s.proxyAPI)
 	flags := o.flags
@@ -106,12 +123,16 @@ func start(t testing.TB, fault string, o options) *system {
 		s.Expect(s.proxies[i].WaitReady(s.ctx, s.admin(i)+"/readyz", nil)).To(Succeed())
 	}
 	s.converges(patience)
+	return s
+}
+
+// beginLoad watches over the proxies and puts the two routes, and a path that
+// is nobody's, under load.
+func (s *system) beginLoad() {
 	s.watchOver()
 	s.load("/steady", http.StatusOK, "blue")
 	s.load("/other", http.StatusOK, "green")
 	s.load("/steady/not", http.StatusNotFound)
-	t.Logf("up after %.1f s", time.Since(began).Seconds())
-	return s
 }
 
 func (s *system) startControlPlane() {

@@ -103,6 +103,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxyStatus
+      default:
+        observedGeneration: -1
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxyConfig
   map:
     fields:
@@ -223,6 +225,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackRouteStatus
+      default:
+        observedGeneration: -1
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackRouteSpec
   map:
     fields:

@@ -25,7 +25,8 @@ type CallbackProxyApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what the platform team declares.
 	Spec *CallbackProxySpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the controller found. It is written whole.
+	// status is what the controller found. It is written whole. Until then it
+	// says -1, so that tools which look for a current status keep waiting.
 	Status *CallbackProxyStatusApplyConfiguration `json:"status,omitempty"`
 }
 

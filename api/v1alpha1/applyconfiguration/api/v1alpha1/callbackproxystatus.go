@@ -14,7 +14,8 @@ import (
 //
 // CallbackProxyStatus is what the controller found.
 type CallbackProxyStatusApplyConfiguration struct {
-	// observedGeneration is the generation this status speaks of.
+	// observedGeneration is the generation this status speaks of; -1 as long as
+	// nobody looked.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
 	// an instance doubts its clock.

@@ -26,7 +26,8 @@ type CallbackRouteApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what the identity team declares.
 	Spec *CallbackRouteSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the controller found. It is written whole.
+	// status is what the controller found. It is written whole. Until then it
+	// says -1, so that tools which look for a current status keep waiting.
 	Status *CallbackRouteStatusApplyConfiguration `json:"status,omitempty"`
 }
 

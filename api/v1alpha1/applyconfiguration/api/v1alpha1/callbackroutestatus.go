@@ -14,7 +14,8 @@ import (
 //
 // CallbackRouteStatus is what the controller found.
 type CallbackRouteStatusApplyConfiguration struct {
-	// observedGeneration is the generation this status speaks of.
+	// observedGeneration is the generation this status speaks of; -1 as long as
+	// nobody looked.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
 	// Ready, always; SunsetApproaching, SunsetPassed, SunsetHeld and Deprecated
