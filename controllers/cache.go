@@ -4,6 +4,8 @@
 package controllers
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +28,8 @@ func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: withoutManagedFields,
 		ByObject: map[client.Object]cache.ByObject{
+			&StoredRoute{}:               {Transform: transform(slimRoute)},
+			&StoredProxy{}:               {Transform: transform(slimProxy)},
 			&corev1.Pod{}:                {Label: labels.NewSelector().Add(*fleet), Transform: transform(slimPod)},
 			&corev1.Service{}:            {Transform: transform(slimService)},
 			&discoveryv1.EndpointSlice{}: {Transform: transform(slimSlice)},
@@ -54,6 +58,30 @@ func identity(o client.Object) metav1.ObjectMeta {
 		Generation: o.GetGeneration(), CreationTimestamp: o.GetCreationTimestamp(), DeletionTimestamp: o.GetDeletionTimestamp(),
 		Labels: o.GetLabels(),
 	}
+}
+
+// slimRoute keeps of the metadata what is read of them: a tenant may fill them
+// with far more than a spec can hold.
+func slimRoute(route *StoredRoute) *StoredRoute {
+	annotations := route.Annotations
+	route.ObjectMeta = identity(route)
+	route.Labels = nil
+	if reason, held := annotations[callbackv1alpha1.HoldAnnotation]; held {
+		// One that is longer has no effect, however long it is.
+		route.Annotations = map[string]string{
+			callbackv1alpha1.HoldAnnotation: strings.Clone(reason[:min(len(reason), maxCachedHold)]),
+		}
+	}
+	return route
+}
+
+// maxCachedHold is more than a hold's reason may have.
+const maxCachedHold = 2048
+
+func slimProxy(proxy *StoredProxy) *StoredProxy {
+	proxy.ObjectMeta = identity(proxy)
+	proxy.Labels = nil
+	return proxy
 }
 
 func slimPod(pod *corev1.Pod) *corev1.Pod {

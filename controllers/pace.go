@@ -25,8 +25,8 @@ const (
 	passesPerSecond = 2
 	// softBurst and softPerSecond bound, over all fleets, the writes that say
 	// nothing but what instances see and count.
-	softBurst     = 500
-	softPerSecond = 50
+	softBurst     = 200
+	softPerSecond = 20
 	// ackPatience is how long after a change nothing is said about instances
 	// that have not acknowledged it yet: most do within a tenth of it, and one
 	// status says more than two.

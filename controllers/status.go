@@ -28,10 +28,13 @@ import (
 const (
 	// statusWriters is how many statuses of one pass are written at a time.
 	statusWriters = 8
-	// statusesPerPass is how many statuses one pass writes. The rest waits for
-	// the next one, which begins at once: so a change of one route never waits
-	// for the statuses of thousands of others.
+	// statusesPerPass is how many statuses one pass writes at most. The rest
+	// waits for the next one, which begins at once: so a change of one route
+	// never waits for the statuses of thousands of others.
 	statusesPerPass = 256
+	// writingTime bounds the time in which a pass begins to write them, for an
+	// API server that is slow: what changes meanwhile is published by the next.
+	writingTime = 500 * time.Millisecond
 )
 
 // pendingStatus is a route's status that differs from the stored one.
@@ -70,7 +73,12 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 	if len(pending) > statusesPerPass {
 		pending, next = pending[:statusesPerPass], now
 	}
+	begin := r.pace.clock.Now()
 	for i := range pending {
+		if r.pace.clock.Since(begin) > writingTime {
+			next = now
+			break
+		}
 		group.Go(func() error {
 			failed[i] = r.writeRouteStatus(ctx, &pending[i])
 			return nil

@@ -78,8 +78,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "how long a silent leader is waited for")
 	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "how long a leader tries to renew before it gives up")
 	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", time.Second, "time between two attempts")
-	flags.Float64Var(&o.qps, "kube-api-qps", 200, "most requests to the API server per second, watches aside")
-	flags.IntVar(&o.burst, "kube-api-burst", 400, "most requests to the API server at once")
+	flags.Float64Var(&o.qps, "kube-api-qps", 400, "most requests to the API server per second for each kind, watches aside")
+	flags.IntVar(&o.burst, "kube-api-burst", 800, "most requests to the API server at once for each kind")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	o.logging.BindFlags(flags)
 }

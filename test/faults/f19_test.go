@@ -93,7 +93,7 @@ func (s *system) deleteNamespace(name string) {
 func (s *system) uninstall() {
 	s.t.Helper()
 	s.managers[0].kill()
-	s.kubectl("delete", "clusterrole,clusterrolebinding", "--all", "--field-selector=metadata.name=callback-manager")
+	s.kubectl("delete", "clusterrole,clusterrolebinding", "callback-manager")
 	for _, kind := range []string{"callbackproxies", "callbackroutes", "callbackproxyconfigs"} {
 		s.kubectl("delete", "crd", kind+".callbackproxy.io", "--timeout=60s")
 	}

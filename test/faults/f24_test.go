@@ -30,12 +30,8 @@ func TestF24_EndpointsGo(t *testing.T) {
 	s.slice("identity", empty, nil)
 	s.service("identity", thousand, corev1.ClusterIPNone)
 	var slices []*discoveryv1.EndpointSlice
-	for n := range 10 {
-		var addresses []string
-		for i := range 100 {
-			addresses = append(addresses, fmt.Sprintf("198.51.%d.%d", 100+n, 1+i))
-		}
-		slices = append(slices, s.slice("identity", thousand, addresses), s.slice("tenant-a", "idp", addresses))
+	for range 1000 / len(nowhere) {
+		slices = append(slices, s.slice("identity", thousand, nowhere), s.slice("tenant-a", "idp", nowhere))
 	}
 	s.declare(claim{namespace: "identity", name: empty, host: "auth.acme.test", path: "/empty", service: empty})
 	s.declare(claim{namespace: "identity", name: thousand, host: "auth.acme.test", path: "/thousand", service: thousand})
@@ -56,14 +52,14 @@ func TestF24_EndpointsGo(t *testing.T) {
 	}
 	took := s.settles(patience)
 	codes := asking.end()
-	s.record("Service deleted: 503 after %.2f s, 200 again %.2f s after its return; %d flips of 100 of 1000 endpoints, converged %.1f s after",
+	s.record("Service deleted: 503 after %.2f s, 200 again %.2f s after its return; %d flips of 50 of 1000 endpoints, converged %.1f s after",
 		gone.Seconds(), back.Seconds(), flips, took.Seconds())
-	s.record("answers meanwhile: without endpoints %v, with a deleted Service %v, before flapping endpoints %v, with flapping addresses that nobody has %v",
+	s.record("answers meanwhile: without endpoints %v, with a deleted Service %v, before flapping endpoints %v, with flapping addresses where nobody listens %v",
 		codes["/empty"], codes["/brief"], codes["/behind"], codes["/thousand"])
 	s.Expect(only(codes["/empty"], http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(only(codes["/brief"], http.StatusOK, http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(only(codes["/behind"], http.StatusOK)).To(BeTrue())
-	s.Expect(only(codes["/thousand"], http.StatusServiceUnavailable)).To(BeTrue(), "%+v", s.condition("identity", thousand, "Accepted"))
+	s.Expect(only(codes["/thousand"], http.StatusServiceUnavailable)).To(BeTrue())
 	s.Expect(s.managers[0].restarted()).To(BeZero(), s.managers[0].said())
 	s.Expect(s.managerMetric("controller_runtime_reconcile_panics_total")).To(BeZero())
 	s.Expect(s.condition("identity", empty, callbackv1alpha1.ConditionBackendsHealthy).Reason).To(Equal(callbackv1alpha1.ReasonNoReadyEndpoints))

@@ -34,6 +34,17 @@ const (
 // backend of the namespace's name behind it.
 var tenants = []string{"tenant-a", "tenant-b"}
 
+// nowhere are addresses of endpoints at which nobody listens: furnish maps
+// them, as what is sent must not leave the machine. (The API server lets no
+// loopback address be an endpoint.)
+var nowhere = func() []string {
+	var addresses []string
+	for i := range 50 {
+		addresses = append(addresses, fmt.Sprintf("198.51.100.%d", 1+i))
+	}
+	return addresses
+}()
+
 // moods are how the backend moody behaves.
 type moods struct {
 	// ill lets its /healthz answer 503; everything else it answers well.
@@ -67,6 +78,9 @@ func (s *system) furnish() {
 	for i, name := range tenants {
 		s.Expect(s.client.Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 		s.backendOf(name, "idp", name, 4+i, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
+	}
+	for _, address := range nowhere {
+		s.connectTo = append(s.connectTo, fmt.Sprintf("--connect-to=%s:8080=%s.9:1", address, s.network))
 	}
 	s.edit(func(p *callbackv1alpha1.CallbackProxy) {
 		p.Spec.Hosts = append(p.Spec.Hosts,

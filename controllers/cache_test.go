@@ -1,0 +1,70 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// F15: what a tenant writes around a spec takes no memory here, and what a pass
+// reads stays.
+func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
+	g := NewWithT(t)
+	ballast := strings.Repeat("x", 200_000)
+	meta := metav1.ObjectMeta{
+		Namespace: "identity", Name: "acme", UID: "u", ResourceVersion: "7", Generation: 3,
+		Labels:          map[string]string{"a": ballast, callbackv1alpha1.ProxyLabel: "edge", discoveryv1.LabelServiceName: "idp"},
+		Annotations:     map[string]string{"b": ballast, callbackv1alpha1.HoldAnnotation: "why"},
+		Finalizers:      []string{ballast},
+		ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: ballast}},
+		OwnerReferences: []metav1.OwnerReference{{Name: ballast}},
+	}
+	slim := func(object client.Object) client.Object {
+		t.Helper()
+		for kind, options := range CacheOptions().ByObject {
+			if sameKind(kind, object) {
+				out, err := options.Transform(object)
+				g.Expect(err).NotTo(HaveOccurred())
+				kept, is := out.(client.Object)
+				g.Expect(is).To(BeTrue())
+				g.Expect([]any{kept.GetUID(), kept.GetResourceVersion(), kept.GetName()}).To(Equal([]any{meta.UID, "7", "acme"}))
+				g.Expect(kept.GetManagedFields()).To(BeEmpty())
+				g.Expect(kept.GetAnnotations()).NotTo(HaveKey("b"))
+				return kept
+			}
+		}
+		t.Fatalf("%T is cached whole", object)
+		return nil
+	}
+	route := slim(&StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{ObjectMeta: meta, Spec: callbackv1alpha1.CallbackRouteSpec{Owner: "me"}}})
+	g.Expect(route.GetAnnotations()).To(Equal(map[string]string{callbackv1alpha1.HoldAnnotation: "why"}))
+	g.Expect(route.GetLabels()).To(BeEmpty())
+	g.Expect(route.(*StoredRoute).Spec.Owner).To(Equal("me"))
+	g.Expect(slim(&StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: meta}}).GetLabels()).To(BeEmpty())
+
+	pod := slim(&corev1.Pod{ObjectMeta: meta, Status: corev1.PodStatus{
+		PodIP: "10.0.0.1", Message: ballast,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, Message: ballast}},
+	}, Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Image: ballast, Ports: []corev1.ContainerPort{{Name: "admin", ContainerPort: 9}}}}}})
+	g.Expect(isReady(pod.(*corev1.Pod))).To(BeTrue())
+	g.Expect(adminPort(pod.(*corev1.Pod))).To(BeEquivalentTo(9))
+	g.Expect(pod.GetLabels()).To(HaveKeyWithValue(callbackv1alpha1.ProxyLabel, "edge"))
+	service := slim(&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.2", Ports: []corev1.ServicePort{{Port: 80}}}})
+	g.Expect(service.(*corev1.Service).Spec.ClusterIP).To(Equal("10.0.0.2"))
+	slice := slim(&discoveryv1.EndpointSlice{ObjectMeta: meta, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.3"}}}})
+	g.Expect(slice.GetLabels()).To(Equal(map[string]string{discoveryv1.LabelServiceName: "idp"}))
+	g.Expect(slice.(*discoveryv1.EndpointSlice).Endpoints[0].Addresses).To(Equal([]string{"10.0.0.3"}))
+}
+
+func sameKind(a, b client.Object) bool { return fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b) }
