@@ -90,6 +90,14 @@ bench: ## Run the micro-benchmarks.
 bench-propagation: ## Measure from a changed backend to the first request that the new one serves.
 	KUBEBUILDER_ASSETS=$$(hack/controlplane/build.sh) go test -run "^$$" -bench Propagation -benchtime 100x -timeout 30m ./test/e2e
 
+.PHONY: bench-scale
+bench-scale: ## Measure 100, 1,000 and 10,000 routes on 20 proxies. SCALE_ROUTES=100,1000 chooses.
+	go test -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 90m ./test/scale
+
+.PHONY: faults
+faults: ## Break the control plane, the backends and the clock in every way, with the full times, and print a table.
+	cd test/faults && FAULTS=full KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h
+
 ##@ Clean up
 
 .PHONY: clean

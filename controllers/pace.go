@@ -18,11 +18,11 @@ const (
 	// softInterval is the time between two writes of a status in which nothing
 	// changed but what instances see and count.
 	softInterval = 30 * time.Second
-	// passBurst passes of a fleet may write in a row; then it is passesPerSecond.
-	// A tenant that changes its routes without end costs the API server no
-	// more than that, and its neighbours in the fleet wait no longer.
+	// passBurst passes of a fleet may publish in a row; then it is
+	// passesPerSecond. A tenant that changes its routes without end costs the API
+	// server no more than that, and its neighbours in the fleet wait no longer.
 	passBurst       = 30
-	passesPerSecond = 2
+	passesPerSecond = 1.5
 	// softBurst and softPerSecond bound, over all fleets, the writes that say
 	// nothing but what instances see and count.
 	softBurst     = 200
@@ -64,8 +64,12 @@ type written struct {
 	// health is when news of its backends was written last, counted when news of
 	// its callbacks was.
 	health, counted time.Time
-	// version is the resourceVersion that the last write gave it.
+	// version is the resourceVersion that the last write gave it, writing is
+	// true while the answer to a write is awaited, and seen the resourceVersion
+	// of the last change that was seen meanwhile.
 	version string
+	writing bool
+	seen    string
 }
 
 func newPace(c clock.PassiveClock) *pace {
@@ -106,18 +110,13 @@ func (p *pace) looked(fleet types.NamespacedName, took time.Duration, now time.T
 	p.fleet(fleet).rested = now.Add(min(restFactor*took, maxRest))
 }
 
-// passed notes that a pass over a fleet wrote something.
-func (p *pace) passed(fleet types.NamespacedName, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.fleet(fleet).writes.AllowN(now, 1)
-}
-
 // published notes that a fleet's config was written.
 func (p *pace) published(fleet types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fleet(fleet).published = p.clock.Now()
+	now := p.clock.Now()
+	p.fleet(fleet).published = now
+	p.fleet(fleet).writes.AllowN(now, 1)
 }
 
 // pending returns how long what only says that instances have not acknowledged
@@ -145,6 +144,10 @@ func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Durat
 	defer p.mu.Unlock()
 	last := p.routes[uid].health
 	if c == compile.Counted {
+		// While a backend comes and goes, its news takes the counts along.
+		if !last.IsZero() {
+			last = last.Add(softInterval)
+		}
 		last = later(last, p.routes[uid].counted)
 	}
 	if wait := last.Add(softInterval).Sub(now); wait > 0 && !last.IsZero() {
@@ -156,26 +159,49 @@ func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Durat
 	return 0
 }
 
-// wrote notes that a status was written that holds such news.
-func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.Time) {
+// writes notes that a status is about to be written.
+func (p *pace) writes(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.routes[uid]
-	w.version = version
-	switch c {
-	case compile.Seen:
-		w.health = now
-	case compile.Counted:
-		w.counted = now
-	}
+	w.writing, w.seen = true, ""
 	p.routes[uid] = w
 }
 
-// isOwn says whether a resourceVersion is that of the last write of a status.
+// wrote notes that a status was written that holds such news; version is empty
+// when that failed. It reports whether somebody else wrote as well.
+func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.Time) (foreign bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.routes[uid]
+	foreign = w.seen != "" && w.seen != version
+	w.writing, w.seen = false, ""
+	if version != "" {
+		w.version = version
+		switch c {
+		case compile.Seen:
+			w.health = now
+		case compile.Counted:
+			w.counted = now
+		}
+	}
+	p.routes[uid] = w
+	return foreign
+}
+
+// isOwn says whether a change of an object is the last write of its status.
+// The change is often seen before the answer to the write; it counts as own
+// then, and wrote tells when it was not.
 func (p *pace) isOwn(uid types.UID, version string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.routes[uid].version == version
+	w := p.routes[uid]
+	if w.writing {
+		w.seen = version
+		p.routes[uid] = w
+		return true
+	}
+	return w.version == version
 }
 
 // gone drops what is known of an object that was deleted.

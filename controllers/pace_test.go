@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
@@ -17,19 +18,21 @@ import (
 // times a second, and another fleet does not notice.
 func TestF13_Pace_BoundsOneFleetAlone(t *testing.T) {
 	g := NewWithT(t)
-	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
+	clock := clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
+	p, now := newPace(clock), clock.Now()
 	busy, calm := types.NamespacedName{Name: "busy"}, types.NamespacedName{Name: "calm"}
 	passes := 0
 	for range 6000 { // 100 changes a second for a minute
 		if p.pass(busy, now) == 0 {
-			p.passed(busy, now)
+			p.published(busy)
 			passes++
 		}
 		now = now.Add(10 * time.Millisecond)
+		clock.SetTime(now)
 	}
 	g.Expect(passes).To(BeNumerically("~", passBurst+60*passesPerSecond, 1))
 	for p.pass(busy, now) == 0 {
-		p.passed(busy, now)
+		p.published(busy)
 	}
 	g.Expect(p.pass(calm, now)).To(BeZero())
 	wait := p.pass(busy, now)
@@ -54,9 +57,19 @@ func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(BeZero())
 	p.wrote("r", compile.Seen, "2", now.Add(time.Second))
 	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", compile.Counted, now.Add(40*time.Second))).To(Equal(21*time.Second), "it goes along with the next news of health")
 	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero(), "what is declared never waits")
 	g.Expect(p.isOwn("r", "2")).To(BeTrue())
 	g.Expect(p.isOwn("r", "1")).To(BeFalse())
+	p.writes("r")
+	g.Expect(p.isOwn("r", "3")).To(BeTrue(), "seen before the answer")
+	g.Expect(p.wrote("r", compile.Declared, "3", now)).To(BeFalse())
+	p.writes("r")
+	g.Expect(p.isOwn("r", "5")).To(BeTrue())
+	g.Expect(p.wrote("r", compile.Declared, "4", now)).To(BeTrue(), "it was somebody else's")
+	p.writes("r")
+	g.Expect(p.isOwn("r", "6")).To(BeTrue())
+	g.Expect(p.wrote("r", compile.Declared, "", now)).To(BeTrue(), "and our own failed")
 	p.gone("r")
 	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(BeZero())
 }

@@ -92,10 +92,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 	}
 	r.pace.looked(req.NamespacedName, looked, began.Add(looked))
-	more, wrote, err := r.writeStatuses(ctx, snapshot, result, seen, now)
-	if wrote || seen.published.Wrote {
-		r.pace.passed(req.NamespacedName, began)
-	}
+	more, err := r.writeStatuses(ctx, snapshot, result, seen, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

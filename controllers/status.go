@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,12 +50,13 @@ type pendingStatus struct {
 // writeStatuses writes each status that differs from the stored one, whole,
 // and then emits the events of its transitions. One status that cannot be
 // written does not keep the others from being written. It returns when there
-// is more to write (zero: there is not), and whether it wrote anything.
-func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now time.Time) (next time.Time, wrote bool, err error) {
+// is more to write; zero: there is not.
+func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now time.Time) (next time.Time, err error) {
 	pending, next := r.pending(s.Key, result, seen, now)
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
 	failed := make([]error, len(pending)+1)
+	var again atomic.Bool // somebody else wrote as well
 	if s.Proxy != nil {
 		status := compile.ProxyStatus(s.Proxy, result, &seen.fleet, now)
 		wait := r.ackWait(s.Key, status.Conditions)
@@ -63,9 +65,8 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 		case wait > 0:
 			next = soonest(next, now.Add(wait))
 		default:
-			wrote = true
 			group.Go(func() error {
-				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status)
+				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status, &again)
 				return nil
 			})
 		}
@@ -80,12 +81,15 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 			break
 		}
 		group.Go(func() error {
-			failed[i] = r.writeRouteStatus(ctx, &pending[i])
+			failed[i] = r.writeRouteStatus(ctx, &pending[i], &again)
 			return nil
 		})
 	}
 	_ = group.Wait()
-	return next, wrote || len(pending) > 0, errors.Join(failed...)
+	if again.Load() {
+		next = now
+	}
+	return next, errors.Join(failed...)
 }
 
 // pending returns the statuses that may be written now, of each namespace in
@@ -139,24 +143,30 @@ func soonest(a, b time.Time) time.Time {
 	return a
 }
 
-func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus) error {
+func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus, again *atomic.Bool) error {
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute")
+	r.pace.writes(p.route.UID)
 	version, err := r.applyStatus(ctx, kind, p.route, &p.status)
+	if r.pace.wrote(p.route.UID, p.change, version, r.pace.clock.Now()) {
+		again.Store(true)
+	}
 	if err != nil {
 		return err
 	}
-	r.pace.wrote(p.route.UID, p.change, version, r.pace.clock.Now())
 	r.emit(kind, p.route, p.route.Status.Conditions, p.status.Conditions, routeNews)
 	return nil
 }
 
-func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus) error {
+func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus, again *atomic.Bool) error {
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy")
+	r.pace.writes(proxy.UID)
 	version, err := r.applyStatus(ctx, kind, proxy, status)
+	if r.pace.wrote(proxy.UID, compile.Declared, version, r.pace.clock.Now()) {
+		again.Store(true)
+	}
 	if err != nil {
 		return err
 	}
-	r.pace.wrote(proxy.UID, compile.Declared, version, r.pace.clock.Now())
 	r.emit(kind, proxy, proxy.Status.Conditions, status.Conditions, proxyNews)
 	return nil
 }

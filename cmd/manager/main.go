@@ -45,7 +45,7 @@ type options struct {
 // gcPercent keeps the heap small: most of what is allocated is decoded, looked
 // at and dropped, and there is little to do beside it. The environment variable
 // GOGC goes before it.
-const gcPercent = 50
+const gcPercent = 75
 
 func main() {
 	if os.Getenv("GOGC") == "" {

@@ -53,6 +53,10 @@
 //     an index without its shards. A spec that takes a proxy down uses
 //     restartProxy, which takes it out of the load first.
 //   - Whoever counts requests asks an interposer for its Calls.
+//   - shared instead of start gives an installation that such tests use one
+//     after another: it takes less time, for faults that leave no trace. Both
+//     can be furnished with more backends, namespaces and hosts; settles is
+//     converges for a world with routes that are refused, and with grants.
 //
 // A test may run in parallel with others when its limits are seconds, as those
 // of the faults are; one that measures milliseconds may not.

@@ -49,7 +49,9 @@ func (s *system) allow(routes int32) {
 		before = p.Spec.Policy.MaxRoutesPerNamespace
 		p.Spec.Policy.MaxRoutesPerNamespace = routes
 	})
-	s.after(func() { s.edit(func(p *callbackv1alpha1.CallbackProxy) { p.Spec.Policy.MaxRoutesPerNamespace = before }) })
+	s.after(func() {
+		s.edit(func(p *callbackv1alpha1.CallbackProxy) { p.Spec.Policy.MaxRoutesPerNamespace = before })
+	})
 }
 
 // churned is the i-th of many routes, spread over the tenants.
@@ -138,5 +140,6 @@ func (w *watermark) begin() {
 func (w *watermark) end() (manager, proxy float64) {
 	close(w.stop)
 	w.done.Wait()
+	w.s.Expect(min(w.manager, w.proxy)).To(BeNumerically(">", 5), "memory was measured")
 	return w.manager, w.proxy
 }

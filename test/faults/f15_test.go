@@ -36,7 +36,7 @@ func TestF15_RoutesAreHuge(t *testing.T) {
 	// As large as the schema lets a route be, and one with so much beside its
 	// spec that the API server takes no more.
 	valid := times(20, 100)
-	s.createMany(valid, func(i int) *callbackv1alpha1.CallbackRoute { return largest(i) })
+	s.createMany(valid, largest)
 	burdened := times(20, 100)
 	s.createMany(burdened, func(i int) *callbackv1alpha1.CallbackRoute {
 		r := claim{namespace: "tenant-b", name: fmt.Sprintf("burdened-%d", i), host: openHost, path: fmt.Sprintf("/burdened/%d", i), service: "idp"}.object()

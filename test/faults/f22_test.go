@@ -10,7 +10,6 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
@@ -94,7 +93,7 @@ func (s *system) goods() []string {
 func (s *system) publishedHash() string {
 	s.t.Helper()
 	index := &callbackv1alpha1.CallbackProxyConfig{}
-	s.Expect(s.client.Get(s.ctx, client.ObjectKey(fleet), index)).To(Succeed())
+	s.Expect(s.client.Get(s.ctx, fleet, index)).To(Succeed())
 	return index.Spec.Hash
 }
 

@@ -19,7 +19,8 @@ import (
 // what would have worked. The status says what the checks see, and that it is
 // over when it is.
 func TestF42_AllBackendsLookUnhealthy(t *testing.T) {
-	s := shared(t, "F42")
+	t.Parallel()
+	s := start(t, "F42", options{alone: true, furnished: true})
 	check := &callbackv1alpha1.HealthCheck{Path: "/healthz", IntervalSeconds: 1, TimeoutSeconds: 1, UnhealthyThreshold: 1, HealthyThreshold: 1}
 	r := claim{namespace: "identity", name: "tried", host: "auth.acme.test", path: "/tried", service: "moody-idp", check: check}.object()
 	standby := r.Spec.Backends[0]

@@ -112,7 +112,7 @@ func (s *system) compile() (*routetable.Encoded, []callbackv1alpha1.CallbackRout
 // being exactly the wanted one: no byte differs, no shard is missing or left.
 func (s *system) storedAs(wanted *routetable.Encoded) (*callbackv1alpha1.CallbackProxyConfig, error) {
 	var parts callbackv1alpha1.CallbackProxyConfigList
-	if err := s.client.List(s.ctx, &parts, client.InNamespace(fleet.Namespace)); err != nil {
+	if err := s.client.List(s.ctx, &parts, client.InNamespace(fleet.Namespace), client.MatchingLabels{callbackv1alpha1.ProxyLabel: fleet.Name}); err != nil {
 		return nil, fmt.Errorf("read stored config: %w", err)
 	}
 	var index *callbackv1alpha1.CallbackProxyConfig

@@ -40,6 +40,7 @@ type host struct {
 }
 
 func newHost(t testing.TB) *host {
+	t.Helper()
 	h := &host{TB: t}
 	h.ctx, h.end = context.WithCancel(context.Background())
 	return h
