@@ -84,8 +84,6 @@ func samples(page string) []string {
 	return lines
 }
 
-func pointer[T any](v T) *T { return &v }
-
 // atSecond is an instant, in seconds after the year 2030 began.
 func atSecond(s int64) metav1.Time { return metav1.Unix(1893456000+s, 0) }
 
@@ -97,7 +95,7 @@ func exported() *cached {
 			ProxyRef:        callbackv1alpha1.ProxyReference{Namespace: "platform", Name: "edge"},
 			Hostnames:       []callbackv1alpha1.Hostname{"auth.acme.test", "login.acme.test"},
 			Callback:        callbackv1alpha1.Callback{Path: "/oauth2/callback"},
-			DeprecationTime: pointer(atSecond(10)),
+			DeprecationTime: new(atSecond(10)),
 			SunsetTime:      atSecond(20),
 			AfterSunset:     callbackv1alpha1.AfterSunsetReject,
 			Owner:           "identity-team@acme.test",
@@ -109,12 +107,12 @@ func exported() *cached {
 				{Type: "Ready", Status: "False", Reason: "SunsetPassed", Message: "free text"},
 			},
 			Backends: []callbackv1alpha1.BackendStatus{
-				{Name: "blue", Health: callbackv1alpha1.HealthUnhealthy, Reason: "BackendUnhealthy", LastCallbackTime: pointer(atSecond(5))},
+				{Name: "blue", Health: callbackv1alpha1.HealthUnhealthy, Reason: "BackendUnhealthy", LastCallbackTime: new(atSecond(5))},
 				{Name: "green", Health: callbackv1alpha1.HealthHealthy},
 				{Name: "grey", Health: callbackv1alpha1.HealthUnknown},
 			},
 			Traffic: &callbackv1alpha1.Traffic{
-				LastCallbackTime: pointer(atSecond(30)), Callbacks: pointer(int64(7)), AfterSunset: pointer(int64(2)),
+				LastCallbackTime: new(atSecond(30)), Callbacks: new(int64(7)), AfterSunset: new(int64(2)),
 			},
 		},
 	}}
@@ -122,7 +120,7 @@ func exported() *cached {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "platform", Name: "edge"},
 		Status: callbackv1alpha1.CallbackProxyStatus{
 			Conditions:       []metav1.Condition{{Type: "Programmed", Status: "False", Reason: "Pending", Message: "free text"}},
-			Routes:           &callbackv1alpha1.RouteCounts{Total: pointer(int32(3)), Accepted: pointer(int32(1))},
+			Routes:           &callbackv1alpha1.RouteCounts{Total: new(int32(3)), Accepted: new(int32(1))},
 			ConfigGeneration: 4,
 			Instances: []callbackv1alpha1.ProxyInstance{
 				{Pod: "edge-1", State: callbackv1alpha1.InstanceCurrent, Generation: 4},
@@ -257,7 +255,7 @@ func BenchmarkCollector_Scrape(b *testing.B) {
 			for _, kind := range []string{"Accepted", "ResolvedRefs", "Programmed", "BackendsHealthy", "Ready"} {
 				template.Status.Conditions = append(template.Status.Conditions, metav1.Condition{Type: kind, Status: "True", Reason: kind})
 			}
-			template.Status.Traffic = &callbackv1alpha1.Traffic{LastCallbackTime: pointer(atSecond(30)), Callbacks: pointer(int64(7))}
+			template.Status.Traffic = &callbackv1alpha1.Traffic{LastCallbackTime: new(atSecond(30)), Callbacks: new(int64(7))}
 			template.Spec.DeprecationTime = nil
 			cache.routes = make([]StoredRoute, n)
 			for i := range cache.routes {

@@ -57,38 +57,52 @@ func proxyNews(before, after *metav1.Condition) (transition, bool) {
 }
 
 func routeNews(before, after *metav1.Condition) (transition, bool) {
-	changed := before == nil || before.Status != after.Status || before.Reason != after.Reason
-	recovered := before != nil && before.Status == metav1.ConditionFalse && after.Status == metav1.ConditionTrue
+	changed := isOther(before, after)
+	reworded := changed || before.Message != after.Message
 	good := transition{kind: corev1.EventTypeNormal, reason: after.Reason, message: after.Message}
 	bad := transition{kind: corev1.EventTypeWarning, reason: after.Reason, message: after.Message}
+	isFalse := after.Status == metav1.ConditionFalse
 	switch after.Type {
 	case callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionBackendsHealthy:
-		if after.Status == metav1.ConditionFalse {
+		if isFalse {
 			return bad, changed
 		}
-		return good, recovered
+		return good, recovered(before, after)
 	case callbackv1alpha1.ConditionProgrammed:
-		if after.Status == metav1.ConditionTrue {
-			// Each generation that is served everywhere is news: it is the
-			// record of when a migration took its step. That a new route works
-			// is none.
-			return good, before != nil && (changed || before.ObservedGeneration != after.ObservedGeneration)
+		if isFalse {
+			return bad, changed && isWorthSaying(after.Reason)
 		}
-		return bad, changed && after.Reason != callbackv1alpha1.ReasonPending && after.Reason != callbackv1alpha1.ReasonNotAccepted
+		// Each generation that is served everywhere is news: it is the record of
+		// when a migration took its step. That a new route works is none.
+		return good, before != nil && (changed || before.ObservedGeneration != after.ObservedGeneration)
 	case callbackv1alpha1.ConditionDeprecated:
 		return good, changed
 	case callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionClockSuspect:
 		return bad, changed
 	case callbackv1alpha1.ConditionSunsetApproaching:
 		// Its message changes with each warning, and when the time is moved.
-		return bad, changed || before.Message != after.Message
+		return bad, reworded
 	case callbackv1alpha1.ConditionSunsetHeld:
-		if after.Status == metav1.ConditionFalse {
+		if isFalse {
 			return bad, changed
 		}
-		return good, changed || before.Message != after.Message
+		return good, reworded
 	}
 	return transition{}, false
+}
+
+// isWorthSaying leaves out of the reasons of Programmed what is always so at
+// first, and what another condition says.
+func isWorthSaying(reason string) bool {
+	return reason != callbackv1alpha1.ReasonPending && reason != callbackv1alpha1.ReasonNotAccepted
+}
+
+func isOther(before, after *metav1.Condition) bool {
+	return before == nil || before.Status != after.Status || before.Reason != after.Reason
+}
+
+func recovered(before, after *metav1.Condition) bool {
+	return before != nil && before.Status == metav1.ConditionFalse && after.Status == metav1.ConditionTrue
 }
 
 func find(conditions []metav1.Condition, kind string) *metav1.Condition {

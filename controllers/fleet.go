@@ -18,8 +18,10 @@ import (
 // fleet is what is known of one fleet.
 type fleet struct {
 	stop context.CancelFunc
-	// wake is signalled when what is wanted of the fleet changed.
+	// wake is signalled when what is wanted of the fleet changed, settled is
+	// closed once every instance runs it.
 	wake      chan struct{}
+	settled   chan struct{}
 	wanted    routetable.Version
 	began     time.Time
 	instances map[types.UID]*instance
@@ -91,6 +93,27 @@ func (f *fleet) news(now time.Time) bool {
 		f.use, f.usedAt = false, now
 	}
 	return true
+}
+
+// isReached says whether every instance answered lately. The caller holds the
+// lock.
+func (f *fleet) isReached() bool {
+	for _, i := range f.instances {
+		if !i.reached() {
+			return false
+		}
+	}
+	return true
+}
+
+// settle says that every instance runs what is wanted. The caller holds the
+// lock.
+func (f *fleet) settle() {
+	select {
+	case <-f.settled:
+	default:
+		close(f.settled)
+	}
 }
 
 // current says whether every instance runs what is wanted. The caller holds

@@ -29,6 +29,9 @@ const (
 	// missesAllowed is how many failed requests in a row leave an instance's
 	// last word standing: one lost packet is no news.
 	missesAllowed = 2
+	// patience is how long a pass waits for the acknowledgement of what it
+	// published.
+	patience = 250 * time.Millisecond
 	// useInterval is the time between two passes that only tell what came.
 	useInterval = 15 * time.Second
 )
@@ -124,15 +127,36 @@ func (o *Observer) Forget(key types.NamespacedName) {
 // Observe says which instances a fleet has and which version they should run,
 // and returns what they said, and what they counted for each route. Instances
 // that were never asked are asked now, once, so that a controller that starts
-// does not report them as silent.
+// does not report them as silent. After a change it gives them a moment to
+// acknowledge: one status says more than two, and a fleet that changes without
+// end has no later moment.
 func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) ([]compile.Instance, map[types.UID]compile.Use) {
 	f := o.adopt(key, targets, wanted)
 	o.round(ctx, f, func(i *instance) bool { return !i.asked })
+	o.await(ctx, f)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.told = f.list()
 	f.health, f.use = false, false
 	return f.told, f.counted()
+}
+
+// await waits until every instance runs what is wanted, at most patience, and
+// not at all for one that has not answered lately.
+func (o *Observer) await(ctx context.Context, f *fleet) {
+	o.mu.Lock()
+	settled, vain := f.settled, o.run == nil || f.current() || !f.isReached()
+	o.mu.Unlock()
+	if vain {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // adopt brings a fleet's instances and wanted version up to date.
@@ -142,7 +166,7 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 	f := o.fleets[key]
 	if f == nil {
 		f = &fleet{
-			wake: make(chan struct{}, 1), began: o.clock.Now(),
+			wake: make(chan struct{}, 1), settled: make(chan struct{}), began: o.clock.Now(),
 			instances: map[types.UID]*instance{}, retired: map[types.UID]compile.Use{},
 		}
 		o.fleets[key] = f
@@ -151,7 +175,9 @@ func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted rout
 		}
 	}
 	news := f.wanted != wanted
-	f.wanted = wanted
+	if news {
+		f.wanted, f.settled = wanted, make(chan struct{})
+	}
 	known := f.instances
 	f.instances = make(map[types.UID]*instance, len(targets))
 	for _, target := range targets {
@@ -204,7 +230,11 @@ func (o *Observer) loop(ctx context.Context, key types.NamespacedName, f *fleet)
 		}
 		o.round(ctx, f, func(*instance) bool { return true })
 		o.mu.Lock()
-		news, current := f.news(o.clock.Now()), f.current()
+		current := f.current()
+		if current {
+			f.settle()
+		}
+		news := f.news(o.clock.Now())
 		o.mu.Unlock()
 		if news {
 			o.announce(ctx, key)

@@ -183,6 +183,7 @@ func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.T
 			w.health = now
 		case compile.Counted:
 			w.counted = now
+		case compile.Same, compile.Declared:
 		}
 	}
 	p.routes[uid] = w

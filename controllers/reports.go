@@ -70,28 +70,38 @@ func (i *instance) hear(w *words, now time.Time) (health, use bool, ended map[ty
 		i.targets = targets
 	}
 	for _, u := range w.routes {
-		if i.uses == nil {
-			i.uses = map[types.UID]routetable.RouteUse{}
-		}
-		u.Last = earlier(u.Last, now)
-		for n := range u.Backends {
-			u.Backends[n].Last = earlier(u.Backends[n].Last, now)
-		}
-		uid := types.UID(u.UID)
-		old, known := i.uses[uid]
-		if !known && len(i.uses) >= maxKept {
-			continue
-		}
-		if known && fell(old, u) {
+		if old, again := i.count(u, now); again {
 			if ended == nil {
 				ended = map[types.UID]routetable.RouteUse{}
 			}
-			ended[uid] = less(old, i.before[uid])
-			delete(i.before, uid)
+			ended[types.UID(u.UID)] = old
 		}
-		i.uses[uid] = u
 	}
 	return health, len(w.routes) > 0, ended
+}
+
+// count keeps what came for one route. When the instance counts anew for it,
+// it returns what had been counted before.
+func (i *instance) count(u routetable.RouteUse, now time.Time) (before routetable.RouteUse, again bool) {
+	uid := types.UID(u.UID)
+	old, known := i.uses[uid]
+	if !known && len(i.uses) >= maxKept {
+		return before, false
+	}
+	u.Last = earlier(u.Last, now)
+	for n := range u.Backends {
+		u.Backends[n].Last = earlier(u.Backends[n].Last, now)
+	}
+	if i.uses == nil {
+		i.uses = map[types.UID]routetable.RouteUse{}
+	}
+	i.uses[uid] = u
+	if !known || !fell(old, u) {
+		return before, false
+	}
+	before = less(old, i.before[uid])
+	delete(i.before, uid)
+	return before, true
 }
 
 // fell says whether an instance counts anew for a route.

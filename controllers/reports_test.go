@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -183,6 +184,37 @@ func (s *speaker) tell(uses []routetable.RouteUse, targets []routetable.TargetRe
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uses, s.targets = uses, targets
+}
+
+// After a change a pass waits for the acknowledgement, so that it writes one
+// status instead of two; not for an instance that is silent.
+func TestObserver_WaitsAMomentForTheAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		s := &speaker{}
+		s.say(1, nil)
+		o, want := observing(t, s)
+		synctest.Wait() // its loops run
+		want(1)
+		begin := time.Now()
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			s.say(2, nil)
+		}()
+		want(2)
+		g.Expect(time.Since(begin)).To(BeNumerically("<=", 100*time.Millisecond))
+		g.Expect(o.fleets[types.NamespacedName{Namespace: "platform", Name: "edge"}].told[0].Report.Generation).To(BeEquivalentTo(2))
+
+		begin = time.Now()
+		want(3)
+		g.Expect(time.Since(begin)).To(Equal(patience), "an instance that does not adopt it")
+
+		s.say(2, errors.New("dead"))
+		time.Sleep(time.Minute)
+		begin = time.Now()
+		want(4)
+		g.Expect(time.Since(begin)).To(BeZero(), "an instance that does not answer")
+	})
 }
 
 // What an instance says is bounded: one that lies can fill neither the memory

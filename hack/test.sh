@@ -2,7 +2,7 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# test.sh: all tests of all modules against a real API server, with the race detector where a C compiler is.
+# test.sh: all tests of all modules against a real API server, with the race detector where a C compiler is; then the fault suite.
 # `make test` sets CODE_MODULES. The last lines are go test's own.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,11 +25,20 @@ for module in $CODE_MODULES; do
 	# Go reuses a result until a file inside the test's own module changes. The modules below the root test files that are
 	# outside theirs, so theirs are never reused.
 	fresh=
-	[ "$module" = . ] || fresh=-count=1
+	packages=./...
+	if [ "$module" = . ]; then
+		packages=$(go list ./... | grep -v '/test/faults$')
+	else
+		fresh=-count=1
+	fi
 	# shellcheck disable=SC2086 # no word at all when a flag is empty
-	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $race $fresh -timeout 20m ./...) ||
+	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $race $fresh -timeout 20m $packages) ||
 		failed="$failed $module"
 done
+
+# The fault suite measures times, so it has the machine for itself and no race detector, and shows its table.
+(cd test/faults && "$root/hack/heartbeat.sh" "break everything, briefly" go test -count=1 -timeout 30m) ||
+	failed="$failed test/faults"
 
 if [ -n "$failed" ]; then
 	echo "test: failures in:$failed" >&2
