@@ -31,6 +31,20 @@ func (r *Reconciler) changed() predicate.Predicate {
 	}
 }
 
+// unexpected lets pass changes of configs that are not what was published: a
+// pass puts them right.
+func (r *Reconciler) unexpected() predicate.Predicate {
+	isNews := func(object client.Object, there bool) bool {
+		part, is := object.(*callbackv1alpha1.CallbackProxyConfig)
+		return !is || !r.Publisher.expects(part, there)
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return isNews(e.Object, true) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return isNews(e.ObjectNew, true) },
+		DeleteFunc: func(e event.DeleteEvent) bool { return isNews(e.Object, false) },
+	}
+}
+
 // hold is the annotation that holds a sunset, and whether it is there.
 type hold struct {
 	value string

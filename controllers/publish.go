@@ -31,6 +31,14 @@ type Publisher struct {
 
 	mu       sync.Mutex
 	lineages map[types.NamespacedName]*lineage
+	intents  map[types.NamespacedName]intent
+}
+
+// intent is the config that a fleet is to have, from before it is written.
+type intent struct {
+	version routetable.Version
+	hash    string
+	shards  map[string]struct{}
 }
 
 // lineage is what this leadership published for one fleet.
@@ -89,6 +97,7 @@ func NewPublisher(c client.Client, key ed25519.PublicKey) *Publisher {
 		client:    c,
 		reportKey: base64.StdEncoding.EncodeToString(key),
 		lineages:  map[types.NamespacedName]*lineage{},
+		intents:   map[types.NamespacedName]intent{},
 	}
 }
 
@@ -98,6 +107,7 @@ func (p *Publisher) Forget(key types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.lineages, key)
+	delete(p.intents, key)
 }
 
 // Publish makes the stored config of a fleet hold a table: shards first, then
@@ -120,6 +130,9 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	if err != nil {
 		return Published{}, fmt.Errorf("publish config of CallbackProxy %s: %w", key, err)
 	}
+	p.mu.Lock()
+	p.intents[key] = intent{version: version, hash: encoded.Index.Hash, shards: hashes(encoded.Shards)}
+	p.mu.Unlock()
 	if err := p.createShards(ctx, proxy, stored, encoded.Shards); err != nil {
 		return Published{}, err
 	}
@@ -153,6 +166,32 @@ func (p *Publisher) lineage(key types.NamespacedName, uid types.UID) *lineage {
 		return l
 	}
 	return nil
+}
+
+func hashes(payloads []routetable.Payload) map[string]struct{} {
+	set := make(map[string]struct{}, len(payloads))
+	for _, payload := range payloads {
+		set[payload.Hash] = struct{}{}
+	}
+	return set
+}
+
+// expects says whether a part of a config, there or gone, is as this leadership
+// means it to be: nothing that anybody has to look at.
+func (p *Publisher) expects(part *callbackv1alpha1.CallbackProxyConfig, there bool) bool {
+	p.mu.Lock()
+	meant, known := p.intents[types.NamespacedName{Namespace: part.Namespace, Name: part.Labels[callbackv1alpha1.ProxyLabel]}]
+	p.mu.Unlock()
+	if !known {
+		return false
+	}
+	if part.Spec.Part == callbackv1alpha1.ConfigIndex {
+		version := routetable.Version{Epoch: part.Spec.Epoch, Generation: part.Spec.Generation}
+		return there && version == meant.version && part.Spec.Hash == meant.hash && part.Spec.ReportKey == p.reportKey &&
+			routetable.HashOf(part.Spec.Payload) == meant.hash
+	}
+	_, wanted := meant.shards[part.Spec.Hash]
+	return wanted == there && (!there || routetable.HashOf(part.Spec.Payload) == part.Spec.Hash)
 }
 
 // storedConfig is what the API server holds for one fleet.
@@ -293,10 +332,7 @@ func (p *Publisher) commit(ctx context.Context, proxy *callbackv1alpha1.Callback
 // clear deletes the shards that the index does not name, once they lingered
 // until due, or are too many. It returns when there is something to delete.
 func (p *Publisher) clear(ctx context.Context, stored *storedConfig, wanted []routetable.Payload, due, now time.Time) (next time.Time, err error) {
-	keep := make(map[string]struct{}, len(wanted))
-	for _, payload := range wanted {
-		keep[payload.Hash] = struct{}{}
-	}
+	keep := hashes(wanted)
 	var stale []*callbackv1alpha1.CallbackProxyConfig
 	for _, shard := range stored.shards {
 		if _, named := keep[shard.Spec.Hash]; !named {

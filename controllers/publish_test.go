@@ -11,6 +11,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -139,6 +140,40 @@ func TestPublish_RepairsWhatSomebodyBroke(t *testing.T) {
 		w.Expect(versionOf(after).Compare(versionOf(before))).To(BeNumerically(">=", 0), "%s: no config goes back", name)
 		before = after
 	}
+}
+
+// What this leadership wrote brings no pass, and whatever somebody else did to
+// it does.
+func TestPublish_KnowsItsOwnConfig(t *testing.T) {
+	w := newWorld(t, controlPlane)
+	w.migration(w.newRoute("acme"))
+	w.settle()
+	isNews := w.reconciler.unexpected()
+	created := func(part *callbackv1alpha1.CallbackProxyConfig) bool { return isNews.Create(event.CreateEvent{Object: part}) }
+	deleted := func(part *callbackv1alpha1.CallbackProxyConfig) bool { return isNews.Delete(event.DeleteEvent{Object: part}) }
+	index, shard := w.index(), w.shards()[0]
+	w.Expect(created(index)).To(BeFalse())
+	w.Expect(created(&shard)).To(BeFalse())
+	w.Expect(deleted(index)).To(BeTrue())
+	w.Expect(deleted(&shard)).To(BeTrue())
+
+	stale := shard.DeepCopy()
+	stale.Spec.Hash = routetable.HashOf("of the config before")
+	w.Expect(created(stale)).To(BeTrue())
+	w.Expect(deleted(stale)).To(BeFalse())
+	for name, change := range map[string]func(*callbackv1alpha1.CallbackProxyConfigSpec){
+		"version": func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.Generation++ },
+		"key":     func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.ReportKey = "theirs" },
+		"hash":    func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.Hash = stale.Spec.Hash },
+		"payload": func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.Payload += " " },
+	} {
+		edited := index.DeepCopy()
+		change(&edited.Spec)
+		w.Expect(isNews.Update(event.UpdateEvent{ObjectOld: index, ObjectNew: edited})).To(BeTrue(), name)
+	}
+	broken := shard.DeepCopy()
+	broken.Spec.Payload += " "
+	w.Expect(created(broken)).To(BeTrue())
 }
 
 // Two controllers that both think they lead: the older one stands back and

@@ -112,7 +112,8 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		Named("callbackproxy").
 		For(&StoredProxy{}, changed).
 		Watches(&StoredRoute{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), changed).
-		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
+		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel),
+			builder.WithPredicates(r.unexpected())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfService)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice),

@@ -10,9 +10,10 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// A large fleet: 10,000 routes of 50 namespaces on 256 hosts, each given by a
-// selector.
-func BenchmarkCompile(b *testing.B) {
+// largeFleet is a fleet with 10,000 routes of 50 namespaces on 256 hosts, each
+// given by a selector.
+func largeFleet(b *testing.B) *scenario {
+	b.Helper()
 	s := loadScenario(b, "testdata/minimal.in.yaml")
 	model, given := s.snapshot.Routes[0].Object, s.snapshot.Proxy.Spec.Hosts[0]
 	s.snapshot.Routes, s.snapshot.Proxy.Spec.Hosts = nil, nil
@@ -30,10 +31,37 @@ func BenchmarkCompile(b *testing.B) {
 		s.addRoute(Route{Object: route})
 		s.addNamespace(route.Namespace, map[string]string{"team": fmt.Sprint(i % 50)})
 	}
+	return s
+}
+
+func BenchmarkCompile(b *testing.B) {
+	s := largeFleet(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		if result := Compile(&s.snapshot, s.Now); len(result.Table.Routes) != 10_000 {
 			b.Fatalf("%d routes are accepted", len(result.Table.Routes))
+		}
+	}
+}
+
+// What a pass over an unchanged world does once it has compiled it.
+func BenchmarkStatuses(b *testing.B) {
+	s := largeFleet(b)
+	result := Compile(&s.snapshot, s.Now)
+	fleet := s.fleet(b, result.Table)
+	for i := range result.Verdicts {
+		v := &result.Verdicts[i]
+		v.Route.Status = RouteStatus(v, s.observed(v.Route, fleet), s.Now)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		for i := range result.Verdicts {
+			v := &result.Verdicts[i]
+			status := RouteStatus(v, s.observed(v.Route, fleet), s.Now)
+			if Compare(&v.Route.Status, &status) != Same {
+				b.Fatal("the status differs")
+			}
 		}
 	}
 }

@@ -65,15 +65,21 @@ var notLookedAt = Finding{
 }
 
 func isDecodable(c *candidate) (reason, message string, broken bool) {
+	if c.route.DecodeError == "" {
+		return "", "", false
+	}
 	return callbackv1alpha1.ReasonUndecodable,
 		"the stored object cannot be read: " + c.route.DecodeError + "; apply it again with a value that the CRD's schema of today accepts",
-		c.route.DecodeError != ""
+		true
 }
 
 func hasProxy(c *candidate) (reason, message string, broken bool) {
+	if c.snapshot.Proxy != nil {
+		return "", "", false
+	}
 	return callbackv1alpha1.ReasonProxyNotFound,
 		fmt.Sprintf("CallbackProxy %s does not exist: create it, or name another one in spec.proxyRef", c.snapshot.Key),
-		c.snapshot.Proxy == nil
+		true
 }
 
 // mayUseHosts gives one answer for hosts that are not listed and for those
@@ -129,10 +135,13 @@ func (c *candidate) selects(from callbackv1alpha1.HostNamespaces) bool {
 
 func keepsQuota(c *candidate) (reason, message string, broken bool) {
 	most := c.snapshot.Proxy.Spec.Policy.MaxRoutesPerNamespace
+	if most <= 0 || c.accepted[c.route.Object.Namespace] < most {
+		return "", "", false
+	}
 	return callbackv1alpha1.ReasonQuotaExceeded,
 		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many older ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
 			c.snapshot.Key, most, c.route.Object.Namespace),
-		most > 0 && c.accepted[c.route.Object.Namespace] >= most
+		true
 }
 
 // until is the latest sunsetTime that the policy allows for the route.
@@ -142,29 +151,38 @@ func (c *candidate) until() time.Time {
 
 func keepsLifetime(c *candidate) (reason, message string, broken bool) {
 	end := c.route.Object.Spec.SunsetTime
+	if !end.After(c.until()) {
+		return "", "", false
+	}
 	return callbackv1alpha1.ReasonLifetimeExceedsPolicy,
 		fmt.Sprintf("sunsetTime %s is later than CallbackProxy %s allows, %d days after the route's creation: set it to %s or earlier",
 			stamp(end.Time), c.snapshot.Key, c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays, stamp(c.until())),
-		end.After(c.until())
+		true
 }
 
 func keepsAfterSunset(c *candidate) (reason, message string, broken bool) {
+	wanted := c.route.Object.Spec.AfterSunset
+	if slices.Contains(c.snapshot.Proxy.Spec.Policy.AfterSunset, wanted) {
+		return "", "", false
+	}
 	var allowed []string
 	for _, value := range c.snapshot.Proxy.Spec.Policy.AfterSunset {
 		allowed = append(allowed, string(value))
 	}
 	slices.Sort(allowed)
-	wanted := string(c.route.Object.Spec.AfterSunset)
 	return callbackv1alpha1.ReasonAfterSunsetNotAllowed,
 		fmt.Sprintf("afterSunset %s is not allowed by CallbackProxy %s: use %s", wanted, c.snapshot.Key, enumerate(allowed)),
-		!slices.Contains(allowed, wanted)
+		true
 }
 
 func namesOwner(c *candidate) (reason, message string, broken bool) {
 	required := c.snapshot.Proxy.Spec.Policy.RequireOwner
+	if required != nil && !*required || strings.TrimSpace(c.route.Object.Spec.Owner) != "" {
+		return "", "", false
+	}
 	return callbackv1alpha1.ReasonOwnerRequired,
 		fmt.Sprintf("CallbackProxy %s wants to know whom to ask about a route: set spec.owner, for example to a team's address", c.snapshot.Key),
-		(required == nil || *required) && strings.TrimSpace(c.route.Object.Spec.Owner) == ""
+		true
 }
 
 // isServable asks the contract itself: one entry that the proxies must refuse
