@@ -38,7 +38,7 @@ func (r *Reconciler) emit(kind schema.GroupVersionKind, object client.Object, be
 	}
 	for _, condition := range after {
 		if t, is := news(find(before, condition.Type), &condition); is {
-			r.Recorder.Eventf(reference, nil, t.kind, t.reason, condition.Type, "%s", clip(t.message, maxNoteBytes))
+			r.Recorder.Eventf(reference, nil, t.kind, t.reason, condition.Type, "%s", t.message)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -30,6 +31,7 @@ func NewMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, e
 	for _, kind := range []schema.GroupVersionKind{
 		corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("Service"),
 		discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
+		eventsv1.SchemeGroupVersion.WithKind("Event"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxyConfig"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute"),

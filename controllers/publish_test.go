@@ -149,8 +149,12 @@ func TestPublish_KnowsItsOwnConfig(t *testing.T) {
 	w.migration(w.newRoute("acme"))
 	w.settle()
 	isNews := w.reconciler.unexpected()
-	created := func(part *callbackv1alpha1.CallbackProxyConfig) bool { return isNews.Create(event.CreateEvent{Object: part}) }
-	deleted := func(part *callbackv1alpha1.CallbackProxyConfig) bool { return isNews.Delete(event.DeleteEvent{Object: part}) }
+	created := func(part *callbackv1alpha1.CallbackProxyConfig) bool {
+		return isNews.Create(event.CreateEvent{Object: part})
+	}
+	deleted := func(part *callbackv1alpha1.CallbackProxyConfig) bool {
+		return isNews.Delete(event.DeleteEvent{Object: part})
+	}
 	index, shard := w.index(), w.shards()[0]
 	w.Expect(created(index)).To(BeFalse())
 	w.Expect(created(&shard)).To(BeFalse())

@@ -58,10 +58,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error 
 	if err != nil {
 		return err
 	}
+	writer, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("make client for events: %w", err)
+	}
 	grants := &grantWatch{mapper: mgr.GetRESTMapper()}
 	r := &Reconciler{
 		Client:    mgr.GetClient(),
-		Recorder:  mgr.GetEventRecorder(fieldOwner),
+		Recorder:  newRecorder(writer, clock.RealClock{}, mgr.GetLogger()),
 		Clock:     now,
 		Publisher: NewPublisher(mgr.GetClient(), public),
 		Observer:  NewObserver(asker, clock.RealClock{}),

@@ -59,7 +59,7 @@ type world struct {
 	clock      *clocktesting.FakePassiveClock
 	reconciler *Reconciler
 	fleet      *acknowledging
-	events     *recorder
+	events     *remembered
 	writes     *writeCounter
 	platform   string
 	identity   string
@@ -80,7 +80,7 @@ func newWorld(t *testing.T, cp *fixture.ControlPlane) *world {
 	w := &world{
 		WithT: NewWithT(t), t: t, ctx: t.Context(),
 		clock:    clocktesting.NewFakePassiveClock(time.Now()),
-		events:   &recorder{},
+		events:   &remembered{},
 		writes:   &writeCounter{},
 		platform: fmt.Sprintf("platform-%d", n), identity: fmt.Sprintf("identity-%d", n), other: fmt.Sprintf("other-%d", n),
 	}
@@ -298,20 +298,20 @@ func (a *acknowledging) ask(ctx context.Context, _, _ string) (*words, error) {
 	return told, nil
 }
 
-// recorder keeps the events of a spec.
-type recorder struct {
+// remembered keeps the events of a spec.
+type remembered struct {
 	mu   sync.Mutex
 	seen []string
 }
 
-func (r *recorder) Eventf(regarding, _ runtime.Object, kind, reason, action, note string, args ...any) {
+func (r *remembered) Eventf(regarding, _ runtime.Object, kind, reason, action, note string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reference, _ := regarding.(*corev1.ObjectReference)
 	r.seen = append(r.seen, fmt.Sprintf("%s %s %s %s/%s: %s", kind, reason, action, reference.Kind, reference.Name, fmt.Sprintf(note, args...)))
 }
 
-func (r *recorder) take() []string {
+func (r *remembered) take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	seen := r.seen

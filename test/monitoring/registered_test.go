@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,8 +52,11 @@ func metricsOfBoth(t *testing.T) registered {
 	return found
 }
 
+var observeClock = sync.OnceFunc(func() { controllers.NewClock(time.Now).Observe() })
+
 func managerRegistry(t *testing.T) *prometheus.Registry {
 	t.Helper()
+	observeClock() // as cmd/manager does
 	registry, is := metrics.Registry.(*prometheus.Registry)
 	if !is {
 		t.Fatalf("the manager's registry is a %T, which cannot be asked", metrics.Registry)

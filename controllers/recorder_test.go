@@ -1,0 +1,36 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Events are written as the API wants them, also for the longest names and
+// notes, and two of one moment do not get in each other's way.
+func TestRecorder_WritesEvents(t *testing.T) {
+	w := newWorld(t, controlPlane)
+	r := newRecorder(w.client, w.clock, logr.Discard())
+	long := strings.Repeat("n", 253)
+	for _, name := range []string{"acme", long} {
+		r.Eventf(&corev1.ObjectReference{Kind: "CallbackRoute", Namespace: w.identity, Name: name}, nil,
+			corev1.EventTypeWarning, "SunsetPassed", "SunsetPassed", "%s", "100% "+strings.Repeat("ü", 2000))
+	}
+	var events eventsv1.EventList
+	w.Expect(w.client.List(w.ctx, &events, client.InNamespace(w.identity))).To(Succeed())
+	w.Expect(events.Items).To(HaveLen(2))
+	for _, event := range events.Items {
+		w.Expect(event.Note).To(HavePrefix("100% ü"))
+		w.Expect(len(event.Note)).To(BeNumerically("<=", maxNoteBytes))
+		w.Expect(event.ReportingController).To(Equal(fieldOwner))
+		w.Expect([]string{event.Type, event.Reason, event.Action}).To(Equal([]string{"Warning", "SunsetPassed", "SunsetPassed"}))
+	}
+}
