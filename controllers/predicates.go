@@ -22,13 +22,32 @@ func (r *Reconciler) changed() predicate.Predicate {
 			before, after := e.ObjectOld, e.ObjectNew
 			return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration() ||
 				before.GetDeletionTimestamp().IsZero() != after.GetDeletionTimestamp().IsZero() || holdOf(before) != holdOf(after) ||
-				before.GetResourceVersion() != after.GetResourceVersion() && !r.pace.isOwn(after.GetUID(), after.GetResourceVersion())
+				r.isForeign(before, after)
 		},
 		DeleteFunc: func(e event.DeleteEvent) bool {
 			r.pace.gone(e.Object.GetUID())
 			return true
 		},
 	}
+}
+
+// isForeign says whether an object is otherwise than it was, and not by our own
+// last write. With another CRD the same stored object may read differently.
+func (r *Reconciler) isForeign(before, after client.Object) bool {
+	if before.GetResourceVersion() == after.GetResourceVersion() {
+		return !apiequality.Semantic.DeepEqual(specOf(before), specOf(after))
+	}
+	return !r.pace.isOwn(after.GetUID(), after.GetResourceVersion())
+}
+
+func specOf(object client.Object) any {
+	switch o := object.(type) {
+	case *StoredRoute:
+		return &o.Spec
+	case *StoredProxy:
+		return &o.Spec
+	}
+	return nil
 }
 
 // unexpected lets pass changes of configs that are not what was published: a

@@ -191,6 +191,11 @@ func TestReconcile_RepairsAStatus(t *testing.T) {
 	older.ResourceVersion = "1"
 	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: older, ObjectNew: &StoredRoute{CallbackRoute: *before}})).To(BeFalse(), "our own write")
 
+	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &StoredRoute{CallbackRoute: *before}, ObjectNew: &StoredRoute{CallbackRoute: *before}})).To(BeFalse(), "seen again")
+	reread := &StoredRoute{CallbackRoute: *before.DeepCopy()}
+	reread.Spec.AfterSunset = ""
+	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &StoredRoute{CallbackRoute: *before}, ObjectNew: reread})).To(BeTrue(), "under a CRD with other defaults")
+
 	target := &StoredRoute{}
 	target.Namespace, target.Name = w.identity, "acme"
 	patch := strings.NewReplacer("TIME", w.clock.Now().UTC().Format(time.RFC3339)).Replace(
