@@ -27,6 +27,10 @@ const (
 	// nothing but what instances see and count.
 	softBurst     = 200
 	softPerSecond = 20
+	// statusBurst statuses of one object may be written in a row that say what
+	// was declared and is served; then it is statusesPerSecond.
+	statusBurst       = 15
+	statusesPerSecond = 0.5
 	// ackPatience is how long after a change nothing is said about instances
 	// that have not acknowledged it yet: most do within a tenth of it, and one
 	// status says more than two.
@@ -64,6 +68,9 @@ type written struct {
 	// health is when news of its backends was written last, counted when news of
 	// its callbacks was.
 	health, counted time.Time
+	// spent is how many of statusBurst were used up at a time.
+	spent   float64
+	spentAt time.Time
 	// version is the resourceVersion that the last write gave it, writing is
 	// true while the answer to a write is awaited, and seen the resourceVersion
 	// of the last change that was seen meanwhile.
@@ -135,13 +142,14 @@ func (p *pace) forget(fleet types.NamespacedName) {
 }
 
 // status returns how long a changed status has to wait. What is declared, and
-// whether it is served, has no time to lose.
+// whether it is served, has no time to lose, unless it changes without end.
 func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Duration {
-	if c == compile.Declared {
-		return 0
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c == compile.Declared {
+		over := p.routes[uid].spentBy(now) + 1 - statusBurst
+		return max(0, time.Duration(over/statusesPerSecond*float64(time.Second)))
+	}
 	last := p.routes[uid].health
 	if c == compile.Counted {
 		// While a backend comes and goes, its news takes the counts along.
@@ -183,7 +191,9 @@ func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.T
 			w.health = now
 		case compile.Counted:
 			w.counted = now
-		case compile.Same, compile.Declared:
+		case compile.Declared:
+			w.spent, w.spentAt = w.spentBy(now)+1, now
+		case compile.Same:
 		}
 	}
 	p.routes[uid] = w
@@ -203,6 +213,11 @@ func (p *pace) isOwn(uid types.UID, version string) bool {
 		return true
 	}
 	return w.version == version
+}
+
+// spentBy returns how many of statusBurst are still used up.
+func (w written) spentBy(now time.Time) float64 {
+	return max(0, w.spent-statusesPerSecond*now.Sub(w.spentAt).Seconds())
 }
 
 // gone drops what is known of an object that was deleted.

@@ -58,7 +58,7 @@ func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 	p.wrote("r", compile.Seen, "2", now.Add(time.Second))
 	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(Equal(29 * time.Second))
 	g.Expect(p.status("r", compile.Counted, now.Add(40*time.Second))).To(Equal(21*time.Second), "it goes along with the next news of health")
-	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero(), "what is declared never waits")
+	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero(), "what is declared does not wait")
 	g.Expect(p.isOwn("r", "2")).To(BeTrue())
 	g.Expect(p.isOwn("r", "1")).To(BeFalse())
 	p.writes("r")
@@ -85,4 +85,19 @@ func TestPace_BoundsWhatIsOnlyCounted(t *testing.T) {
 		}
 	}
 	g.Expect(written).To(Equal(softBurst))
+}
+
+// A route that changes without end is told of now and then; it may change often
+// in a row before.
+func TestF13_Pace_BoundsWhatIsSaidOfOneRoute(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
+	for range statusBurst {
+		g.Expect(p.status("r", compile.Declared, now)).To(BeZero())
+		p.wrote("r", compile.Declared, "1", now)
+	}
+	g.Expect(p.status("r", compile.Declared, now)).To(Equal(2 * time.Second))
+	g.Expect(p.status("other", compile.Declared, now)).To(BeZero())
+	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero())
+	g.Expect(p.status("r", compile.Declared, now.Add(time.Hour))).To(BeZero())
 }

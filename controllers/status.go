@@ -59,7 +59,7 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 	var again atomic.Bool // somebody else wrote as well
 	if s.Proxy != nil {
 		status := compile.ProxyStatus(s.Proxy, result, &seen.fleet, now)
-		wait := r.ackWait(s.Key, status.Conditions)
+		wait := max(r.ackWait(s.Key, status.Conditions), r.pace.status(s.Proxy.UID, compile.Declared, r.pace.clock.Now()))
 		switch {
 		case apiequality.Semantic.DeepEqual(s.Proxy.Status, status):
 		case wait > 0:
