@@ -176,7 +176,7 @@ type CallbackProxyStatus struct {
 	// nobody looked.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, and says nothing
 	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
 	// an instance doubts its clock.
 	// +optional

@@ -13,7 +13,7 @@ type CallbackRouteStatus struct {
 	// nobody looked.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, and says nothing
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
 	// Ready, always; SunsetApproaching, SunsetPassed, SunsetHeld and Deprecated
 	// while they have something to say.
@@ -35,7 +35,7 @@ type CallbackRouteStatus struct {
 	Backends []BackendStatus `json:"backends,omitempty"`
 	// traffic is what came for this route.
 	// +optional
-	Traffic *Traffic `json:"traffic,omitempty"`
+	Traffic *Traffic `json:"traffic,omitempty"` //nolint:kubeapilinter // nil: nobody looked
 	// proxies counts the instances that serve this route.
 	// +optional
 	Proxies *ProxyCounts `json:"proxies,omitempty"`

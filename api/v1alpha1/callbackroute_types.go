@@ -233,7 +233,7 @@ type Backend struct {
 	// it, its health is known only from failures to reach it and from what its
 	// EndpointSlices say.
 	// +optional
-	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"` //nolint:kubeapilinter // nil: none is declared
 }
 
 // HealthCheck is how the proxies look at a backend. Each instance looks for

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -101,7 +100,7 @@ func (c *checker) labelsOfSelector(n *parser.VectorSelector) []string {
 	}
 	known = slices.Concat(known, targetLabels)
 	for _, matcher := range n.LabelMatchers {
-		if matcher.Name != labels.MetricName {
+		if matcher.Name != "__name__" {
 			c.need(known, []string{matcher.Name}, n)
 		}
 	}
