@@ -8,10 +8,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -27,6 +29,14 @@ import (
 
 // workers is how many fleets are reconciled at a time.
 const workers = 4
+
+// A pass that failed is made again after firstRetry, then after twice that, up
+// to lastRetry: where half of all writes conflict most passes fail, and each
+// gets on all the same.
+const (
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = 3 * time.Second
+)
 
 // usePriorities lets what changed go before what is only looked at again, as
 // after a start.
@@ -130,7 +140,10 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, p *callbackv1alpha1.CallbackProxy) []reconcile.Request {
 				return request(client.ObjectKeyFromObject(p))
 			}))).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, UsePriorityQueue: &usePriorities}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers, UsePriorityQueue: &usePriorities,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
+		}).
 		Build(r)
 }
 

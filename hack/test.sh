@@ -36,8 +36,10 @@ for module in $CODE_MODULES; do
 		failed="$failed $module"
 done
 
-# The fault suite measures times, so it has the machine for itself and no race detector, and shows its table.
-(cd test/faults && "$root/hack/heartbeat.sh" "break everything, briefly" go test -count=1 -timeout 30m) ||
+# The fault suite measures times, so it has the machine for itself and no race detector, and shows its table. These are the
+# faults that are over in seconds; `make faults` runs them all.
+(cd test/faults && "$root/hack/heartbeat.sh" "break things, briefly" \
+	go test -count=1 -timeout 20m -run 'F0[347]|F1[01289]|F2[1-4]|F4[45]') ||
 	failed="$failed test/faults"
 
 if [ -n "$failed" ]; then

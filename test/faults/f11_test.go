@@ -113,7 +113,7 @@ func (s *system) hostile() map[string]string {
 		"list":    `[1]`,
 		"string":  `"spec"`,
 		"empty":   `{}`,
-		"nobody":  `{"proxyRef":{"name":"edge","namespace":"callback-system"}}`,
+		"nobody":  `{"proxyRef":{"name":"edge","namespace":"callback-system"},"afterSunset":"Reject"}`,
 		"deep":    `{"proxyRef":{"name":"edge","namespace":"callback-system"},"hostnames":` + nested + `}`,
 		"strange": `{"proxyRef":{"name":"edge/../..","namespace":"callback-system\u0000"}}`,
 	}
