@@ -53,6 +53,9 @@ type pendingStatus struct {
 // is more to write; zero: there is not.
 func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now time.Time) (next time.Time, err error) {
 	pending, next := r.pending(s.Key, result, seen, now)
+	if len(pending) > statusesPerPass {
+		pending, next = pending[:statusesPerPass], now
+	}
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
 	failed := make([]error, len(pending)+1)
@@ -70,9 +73,6 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 				return nil
 			})
 		}
-	}
-	if len(pending) > statusesPerPass {
-		pending, next = pending[:statusesPerPass], now
 	}
 	begin := r.pace.clock.Now()
 	for i := range pending {
