@@ -110,11 +110,14 @@ func (p *pace) fleet(key types.NamespacedName) *fleetPace {
 	return f
 }
 
-// looked notes how long a pass took to look at the world.
+// looked notes how long a pass took to look at the world. A fleet that is not
+// there has no pace: its name is a tenant's choice, and kept by nobody.
 func (p *pace) looked(fleet types.NamespacedName, took time.Duration, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fleet(fleet).rested = now.Add(min(restFactor*took, maxRest))
+	if f := p.fleets[fleet]; f != nil {
+		f.rested = now.Add(min(restFactor*took, maxRest))
+	}
 }
 
 // published notes that a fleet's config was written.

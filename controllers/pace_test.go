@@ -44,6 +44,7 @@ func TestPace_RestsAfterALook(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	fleet := types.NamespacedName{Name: "large"}
+	g.Expect(p.pass(fleet, now)).To(BeZero())
 	p.looked(fleet, 200*time.Millisecond, now)
 	g.Expect(p.pass(fleet, now)).To(Equal(600 * time.Millisecond))
 	g.Expect(p.pass(fleet, now.Add(600*time.Millisecond))).To(BeZero())

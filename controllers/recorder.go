@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -53,7 +54,7 @@ func (r *recorder) Eventf(regarding, _ runtime.Object, kind, reason, action, not
 	event := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: reference.Namespace,
-			Name:      fmt.Sprintf("%s.%x", reference.Name[:min(len(reference.Name), maxEventPrefix)], now.UnixNano()),
+			Name:      fmt.Sprintf("%s.%x", strings.TrimRight(reference.Name[:min(len(reference.Name), maxEventPrefix)], ".-"), now.UnixNano()),
 		},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: fieldOwner,

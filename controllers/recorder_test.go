@@ -20,13 +20,14 @@ func TestRecorder_WritesEvents(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	r := newRecorder(w.client, w.clock, logr.Discard())
 	long := strings.Repeat("n", 253)
-	for _, name := range []string{"acme", long} {
+	cut := strings.Repeat("n", maxEventPrefix-1) + ".and-more" // cut at its dot
+	for _, name := range []string{"acme", long, cut} {
 		r.Eventf(&corev1.ObjectReference{Kind: "CallbackRoute", Namespace: w.identity, Name: name}, nil,
 			corev1.EventTypeWarning, "SunsetPassed", "SunsetPassed", "%s", "100% "+strings.Repeat("ü", 2000))
 	}
 	var events eventsv1.EventList
 	w.Expect(w.client.List(w.ctx, &events, client.InNamespace(w.identity))).To(Succeed())
-	w.Expect(events.Items).To(HaveLen(2))
+	w.Expect(events.Items).To(HaveLen(3))
 	for _, event := range events.Items {
 		w.Expect(event.Note).To(HavePrefix("100% ü"))
 		w.Expect(len(event.Note)).To(BeNumerically("<=", maxNoteBytes))

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
 const day = 24 * time.Hour
@@ -177,6 +179,27 @@ func TestPending_TakesNamespacesInTurn(t *testing.T) {
 	w.reconcile()
 	w.Expect(w.client.Get(w.ctx, client.ObjectKeyFromObject(neighbour), neighbour)).To(Succeed())
 	w.Expect(neighbour.Status.Conditions).NotTo(BeEmpty(), "the last by name, and written in the first pass")
+}
+
+// T5: whatever names tenants choose for a CallbackProxy that is not there,
+// nothing is kept of them; and of an object that went nothing is said.
+func TestT5_NothingIsKeptOfWhatIsNotThere(t *testing.T) {
+	w := newWorld(t, controlPlane)
+	w.create(w.newRoute("orphan"))
+	w.settle()
+	w.Expect(w.condition("orphan", "Accepted").Reason).To(Equal("ProxyNotFound"))
+	w.Expect(w.reconciler.pace.fleets).To(BeEmpty())
+	w.Expect(w.reconciler.tallies).To(BeEmpty())
+	w.Expect(w.reconciler.Publisher.intents).To(BeEmpty())
+	w.events.take()
+
+	gone := w.route("orphan")
+	w.Expect(w.client.Delete(w.ctx, w.newRoute("orphan"))).To(Succeed())
+	status := gone.Status
+	status.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
+	var again atomic.Bool
+	w.Expect(w.reconciler.writeRouteStatus(w.ctx, &pendingStatus{route: gone, status: status, change: compile.Declared}, &again)).To(Succeed())
+	w.Expect(w.events.take()).To(BeEmpty())
 }
 
 // A status that somebody else writes is put right: the write is noticed, and

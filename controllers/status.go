@@ -150,7 +150,7 @@ func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus, aga
 	if r.pace.wrote(p.route.UID, p.change, version, r.pace.clock.Now()) {
 		again.Store(true)
 	}
-	if err != nil {
+	if err != nil || version == "" {
 		return err
 	}
 	r.emit(kind, p.route, p.route.Status.Conditions, p.status.Conditions, routeNews)
@@ -164,7 +164,7 @@ func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alph
 	if r.pace.wrote(proxy.UID, compile.Declared, version, r.pace.clock.Now()) {
 		again.Store(true)
 	}
-	if err != nil {
+	if err != nil || version == "" {
 		return err
 	}
 	r.emit(kind, proxy, proxy.Status.Conditions, status.Conditions, proxyNews)
