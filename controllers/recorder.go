@@ -19,20 +19,36 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// eventTimeout bounds the writing of one event.
-const eventTimeout = 10 * time.Second
+const (
+	// eventTimeout bounds the writing of one event.
+	eventTimeout = 10 * time.Second
+	// maxWaitingEvents is how many wait to be written. Then whoever has
+	// something to say waits as well.
+	maxWaitingEvents = 16 << 10
+	// lastEvents is how long what still waits is written when the manager ends;
+	// a successor waits for it.
+	lastEvents = 500 * time.Millisecond
+)
 
-// recorder writes events one by one, in the goroutine of who has something to
-// say. client-go's own keeps every event for half an hour, to count its
-// repetitions, and queues without end what the API server does not take: ten
-// thousand sunsets in one second cost it a quarter of the manager's memory.
-// Here nothing is repeated, and whoever says much waits. It is an
-// events.EventRecorder.
+// recorder writes events one by one, in their order. Statuses are written by
+// many at a time, so they go before events wherever there are many of both,
+// as when ten thousand sunsets pass in one second. client-go's own recorder
+// keeps every event for half an hour, to count its repetitions; here nothing is
+// repeated, and what waits is small. It is an events.EventRecorder.
 type recorder struct {
 	client   client.Writer
 	clock    clock.PassiveClock
 	log      logr.Logger
 	instance string
+	waiting  chan news
+	ended    chan struct{}
+}
+
+// news is an event that is not written yet.
+type news struct {
+	at                         time.Time
+	about                      *corev1.ObjectReference
+	kind, reason, action, note string
 }
 
 func newRecorder(c client.Writer, now clock.PassiveClock, log logr.Logger) *recorder {
@@ -40,36 +56,71 @@ func newRecorder(c client.Writer, now clock.PassiveClock, log logr.Logger) *reco
 	if err != nil || instance == "" {
 		instance = fieldOwner
 	}
-	return &recorder{client: c, clock: now, log: log, instance: instance}
+	return &recorder{
+		client: c, clock: now, log: log, instance: instance,
+		waiting: make(chan news, maxWaitingEvents), ended: make(chan struct{}),
+	}
 }
 
-// Eventf writes an event. One that cannot be written is lost: the condition
-// that it is about stays.
+// Eventf lets an event be written. One that cannot be written is lost: the
+// condition that it is about stays.
 func (r *recorder) Eventf(regarding, _ runtime.Object, kind, reason, action, note string, args ...any) {
 	reference, is := regarding.(*corev1.ObjectReference)
 	if !is {
 		return
 	}
-	now := r.clock.Now()
+	n := news{at: r.clock.Now(), about: reference, kind: kind, reason: reason, action: action, note: fmt.Sprintf(note, args...)}
+	select {
+	case r.waiting <- n:
+	case <-r.ended:
+		r.lost(n, context.Canceled)
+	}
+}
+
+// Start writes events until ctx ends, and then what it can of the rest. It is
+// a manager's Runnable.
+func (r *recorder) Start(ctx context.Context) error {
+	defer close(r.ended)
+	writing := context.WithoutCancel(ctx)
+	for {
+		select {
+		case n := <-r.waiting:
+			r.write(writing, n)
+		case <-ctx.Done():
+			rest, cancel := context.WithTimeout(writing, lastEvents)
+			defer cancel()
+			for rest.Err() == nil && len(r.waiting) > 0 {
+				r.write(rest, <-r.waiting)
+			}
+			return nil
+		}
+	}
+}
+
+func (r *recorder) write(ctx context.Context, n news) {
 	event := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: reference.Namespace,
-			Name:      fmt.Sprintf("%s.%x", strings.TrimRight(reference.Name[:min(len(reference.Name), maxEventPrefix)], ".-"), now.UnixNano()),
+			Namespace: n.about.Namespace,
+			Name:      fmt.Sprintf("%s.%x", strings.TrimRight(n.about.Name[:min(len(n.about.Name), maxEventPrefix)], ".-"), n.at.UnixNano()),
 		},
-		EventTime:           metav1.NewMicroTime(now),
+		EventTime:           metav1.NewMicroTime(n.at),
 		ReportingController: fieldOwner,
 		ReportingInstance:   r.instance,
-		Action:              action,
-		Reason:              reason,
-		Type:                kind,
-		Note:                clip(fmt.Sprintf(note, args...), maxNoteBytes),
-		Regarding:           *reference,
+		Action:              n.action,
+		Reason:              n.reason,
+		Type:                n.kind,
+		Note:                clip(n.note, maxNoteBytes),
+		Regarding:           *n.about,
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
 	if err := r.client.Create(ctx, event); err != nil {
-		r.log.V(1).Info("event is lost", "kind", reference.Kind, "namespace", reference.Namespace, "name", reference.Name, "reason", reason, "error", err.Error())
+		r.lost(n, err)
 	}
+}
+
+func (r *recorder) lost(n news, err error) {
+	r.log.V(1).Info("event is lost", "kind", n.about.Kind, "namespace", n.about.Namespace, "name", n.about.Name, "reason", n.reason, "error", err.Error())
 }
 
 // maxEventPrefix leaves room for a dot and the time in an object's name.

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -25,6 +27,9 @@ func TestRecorder_WritesEvents(t *testing.T) {
 		r.Eventf(&corev1.ObjectReference{Kind: "CallbackRoute", Namespace: w.identity, Name: name}, nil,
 			corev1.EventTypeWarning, "SunsetPassed", "SunsetPassed", "%s", "100% "+strings.Repeat("ü", 2000))
 	}
+	ended, end := context.WithCancel(w.ctx)
+	end()
+	w.Expect(r.Start(ended)).To(Succeed(), "what waits is written also at the end")
 	var events eventsv1.EventList
 	w.Expect(w.client.List(w.ctx, &events, client.InNamespace(w.identity))).To(Succeed())
 	w.Expect(events.Items).To(HaveLen(3))
@@ -34,4 +39,16 @@ func TestRecorder_WritesEvents(t *testing.T) {
 		w.Expect(event.ReportingController).To(Equal(fieldOwner))
 		w.Expect([]string{event.Type, event.Reason, event.Action}).To(Equal([]string{"Warning", "SunsetPassed", "SunsetPassed"}))
 	}
+}
+
+// Once the manager ended, nobody waits for events any more, however many there
+// are.
+func TestRecorder_KeepsNobodyAtTheEnd(t *testing.T) {
+	g := NewWithT(t)
+	r := newRecorder(nil, clock.RealClock{}, logr.Discard())
+	r.waiting = make(chan news) // full at once
+	ended, end := context.WithCancel(t.Context())
+	end()
+	g.Expect(r.Start(ended)).To(Succeed())
+	r.Eventf(&corev1.ObjectReference{Name: "acme"}, nil, corev1.EventTypeNormal, "Ready", "Ready", "nobody listens")
 }

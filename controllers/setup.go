@@ -74,10 +74,14 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error 
 	if err != nil {
 		return fmt.Errorf("make client for events: %w", err)
 	}
+	recorder := newRecorder(writer, clock.RealClock{}, mgr.GetLogger())
+	if err := mgr.Add(recorder); err != nil {
+		return fmt.Errorf("add recorder of events: %w", err)
+	}
 	grants := &grantWatch{mapper: mgr.GetRESTMapper()}
 	r := &Reconciler{
 		Client:    mgr.GetClient(),
-		Recorder:  newRecorder(writer, clock.RealClock{}, mgr.GetLogger()),
+		Recorder:  recorder,
 		Clock:     now,
 		Publisher: NewPublisher(mgr.GetClient(), public),
 		Observer:  NewObserver(asker, clock.RealClock{}),
