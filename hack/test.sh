@@ -39,7 +39,7 @@ done
 # The fault suite measures times, so it has the machine for itself and no race detector, and shows its table. These are the
 # faults that are over in seconds; `make faults` runs them all.
 (cd test/faults && "$root/hack/heartbeat.sh" "break things, briefly" \
-	go test -count=1 -timeout 20m -run 'F1[28]|F2[123]|F4[45]') ||
+	go test -count=1 -timeout 20m -run 'F1[289]|F2[1234]|F4[45]') ||
 	failed="$failed test/faults"
 
 if [ -n "$failed" ]; then

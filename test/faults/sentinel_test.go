@@ -110,11 +110,15 @@ func (s *system) adoptions(i int) []adoption {
 // what no manager committed, or was offered an index without its shards.
 func (s *system) expectOnlyWholeConfigs() {
 	s.t.Helper()
-	committed := s.committed()
+	var said [2][]adoption
+	for i := range s.proxies {
+		said[i] = s.adoptions(i)
+	}
+	committed := s.committed() // after what was said of it: the world may still change
 	for i := range s.proxies {
 		var last routetable.Version
 		adopted := 0
-		for _, a := range s.adoptions(i) {
+		for _, a := range said[i] {
 			version := routetable.Version{Epoch: a.Epoch, Generation: a.Generation}
 			switch a.Message {
 			case "config adopted":
