@@ -16,8 +16,11 @@ import (
 
 const (
 	// softInterval is the time between two writes of a status in which nothing
-	// changed but what instances see and count.
+	// changed but what instances see, or what they count.
 	softInterval = 30 * time.Second
+	// measuredBurst of them may follow each other when a backend was or is
+	// unknown: after a start, what is not known yet is soon known.
+	measuredBurst = 2
 	// passBurst passes of a fleet may publish in a row; then it is
 	// passesPerSecond. A tenant that changes its routes without end costs the API
 	// server no more than that, and its neighbours in the fleet wait no longer.
@@ -28,9 +31,9 @@ const (
 	softBurst     = 200
 	softPerSecond = 20
 	// statusBurst statuses of one object may be written in a row that say what
-	// was declared and is served; then it is statusesPerSecond.
-	statusBurst       = 15
-	statusesPerSecond = 0.5
+	// was declared and is served; then it is one in each statusInterval.
+	statusBurst    = 15
+	statusInterval = 2 * time.Second
 	// ackPatience is how long after a change nothing is said about instances
 	// that have not acknowledged it yet: most do within a tenth of it, and one
 	// status says more than two.
@@ -68,9 +71,8 @@ type written struct {
 	// health is when news of its backends was written last, counted when news of
 	// its callbacks was.
 	health, counted time.Time
-	// spent is how many of statusBurst were used up at a time.
-	spent   float64
-	spentAt time.Time
+	// declared is what was used up of statusBurst, measured of measuredBurst.
+	declared, measured spent
 	// version is the resourceVersion that the last write gave it, writing is
 	// true while the answer to a write is awaited, and seen the resourceVersion
 	// of the last change that was seen meanwhile.
@@ -149,19 +151,20 @@ func (p *pace) forget(fleet types.NamespacedName) {
 func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c == compile.Declared {
-		over := p.routes[uid].spentBy(now) + 1 - statusBurst
-		return max(0, time.Duration(over/statusesPerSecond*float64(time.Second)))
-	}
-	last := p.routes[uid].health
-	if c == compile.Counted {
+	w := p.routes[uid]
+	var wait time.Duration
+	switch c {
+	case compile.Declared:
+		return w.declared.wait(statusBurst, statusInterval, now)
+	case compile.Measured:
+		wait = w.measured.wait(measuredBurst, softInterval, now)
+	case compile.Seen:
+		wait = remaining(w.health, softInterval, now)
+	case compile.Counted, compile.Same:
 		// While a backend comes and goes, its news takes the counts along.
-		if !last.IsZero() {
-			last = last.Add(softInterval)
-		}
-		last = later(last, p.routes[uid].counted)
+		wait = max(remaining(w.health, 2*softInterval, now), remaining(w.counted, softInterval, now))
 	}
-	if wait := last.Add(softInterval).Sub(now); wait > 0 && !last.IsZero() {
+	if wait > 0 {
 		return wait
 	}
 	if !p.soft.AllowN(now, 1) {
@@ -192,10 +195,12 @@ func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.T
 		switch c {
 		case compile.Seen:
 			w.health = now
+		case compile.Measured:
+			w.measured = w.measured.one(softInterval, now)
 		case compile.Counted:
 			w.counted = now
 		case compile.Declared:
-			w.spent, w.spentAt = w.spentBy(now)+1, now
+			w.declared = w.declared.one(statusInterval, now)
 		case compile.Same:
 		}
 	}
@@ -218,9 +223,33 @@ func (p *pace) isOwn(uid types.UID, version string) bool {
 	return w.version == version
 }
 
-// spentBy returns how many of statusBurst are still used up.
-func (w written) spentBy(now time.Time) float64 {
-	return max(0, w.spent-statusesPerSecond*now.Sub(w.spentAt).Seconds())
+// spent is how much of a burst is used up: the time until all of it has come
+// back, as of an instant.
+type spent struct {
+	back time.Duration
+	at   time.Time
+}
+
+func (s spent) left(now time.Time) time.Duration { return max(0, s.back-now.Sub(s.at)) }
+
+// one returns what is used up after one more, when one comes back in each
+// interval.
+func (s spent) one(interval time.Duration, now time.Time) spent {
+	return spent{back: s.left(now) + interval, at: now}
+}
+
+// wait returns how long one more has to wait.
+func (s spent) wait(burst int, interval time.Duration, now time.Time) time.Duration {
+	return max(0, s.left(now)-time.Duration(burst-1)*interval)
+}
+
+// remaining returns how much of an interval is left since an instant; the zero
+// one is never.
+func remaining(since time.Time, interval time.Duration, now time.Time) time.Duration {
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, since.Add(interval).Sub(now))
 }
 
 // gone drops what is known of an object that was deleted.

@@ -75,6 +75,22 @@ func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(BeZero())
 }
 
+// What is not known yet is said and taken back once, and no news of it holds
+// back that a backend dies.
+func TestPace_WhatIsUnknownAtFirstHoldsNothingBack(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
+	for range measuredBurst {
+		g.Expect(p.status("r", compile.Measured, now)).To(BeZero())
+		p.wrote("r", compile.Measured, "1", now)
+	}
+	g.Expect(p.status("r", compile.Measured, now)).To(Equal(softInterval))
+	g.Expect(p.status("r", compile.Seen, now)).To(BeZero())
+	p.wrote("r", compile.Seen, "2", now)
+	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", compile.Measured, now.Add(softInterval))).To(BeZero())
+}
+
 // Ten thousand busy routes do not write ten thousand statuses in 30 s.
 func TestPace_BoundsWhatIsOnlyCounted(t *testing.T) {
 	g := NewWithT(t)

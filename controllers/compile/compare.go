@@ -13,12 +13,15 @@ import (
 // Change is what kind of news a status holds.
 type Change int
 
-// The kinds. Counted is what instances count, Seen what they see of backends:
-// both change as traffic and backends do, without end. Declared is everything
-// else, and happens as often as somebody does something, or a time comes.
+// The kinds. Counted is what instances count, and in which words they say what
+// they see. Seen is that a backend is healthy or unhealthy now that was the
+// other, Measured that it was or is unknown. These change as traffic and
+// backends do, without end. Declared is everything else, and happens as often
+// as somebody does something, or a time comes.
 const (
 	Same Change = iota
 	Counted
+	Measured
 	Seen
 	Declared
 )
@@ -30,10 +33,44 @@ func Compare(before, after *callbackv1alpha1.CallbackRouteStatus) Change {
 		return Same
 	case !apiequality.Semantic.DeepEqual(declared(before), declared(after)):
 		return Declared
-	case !apiequality.Semantic.DeepEqual(seenOf(before), seenOf(after)):
-		return Seen
 	}
-	return Counted
+	return flips(healths(before), healths(after))
+}
+
+// flips compares what instances see of backends.
+func flips(before, after map[string]callbackv1alpha1.Health) Change {
+	change := Counted
+	for name, is := range after {
+		switch was := before[name]; {
+		case was == is:
+		case was != callbackv1alpha1.HealthUnknown && is != callbackv1alpha1.HealthUnknown:
+			return Seen
+		default:
+			change = Measured
+		}
+	}
+	return change
+}
+
+// healths returns the health of each backend, and of all of them by the name
+// "". Both statuses of a comparison have the same backends: others would have
+// been declared.
+func healths(status *callbackv1alpha1.CallbackRouteStatus) map[string]callbackv1alpha1.Health {
+	all := callbackv1alpha1.HealthUnknown
+	for _, c := range status.Conditions {
+		switch {
+		case c.Type != callbackv1alpha1.ConditionBackendsHealthy:
+		case c.Status == metav1.ConditionTrue:
+			all = callbackv1alpha1.HealthHealthy
+		case c.Status == metav1.ConditionFalse:
+			all = callbackv1alpha1.HealthUnhealthy
+		}
+	}
+	out := map[string]callbackv1alpha1.Health{"": all}
+	for i := range status.Backends {
+		out[status.Backends[i].Name] = status.Backends[i].Health
+	}
+	return out
 }
 
 // declared returns the part of a status that is neither seen nor counted. Ready
@@ -52,21 +89,6 @@ func declared(status *callbackv1alpha1.CallbackRouteStatus) *callbackv1alpha1.Ca
 			return true
 		}),
 	}
-}
-
-// seenOf returns what instances see of the backends. The message of
-// BackendsHealthy is part of it: it says how many see it.
-func seenOf(status *callbackv1alpha1.CallbackRouteStatus) *callbackv1alpha1.CallbackRouteStatus {
-	out := &callbackv1alpha1.CallbackRouteStatus{
-		Conditions: pick(status.Conditions, func(c *metav1.Condition) bool {
-			return c.Type == callbackv1alpha1.ConditionBackendsHealthy
-		}),
-	}
-	for _, b := range status.Backends {
-		b.Callbacks, b.LastCallbackTime = nil, nil
-		out.Backends = append(out.Backends, b)
-	}
-	return out
 }
 
 // pick returns copies of the conditions that are kept, with what keep changed.

@@ -12,6 +12,10 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
+var opposite = map[metav1.ConditionStatus]metav1.ConditionStatus{
+	metav1.ConditionTrue: metav1.ConditionFalse, metav1.ConditionFalse: metav1.ConditionTrue,
+}
+
 // What kind of news each part of a status is: that decides whether it is
 // written at once, or at most twice a minute.
 func TestCompare(t *testing.T) {
@@ -34,6 +38,8 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	flip := func(c *metav1.Condition) { c.Status, c.Reason = metav1.ConditionFalse, "Other" }
+	turn := func(c *metav1.Condition) { c.Status = opposite[c.Status] }
+	doubt := func(c *metav1.Condition) { c.Status = metav1.ConditionUnknown }
 	later := func(c *metav1.Condition) {
 		c.LastTransitionTime = metav1.NewTime(c.LastTransitionTime.Add(time.Second))
 	}
@@ -56,10 +62,12 @@ func TestCompare(t *testing.T) {
 		{"how many came after the sunset", both(count, change("SunsetPassed", say), change("Ready", say)), Counted},
 		{"how many instances there are", func(s *status) { s.Proxies.Total = &six }, Counted},
 		{"a backend's health", func(s *status) { s.Backends[0].Health = callbackv1alpha1.HealthHealthy }, Seen},
-		{"why it is unhealthy", func(s *status) { s.Backends[0].Reason = "Other" }, Seen},
-		{"how many see it", change("BackendsHealthy", say), Seen},
-		{"health, and so Ready", both(change("BackendsHealthy", flip), change("Ready", flip), change("Ready", later)), Seen},
-		{"health and counts", both(count, change("BackendsHealthy", flip)), Seen},
+		{"whether it is known", func(s *status) { s.Backends[0].Health = callbackv1alpha1.HealthUnknown }, Measured},
+		{"why it is unhealthy", func(s *status) { s.Backends[0].Reason = "Other" }, Counted},
+		{"how many see it", change("BackendsHealthy", say), Counted},
+		{"the condition, and so Ready", both(change("BackendsHealthy", turn), change("Ready", flip), change("Ready", later)), Seen},
+		{"the condition, which says nothing now", change("BackendsHealthy", doubt), Measured},
+		{"the condition and counts", both(count, change("BackendsHealthy", turn)), Seen},
 		{"a condition", change("Programmed", flip), Declared},
 		{"what a condition says", change("Accepted", say), Declared},
 		{"since when", change("Accepted", later), Declared},
@@ -73,6 +81,9 @@ func TestCompare(t *testing.T) {
 		s := loadScenario(t, "testdata/sunset-traffic.in.yaml")
 		v := s.find(t, "identity/a-reject")
 		before := RouteStatus(v, s.observed(v.Route, s.fleet(t, nil)), s.Now)
+		original := *before.DeepCopy()
+		before.Backends[0].Health = callbackv1alpha1.HealthUnhealthy
+		findCondition(before.Conditions, "BackendsHealthy").Status = metav1.ConditionFalse
 		after := before.DeepCopy()
 		tc.change(after)
 		if got := Compare(&before, after); got != tc.want {
@@ -81,7 +92,7 @@ func TestCompare(t *testing.T) {
 		if got := Compare(after, &before); got != tc.want {
 			t.Errorf("%s changes back: %d, want %d", tc.name, got, tc.want)
 		}
-		if again := RouteStatus(v, s.observed(v.Route, s.fleet(t, nil)), s.Now); Compare(&before, &again) != Same {
+		if again := RouteStatus(v, s.observed(v.Route, s.fleet(t, nil)), s.Now); Compare(&original, &again) != Same {
 			t.Errorf("%s: comparing changes what is compared", tc.name)
 		}
 	}
