@@ -13,7 +13,8 @@ export GOWORK := off
 # Modules in this tree. Those of PIN_MODULES only hold the versions of programs that we build and run.
 ALL_MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod \
 	-not -path '*/testdata/*' -not -path './bin/*' -not -path '*/.*')))
-PIN_MODULES := hack/tools hack/controlplane test/monitoring/promtool
+PIN_MODULES := hack/tools hack/controlplane test/monitoring/promtool \
+	hack/cluster/kubernetes hack/cluster/containerd hack/cluster/coredns hack/cluster/helm
 CODE_MODULES := $(filter-out $(PIN_MODULES),$(ALL_MODULES))
 export ALL_MODULES CODE_MODULES
 
@@ -40,6 +41,24 @@ demo: ## A real login through the proxy, blue to green, the sunset. KEEP=1 leave
 .PHONY: control-plane
 control-plane: ## Start a control plane for development and print its kubeconfig.
 	go run ./hack/devcluster
+
+##@ A real cluster
+
+.PHONY: cluster
+cluster: ## Start a Kubernetes node on this machine (Linux, root; no Docker). CLUSTER_DIR chooses where its state is.
+	@hack/cluster/up.sh
+
+.PHONY: cluster-load
+cluster-load: ## Build the manager and the proxy and bring their images to the node.
+	@hack/cluster/load.sh
+
+.PHONY: cluster-down
+cluster-down: ## End the cluster and remove everything of it.
+	@hack/cluster/down.sh
+
+.PHONY: cluster-test
+cluster-test: ## Start a cluster, use it, end it, and compare the machine with what it was before.
+	@hack/cluster/test.sh
 
 ##@ Develop
 

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Copyright The callback-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# down.sh [--quiet]: ends the cluster in CLUSTER_DIR and removes everything of it, however far up.sh came. Twice does no harm.
+#
+# The kernel does most of it: with the first process of a process namespace all others in it end, containers and their shims too;
+# with the last process its mounts, interfaces, bridges and firewall rules are gone.
+set -euo pipefail
+shopt -s inherit_errexit
+. "$(dirname "$0")/settings.sh"
+require_root
+
+told=
+[ "${1:-}" = --quiet ] || told=yes
+
+# Asks again and again: a process that is about to start the node's first one has the mark as well.
+ended() {
+	local pids
+	pids=$(marked)
+	# shellcheck disable=SC2086 # a list of numbers
+	[ -z "$pids" ] || { kill -KILL $pids 2>/dev/null && false; }
+}
+unlinked() { ! ip link show "$host_link"; }
+
+no_cgroups() {
+	local group left=
+	for group in /sys/fs/cgroup/"$cgroup" /sys/fs/cgroup/*/"$cgroup"; do
+		[ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+		[ ! -d "$group" ] || left=yes
+	done
+	[ -z "$left" ]
+}
+
+# empty NAMESPACE...: whether nobody is in any of them. A process loses its mark before it is gone, and the node's first one waits
+# for all the others in between.
+empty() {
+	local namespace in_use
+	in_use=$(readlink /proc/[0-9]*/ns/* 2>/dev/null | sort -u)
+	for namespace in "$@"; do
+		if grep -qxF "$namespace" <<<"$in_use"; then return 1; fi
+	done
+}
+
+if [ -n "$(marked)" ]; then
+	init=$(init_pid)
+	namespaces=
+	[ -z "$init" ] || namespaces=$(readlink /proc/"$init"/ns/{pid,mnt,net})
+	await 30 "the end of the node's processes" ended
+	# shellcheck disable=SC2086 # a list of names
+	await 30 "the end of the node's namespaces" empty $namespaces
+fi
+
+# Another cluster's cable and cgroup have the same names.
+if [ -z "$(any_init_pid)" ]; then
+	if command -v ip >/dev/null && ip link show "$host_link" >/dev/null 2>&1; then
+		# The kernel takes the other end away a moment after the namespace.
+		await 5 "the end of $host_link" unlinked 2>/dev/null || ip link delete "$host_link"
+	fi
+	await 30 "the end of the cgroups" no_cgroups
+fi
+
+if [ -e "$dir/.callback-cluster" ]; then
+	rm -rf "$dir"
+	[ -z "$told" ] || say "the cluster in $dir is gone"
+elif [ -n "$told" ]; then
+	say "no cluster in $dir"
+fi
