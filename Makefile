@@ -63,9 +63,10 @@ cluster-test: ## Start a cluster, use it, end it, and compare the machine with w
 ##@ Develop
 
 .PHONY: build
-build: ## Build the manager and the proxy, static, into bin/.
+build: ## Build the manager, the proxy and kubectl-callback, static, into bin/.
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/manager ./cmd/manager
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/proxy ./cmd/proxy
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kubectl-callback ./cmd/kubectl-callback
 
 .PHONY: generate
 generate: ## Generate deep copies and apply configurations of the API types.
@@ -76,12 +77,17 @@ generate: ## Generate deep copies and apply configurations of the API types.
 	  applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRDs and the manager's RBAC.
+manifests: ## Generate the CRDs, the manager's RBAC, and what is made of them: the chart's copies and the kustomize bases.
 	@rm -rf config/crd/bases
 	@$(WAIT) "generate CRDs" $(CONTROLLER_GEN) \
 	  crd:generateEmbeddedObjectMeta=false paths=./api/... output:crd:artifacts:config=config/crd/bases
 	@$(WAIT) "generate RBAC" $(CONTROLLER_GEN) \
 	  rbac:roleName=callback-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	@$(MAKE) chart
+
+.PHONY: chart
+chart: ## Bring the chart's copies, its README and the kustomize bases up to date.
+	@cd test/chart && $(ROOT)/$(WAIT) "render chart" go run ./generate
 
 .PHONY: fmt
 fmt: ## Format all Go code.
@@ -117,6 +123,22 @@ FAULTS ?= full
 .PHONY: faults
 faults: ## Break everything for as long as it must be survived, and print a table. FAULTS=fast: ten minutes instead of hours.
 	cd test/faults && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h
+
+##@ Release
+
+.PHONY: install-manifest
+install-manifest: ## Write everything that an installation needs into dist/install.yaml.
+	@mkdir -p dist
+	@"$$(hack/controlplane/build.sh)"/kubectl kustomize config/default >dist/install.yaml
+	@echo dist/install.yaml
+
+.PHONY: sbom
+sbom: build ## List what is in the binaries, in dist/sbom, as CycloneDX.
+	@hack/sbom.sh $(VERSION) bin/manager bin/proxy bin/kubectl-callback
+
+.PHONY: reproduce
+reproduce: ## Build the last commit's binaries twice, independently, and compare them.
+	@hack/reproduce.sh
 
 ##@ Clean up
 

@@ -6,10 +6,13 @@ package controllers
 import (
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,24 +20,50 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// CacheOptions returns what the manager caches: of pods only those of fleets,
-// and of each object of others only what a pass reads. A cluster has far more
-// Services, endpoints and pods than routes.
-func CacheOptions() cache.Options {
-	fleet, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)
+// CacheOptions returns what the manager caches: of pods and of what fleets are
+// made of only what carries their label, and of each object of others only what
+// a pass reads. A cluster has far more Services, endpoints and pods than routes.
+func CacheOptions(settings Settings) cache.Options {
+	label, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)
 	if err != nil {
 		panic(err) // the label is a constant
 	}
-	return cache.Options{
+	fleet := labels.NewSelector().Add(*label)
+	options := cache.Options{
 		DefaultTransform: withoutManagedFields,
 		ByObject: map[client.Object]cache.ByObject{
 			&StoredRoute{}:               {Transform: transform(slimRoute)},
 			&StoredProxy{}:               {Transform: transform(slimProxy)},
-			&corev1.Pod{}:                {Label: labels.NewSelector().Add(*fleet), Transform: transform(slimPod)},
+			&corev1.Pod{}:                {Label: fleet, Transform: transform(slimPod)},
 			&corev1.Service{}:            {Transform: transform(slimService)},
 			&discoveryv1.EndpointSlice{}: {Transform: transform(slimSlice)},
+			stub(kindRoleBinding):        {Label: fleet, Transform: transform(slimPart)},
 		},
 	}
+	if len(settings.WatchNamespaces) > 0 {
+		options.DefaultNamespaces = namespaces(settings.WatchNamespaces)
+	}
+	if len(settings.ProxyNamespaces) > 0 {
+		managed := namespaces(settings.ProxyNamespaces)
+		options.ByObject[&appsv1.Deployment{}] = cache.ByObject{Namespaces: managed, Label: fleet, Transform: transform(slimDeployment)}
+		options.ByObject[&autoscalingv2.HorizontalPodAutoscaler{}] = cache.ByObject{Namespaces: managed, Transform: transform(slimScaler)}
+		for _, kind := range metadataKinds {
+			options.ByObject[stub(kind)] = cache.ByObject{Namespaces: managed, Label: fleet, Transform: transform(slimPart)}
+		}
+	}
+	return options
+}
+
+// metadataKinds are those of which only the metadata are read, in the namespaces
+// in which fleets are run.
+var metadataKinds = []schema.GroupVersionKind{kindServiceAccount, kindBudget, kindNetworkPolicy}
+
+func namespaces(names []string) map[string]cache.Config {
+	configs := make(map[string]cache.Config, len(names))
+	for _, name := range names {
+		configs[name] = cache.Config{}
+	}
+	return configs
 }
 
 var withoutManagedFields = cache.TransformStripManagedFields()
@@ -108,10 +137,44 @@ func slimContainers(containers []corev1.Container) []corev1.Container {
 func slimService(service *corev1.Service) *corev1.Service {
 	slim := &corev1.Service{TypeMeta: service.TypeMeta, ObjectMeta: identity(service)}
 	slim.Labels = nil
+	if fleet, is := service.Labels[callbackv1alpha1.ProxyLabel]; is {
+		slim.Labels = map[string]string{callbackv1alpha1.ProxyLabel: fleet}
+	}
+	slim.OwnerReferences = controllers(service)
 	slim.Spec.Type = service.Spec.Type
 	slim.Spec.ClusterIP, slim.Spec.ClusterIPs = service.Spec.ClusterIP, service.Spec.ClusterIPs
 	slim.Spec.Ports = service.Spec.Ports
 	return slim
+}
+
+// slimPart keeps of an object of a fleet whose it is and which version.
+func slimPart(object *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
+	slim := &metav1.PartialObjectMetadata{TypeMeta: object.TypeMeta, ObjectMeta: identity(object)}
+	slim.OwnerReferences = controllers(object)
+	return slim
+}
+
+func slimDeployment(deployment *appsv1.Deployment) *appsv1.Deployment {
+	slim := &appsv1.Deployment{TypeMeta: deployment.TypeMeta, ObjectMeta: identity(deployment)}
+	slim.OwnerReferences = controllers(deployment)
+	slim.Spec.Replicas = deployment.Spec.Replicas
+	return slim
+}
+
+func slimScaler(scaler *autoscalingv2.HorizontalPodAutoscaler) *autoscalingv2.HorizontalPodAutoscaler {
+	slim := &autoscalingv2.HorizontalPodAutoscaler{TypeMeta: scaler.TypeMeta, ObjectMeta: identity(scaler)}
+	slim.Labels = nil
+	slim.Spec.ScaleTargetRef = scaler.Spec.ScaleTargetRef
+	return slim
+}
+
+// controllers keeps of an object's owners the one that controls it.
+func controllers(object client.Object) []metav1.OwnerReference {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil {
+		return nil
+	}
+	return []metav1.OwnerReference{*owner}
 }
 
 // slimSlice keeps of the labels only the Service's name: a cluster's slices

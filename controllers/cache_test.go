@@ -9,9 +9,12 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -21,18 +24,18 @@ import (
 // reads stays.
 func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
 	g := NewWithT(t)
-	ballast := strings.Repeat("x", 200_000)
+	ballast, yes := strings.Repeat("x", 200_000), true
 	meta := metav1.ObjectMeta{
 		Namespace: "identity", Name: "acme", UID: "u", ResourceVersion: "7", Generation: 3,
 		Labels:          map[string]string{"a": ballast, callbackv1alpha1.ProxyLabel: "edge", discoveryv1.LabelServiceName: "idp"},
 		Annotations:     map[string]string{"b": ballast, callbackv1alpha1.HoldAnnotation: "why"},
 		Finalizers:      []string{ballast},
 		ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: ballast}},
-		OwnerReferences: []metav1.OwnerReference{{Name: ballast}},
+		OwnerReferences: []metav1.OwnerReference{{Name: ballast}, {Name: "edge", UID: "p", Controller: &yes}},
 	}
 	slim := func(object client.Object) client.Object {
 		t.Helper()
-		for kind, options := range CacheOptions().ByObject {
+		for kind, options := range CacheOptions(Settings{ProxyNamespaces: []string{"identity"}}).ByObject {
 			if sameKind(kind, object) {
 				out, err := options.Transform(object)
 				g.Expect(err).NotTo(HaveOccurred())
@@ -62,9 +65,49 @@ func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
 	g.Expect(pod.GetLabels()).To(HaveKeyWithValue(callbackv1alpha1.ProxyLabel, "edge"))
 	service := slim(&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.2", Ports: []corev1.ServicePort{{Port: 80}}}})
 	g.Expect(service.(*corev1.Service).Spec.ClusterIP).To(Equal("10.0.0.2"))
+	g.Expect(service.GetLabels()).To(Equal(map[string]string{callbackv1alpha1.ProxyLabel: "edge"}))
+	two, owner := int32(2), []metav1.OwnerReference{meta.OwnerReferences[1]}
+	g.Expect(service.GetOwnerReferences()).To(Equal(owner))
+	deployment := slim(&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: &two, Template: corev1.PodTemplateSpec{ObjectMeta: meta}}})
+	g.Expect(deployment.GetOwnerReferences()).To(Equal(owner))
+	g.Expect(deployment.(*appsv1.Deployment).Spec).To(Equal(appsv1.DeploymentSpec{Replicas: &two}))
+	g.Expect([]any{deployment.GetGeneration(), deployment.GetLabels()[callbackv1alpha1.ProxyLabel]}).To(Equal([]any{int64(3), "edge"}))
+	part := slim(&metav1.PartialObjectMetadata{ObjectMeta: meta})
+	g.Expect(part.GetOwnerReferences()).To(Equal(owner))
+	target := autoscalingv2.CrossVersionObjectReference{Kind: "Deployment", Name: "callback-edge"}
+	scaler := slim(&autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: meta, Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+		ScaleTargetRef: target, Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.MetricSourceType(ballast)}},
+	}})
+	g.Expect(scaler.(*autoscalingv2.HorizontalPodAutoscaler).Spec).To(Equal(autoscalingv2.HorizontalPodAutoscalerSpec{ScaleTargetRef: target}))
 	slice := slim(&discoveryv1.EndpointSlice{ObjectMeta: meta, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.3"}}}})
 	g.Expect(slice.GetLabels()).To(Equal(map[string]string{discoveryv1.LabelServiceName: "idp"}))
 	g.Expect(slice.(*discoveryv1.EndpointSlice).Endpoints[0].Addresses).To(Equal([]string{"10.0.0.3"}))
 }
 
 func sameKind(a, b client.Object) bool { return fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b) }
+
+// Of what fleets are made of only what carries their label is cached, and only
+// where fleets are run; who may read some namespaces reads no others.
+func TestCacheOptions_AreNoWiderThanTheirRights(t *testing.T) {
+	g := NewWithT(t)
+	inManaged := func(settings Settings) []string {
+		var kinds []string
+		for object, options := range CacheOptions(settings).ByObject {
+			kind := object.GetObjectKind().GroupVersionKind().Kind
+			if kind == "" {
+				kind = strings.TrimPrefix(fmt.Sprintf("%T", object), "*")
+			}
+			if options.Namespaces != nil {
+				g.Expect(options.Namespaces).To(Equal(map[string]cache.Config{"edge": {}}), kind)
+				kinds = append(kinds, kind)
+				g.Expect(options.Label != nil).To(Equal(kind != "v2.HorizontalPodAutoscaler"), kind)
+			}
+		}
+		return kinds
+	}
+	g.Expect(inManaged(Settings{})).To(BeEmpty())
+	g.Expect(inManaged(Settings{ProxyNamespaces: []string{"edge"}})).To(ConsistOf(
+		"v1.Deployment", "v2.HorizontalPodAutoscaler", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"))
+	g.Expect(CacheOptions(Settings{}).DefaultNamespaces).To(BeNil())
+	g.Expect(CacheOptions(Settings{WatchNamespaces: []string{"edge"}}).DefaultNamespaces).To(Equal(map[string]cache.Config{"edge": {}}))
+}

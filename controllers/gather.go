@@ -36,7 +36,7 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*com
 		EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
 	proxy := &StoredProxy{}
-	switch err := r.Client.Get(ctx, key, proxy); {
+	switch err := r.getProxy(ctx, key, proxy); {
 	case err == nil && proxy.DecodeError != "":
 		return nil, fmt.Errorf("read CallbackProxy: %s; what is published stays until it is applied again", proxy.DecodeError)
 	case err == nil && proxy.DeletionTimestamp.IsZero():
@@ -71,6 +71,14 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*com
 	return s, nil
 }
 
+// getProxy finds none in namespaces that are not watched.
+func (r *Reconciler) getProxy(ctx context.Context, key types.NamespacedName, proxy *StoredProxy) error {
+	if !r.Settings.watches(key.Namespace) {
+		return apierrors.NewNotFound(callbackv1alpha1.SchemeGroupVersion.WithResource("callbackproxies").GroupResource(), key.Name)
+	}
+	return r.Client.Get(ctx, key, proxy)
+}
+
 // proxyKey names the CallbackProxy of a route.
 func proxyKey(route *callbackv1alpha1.CallbackRoute) types.NamespacedName {
 	ref := route.Spec.ProxyRef
@@ -99,6 +107,11 @@ func (r *Reconciler) gatherNamespaces(ctx context.Context, s *compile.Snapshot) 
 		if _, known := s.Namespaces[name]; known {
 			continue
 		}
+		if len(r.Settings.WatchNamespaces) > 0 {
+			// Namespaces may not be read; their names are known all the same.
+			s.Namespaces[name] = labels.Set{corev1.LabelMetadataName: name}
+			continue
+		}
 		namespace := &metav1.PartialObjectMetadata{}
 		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 		switch err := r.Client.Get(ctx, types.NamespacedName{Name: name}, namespace); {
@@ -115,7 +128,7 @@ func (r *Reconciler) gatherServices(ctx context.Context, s *compile.Snapshot) er
 	looked := map[types.NamespacedName]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := looked[key]; done {
+			if _, done := looked[key]; done || !r.Settings.watches(key.Namespace) {
 				continue
 			}
 			looked[key] = struct{}{}
@@ -155,7 +168,7 @@ func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) erro
 	looked := map[string]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := looked[key.Namespace]; done || key.Namespace == route.Object.Namespace {
+			if _, done := looked[key.Namespace]; done || key.Namespace == route.Object.Namespace || !r.Settings.watches(key.Namespace) {
 				continue
 			}
 			looked[key.Namespace] = struct{}{}
@@ -172,6 +185,10 @@ func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) erro
 // gatherForbidden finds the API server's own addresses: no route may lead a
 // stranger's request there.
 func (r *Reconciler) gatherForbidden(ctx context.Context, s *compile.Snapshot) error {
+	if !r.Settings.watches(apiServer.Namespace) {
+		s.Forbidden = r.APIServer
+		return nil
+	}
 	service := &corev1.Service{}
 	if err := r.Client.Get(ctx, apiServer, service); err != nil {
 		return client.IgnoreNotFound(err)

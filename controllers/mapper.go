@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -35,6 +36,8 @@ func NewMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, e
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxyConfig"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute"),
+		kindDeployment, kindServiceAccount, kindBudget, kindNetworkPolicy, kindRoleBinding,
+		autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"),
 	} {
 		known.Add(kind, meta.RESTScopeNamespace)
 	}

@@ -9,7 +9,9 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -35,6 +37,12 @@ type Reconciler struct {
 	// Publisher writes configs, Observer asks the instances.
 	Publisher *Publisher
 	Observer  *Observer
+	// Deployer runs the fleets that have a mode.
+	Deployer *Deployer
+	// Settings say what may be read; APIServer is where the API server is, where
+	// its Service may not.
+	Settings  Settings
+	APIServer []netip.Addr
 	// Grants says whether ReferenceGrants can be listed.
 	Grants func() bool
 	// RoutesOf selects the routes of a fleet from the cache; nil where there
@@ -50,6 +58,7 @@ type Reconciler struct {
 type sight struct {
 	fleet     compile.Fleet
 	published Published
+	deployed  compile.Deployed
 	counted   map[types.UID]compile.Use
 	tally     *tally
 }
@@ -77,6 +86,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	looked := r.pace.clock.Since(began)
 
 	seen := &sight{tally: r.tally(req.NamespacedName, result)}
+	var again time.Time
+	var failed error
 	if snapshot.Proxy == nil {
 		r.forget(req.NamespacedName)
 	} else {
@@ -87,16 +98,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			r.pace.published(req.NamespacedName)
 			r.Observer.keepTargets(req.NamespacedName, compile.Targets(result.Table))
 		}
+		// What cannot be run now does not keep what runs from being asked.
+		seen.deployed, again, failed = r.Deployer.Deploy(ctx, snapshot.Proxy, now)
 		if err = r.observe(ctx, req.NamespacedName, seen); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
 	r.pace.looked(req.NamespacedName, looked, began.Add(looked))
 	more, err := r.writeStatuses(ctx, snapshot, result, seen, now)
-	if err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return ctrl.Result{}, err
 	}
-	return requeueAt(soonest(soonest(result.Next, more), seen.published.Next), now), nil
+	return requeueAt(soonest(soonest(result.Next, more), soonest(seen.published.Next, again)), now), nil
 }
 
 // requeueAt asks for a pass at the next transition; the zero time asks for
@@ -121,6 +134,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName, seen
 		Instances: instances,
 		Published: seen.published.Version,
 		Hash:      seen.published.Hash,
+		Deployed:  seen.deployed,
 	}
 	return nil
 }
@@ -146,6 +160,7 @@ func (r *Reconciler) tally(key types.NamespacedName, result *compile.Result) *ta
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.Publisher.Forget(key)
 	r.Observer.Forget(key)
+	r.Deployer.Forget(key)
 	r.pace.forget(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,8 +8,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
 // workers is how many fleets are reconciled at a time.
@@ -57,9 +61,9 @@ func ClientOptions() client.Options {
 }
 
 // Setup adds the controller to a manager that was made with NewScheme,
-// CacheOptions and ClientOptions. It makes the key pair of this leadership:
+// CacheOptions of the same settings, and ClientOptions. It makes the key pair of this leadership:
 // the private half never leaves the process.
-func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error {
+func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settings Settings) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make report key: %w", err)
@@ -85,6 +89,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error 
 		Clock:     now,
 		Publisher: NewPublisher(mgr.GetClient(), public),
 		Observer:  NewObserver(asker, clock.RealClock{}),
+		Deployer:  NewDeployer(mgr.GetClient(), mgr.GetAPIReader(), settings),
+		Settings:  settings,
+		APIServer: apiServerAddresses(mgr.GetConfig()),
 		Grants:    grants.installed.Load,
 		RoutesOf: func(key types.NamespacedName) client.ListOption {
 			return client.MatchingFields{fleetIndex: key.String()}
@@ -120,15 +127,22 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) error 
 // +kubebuilder:rbac:groups="",resources=services;namespaces;pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=referencegrants,verbs=get;list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=callback-proxy,verbs=bind
+// +kubebuilder:rbac:groups=apps,resources=deployments,namespace=callback-system,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=services;serviceaccounts,namespace=callback-system,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,namespace=callback-system,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,namespace=callback-system,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,namespace=callback-system,verbs=get;list;watch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=callback-system,verbs=get;create;update
 
 // watch wires every kind that a pass reads to the fleets it concerns.
 func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 	changed := builder.WithPredicates(r.changed())
-	return ctrl.NewControllerManagedBy(mgr).
+	controlled := ctrl.NewControllerManagedBy(mgr).
 		Named("callbackproxy").
 		For(&StoredProxy{}, changed).
 		Watches(&StoredRoute{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), changed).
@@ -138,8 +152,6 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfService)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice),
 			builder.WithPredicates(endpointsChanged)).
-		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allFleets),
-			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.Observer.changed,
 			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, p *callbackv1alpha1.CallbackProxy) []reconcile.Request {
 				return request(client.ObjectKeyFromObject(p))
@@ -147,8 +159,28 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers, UsePriorityQueue: &usePriorities,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
-		}).
-		Build(r)
+		})
+	if len(r.Settings.WatchNamespaces) == 0 {
+		controlled.Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allFleets),
+			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{}))
+	}
+	r.watchParts(controlled)
+	return controlled.Build(r)
+}
+
+// watchParts wires what fleets are made of to them. Where none may be run there
+// is nothing to watch, and perhaps no right to.
+func (r *Reconciler) watchParts(controlled *builder.Builder) {
+	drifted := builder.WithPredicates(partChanged)
+	controlled.Watches(stub(kindRoleBinding), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
+	if len(r.Settings.ProxyNamespaces) == 0 {
+		return
+	}
+	controlled.Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted).
+		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, handler.EnqueueRequestsFromMapFunc(fleetOfScaler), builder.WithPredicates(targetChanged))
+	for _, kind := range metadataKinds {
+		controlled.Watches(stub(kind), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
+	}
 }
 
 func request(key types.NamespacedName) []reconcile.Request {
@@ -173,6 +205,19 @@ func fleetOfLabel(_ context.Context, object client.Object) []reconcile.Request {
 	})
 }
 
+// fleetOfScaler finds the fleet whose Deployment is scaled.
+func fleetOfScaler(_ context.Context, object client.Object) []reconcile.Request {
+	scaler, is := object.(*autoscalingv2.HorizontalPodAutoscaler)
+	if !is {
+		return nil
+	}
+	name, found := strings.CutPrefix(scaler.Spec.ScaleTargetRef.Name, workload.Name(""))
+	if !found {
+		return nil
+	}
+	return request(types.NamespacedName{Namespace: scaler.Namespace, Name: name})
+}
+
 func indexServices(object client.Object) []string {
 	route, is := object.(*StoredRoute)
 	if !is {
@@ -193,8 +238,10 @@ func indexFleet(object client.Object) []string {
 	return []string{proxyKey(&route.CallbackRoute).String()}
 }
 
+// fleetsOfService finds the fleets whose routes name a Service, and the one
+// that is reached by it.
 func (r *Reconciler) fleetsOfService(ctx context.Context, object client.Object) []reconcile.Request {
-	return r.fleetsNaming(ctx, client.ObjectKeyFromObject(object))
+	return append(r.fleetsNaming(ctx, client.ObjectKeyFromObject(object)), fleetOfLabel(ctx, object)...)
 }
 
 func (r *Reconciler) fleetsOfSlice(ctx context.Context, object client.Object) []reconcile.Request {

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/workload"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/expect"
 	"github.com/callbackproxy/callback-operator/test/fixture"
@@ -106,11 +107,20 @@ func (w *world) newLeader() {
 		Clock:     w.clock,
 		Publisher: NewPublisher(w.client, public),
 		Observer:  NewObserver(nil, w.clock),
+		Deployer:  NewDeployer(w.client, w.client, w.settings()),
 		Grants:    func() bool { return true },
 		pace:      newPace(w.clock),
 		tallies:   map[types.NamespacedName]*tally{},
 	}
 	w.reconciler.Observer.asker = w.fleet
+}
+
+// settings let fleets be run beside the CallbackProxy of the spec.
+func (w *world) settings() Settings {
+	return Settings{
+		ProxyNamespaces: []string{w.platform},
+		Proxies:         workload.Options{Image: "callback-proxy:test", PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
+	}
 }
 
 func (w *world) proxyKey() types.NamespacedName {
@@ -356,6 +366,14 @@ func (c *writeCounter) funcs() interceptor.Funcs {
 		Delete: func(ctx context.Context, inner client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
 			c.count("delete", object)
 			return inner.Delete(ctx, object, opts...)
+		},
+		Apply: func(ctx context.Context, inner client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			kind := "object"
+			if named, is := object.(interface{ GetKind() string }); is {
+				kind = named.GetKind()
+			}
+			c.count("apply "+kind, object)
+			return inner.Apply(ctx, object, opts...)
 		},
 		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
 			c.count("apply "+sub, object)

@@ -25,7 +25,7 @@ done
 # Before and after, so that the message can tell a stale file from one that is only not committed yet.
 snapshot() {
 	mkdir "$1"
-	for dir in api config; do cp -R "$dir" "$1/$dir"; done
+	for dir in api config charts; do cp -R "$dir" "$1/$dir"; done
 }
 snapshot "$work/before"
 "${MAKE:-make}" generate manifests

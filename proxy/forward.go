@@ -115,6 +115,8 @@ type origin struct {
 	proto        string
 	requestID    string
 	via          string
+	// trusted is true when the peer is: what it says of its own client holds.
+	trusted bool
 }
 
 // originOf reads the peer's address and, when the table trusts the peer, what
@@ -131,6 +133,7 @@ func originOf(r *http.Request, s *Snapshot, requestID, via string) origin {
 	if !s.trusts(addr) {
 		return from
 	}
+	from.trusted = true
 	if chain := strings.Join(r.Header["X-Forwarded-For"], ", "); chain != "" {
 		from.forwardedFor = chain + ", " + from.forwardedFor
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// Handler answers callbacks.
+// Handler answers callbacks. In a sidecar, what cannot mean a callback is passed
+// to the application before anything else is looked at.
 //
 //	raw gate -> host and path -> sunset -> body -> gate of the answer -> one attempt -> answer
 type Handler struct {
@@ -31,6 +32,8 @@ type Handler struct {
 	// state's.
 	now       func() time.Time
 	pseudonym string
+	// app is what a sidecar stands in front of; nil when this is none.
+	app *application
 	// turn lets the addresses of a backend take turns.
 	turn atomic.Uint32
 	// draining asks clients not to use their connection again.
@@ -50,6 +53,9 @@ type HandlerOptions struct {
 	// Namespace and Name are the CallbackProxy's; proxies know each other by
 	// them.
 	Namespace, Name string
+	// AppPort is the port on this host that gets what is no callback; 0: it is
+	// answered with 404.
+	AppPort int32
 }
 
 // NewHandler returns a Handler.
@@ -58,6 +64,7 @@ func NewHandler(o HandlerOptions) *Handler {
 		state: o.State, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
 		now:       o.Now,
 		pseudonym: o.Name + "." + o.Namespace + pseudonymSuffix,
+		app:       newApplication(o.AppPort, o.Metrics, o.Now),
 	}
 }
 
@@ -76,12 +83,17 @@ const (
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{h: h, w: w, r: r, start: h.now()}
-	defer x.finish(r.Context())
 	if h.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	x.serve(r.Context())
+	snapshot := h.state.Current()
+	if h.app != nil && snapshot != nil && h.app.takes(snapshot, r) {
+		h.app.pass(snapshot, w, r)
+		return
+	}
+	x := &exchange{h: h, w: w, r: r, start: h.now()}
+	defer x.finish(r.Context())
+	x.serve(r.Context(), snapshot)
 }
 
 // exchange is one request and what became of it.
@@ -106,13 +118,14 @@ type exchange struct {
 	reason string
 }
 
-func (x *exchange) serve(ctx context.Context) {
+func (x *exchange) serve(ctx context.Context, snapshot *Snapshot) {
 	path, query, _ := gate.SplitTarget(x.r.RequestURI)
-	if refusal := gate.CheckHead(headOf(x.r)); refusal != nil {
+	refusal := gate.CheckHead(headOf(x.r))
+	// Without a config a sidecar does not know what is its own to refuse.
+	if refusal != nil && (snapshot != nil || x.h.app == nil) {
 		x.refuse(refusal)
 		return
 	}
-	snapshot := x.h.state.Current()
 	if snapshot == nil {
 		x.h.metrics.refused.WithLabelValues("noConfig").Inc()
 		x.answer(http.StatusServiceUnavailable, notDelivered, "no config")

@@ -26,6 +26,9 @@ type Metrics struct {
 	sunsetRefused *prometheus.CounterVec
 	fallbacks     *prometheus.CounterVec
 	healthChecks  *prometheus.CounterVec
+	passed        prometheus.Counter
+	passFailed    prometheus.Counter
+	passing       prometheus.Gauge
 
 	epoch         prometheus.Gauge
 	generation    prometheus.Gauge
@@ -63,6 +66,18 @@ func NewMetrics() *Metrics {
 			Name: "callbackproxy_health_checks_total",
 			Help: "Looks at backends, by kind (check, preflight) and result.",
 		}, []string{"kind", "result"}),
+		passed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "callbackproxy_passed_total",
+			Help: "Requests that were no callbacks and were passed to the application, in mode Sidecar.",
+		}),
+		passFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "callbackproxy_pass_failed_total",
+			Help: "Requests passed to the application that were answered with 502, because it did not answer.",
+		}),
+		passing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "callbackproxy_passing",
+			Help: "Requests and WebSockets that are being passed to the application now.",
+		}),
 		epoch: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "callbackproxy_config_epoch",
 			Help: "Epoch of the config that is served; 0 when there is none.",
@@ -81,6 +96,7 @@ func NewMetrics() *Metrics {
 		}),
 	}
 	m.registry.MustRegister(m.requests, m.refused, m.duration, m.sunsetRefused, m.fallbacks, m.healthChecks,
+		m.passed, m.passFailed, m.passing,
 		m.epoch, m.generation, m.configRefused, m.diskErrors,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -90,11 +90,15 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 	}
 	stopTiming()
 	failure = errors.Join(failure, callbackServer.Close(), adminServer.Close())
+	if app := s.Handler.app; app != nil {
+		app.cutAll()
+	}
 	serving.Wait()
 	return failure
 }
 
-// drain ends the callback server without failing a request. The admin server
+// drain ends the callback server without failing a request. What is passed to
+// an application ends with streamGrace, if it does not before. The admin server
 // goes on, so that readiness and metrics can be read to the end.
 func (s *Server) drain(ctx context.Context, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, exitTimeout)
@@ -102,11 +106,18 @@ func (s *Server) drain(ctx context.Context, server *http.Server) error {
 	s.Log.Info("draining", "delay", s.DrainDelay.String())
 	s.draining.Store(true)
 	s.Handler.draining.Store(true)
+	app := s.Handler.app
+	if app != nil {
+		defer app.cutLater().Stop()
+	}
 	delay := time.NewTimer(s.DrainDelay)
 	defer delay.Stop()
 	<-delay.C
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("finish requests in flight: %w", err)
+	}
+	if app != nil {
+		app.wait() // for WebSockets, which Shutdown does not know
 	}
 	s.Log.Info("drained")
 	return nil

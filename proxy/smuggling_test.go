@@ -8,8 +8,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
@@ -104,6 +108,40 @@ func TestT6_NoSmuggledRequestReachesABackend(t *testing.T) {
 		}
 	}
 	t.Logf("%d requests, %d reached the backend", 3*len(vectors()), delivered)
+}
+
+// T6: of what is passed, the application sees as many requests as the proxy
+// passed, each for what the proxy took it for.
+func TestT6_NoSmuggledRequestReachesAnApplication(t *testing.T) {
+	var seen atomic.Int64
+	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) {
+		seen.Add(1)
+		if r.Host == host && r.URL.Path == "/cb" {
+			t.Errorf("a callback reached the application: %s %s", r.Method, r.RequestURI)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		says200(w, r)
+	}, newRoute(nil))
+	var sending sync.WaitGroup
+	for _, vector := range vectors() {
+		sending.Go(func() {
+			for _, body := range []string{smuggled, "0\r\n\r\n" + getBytes("/cb"), "5\r\nhello\r\n0\r\n\r\n" + getBytes("/cb")} {
+				firstAnswer(t, s.address, strings.ReplaceAll(strings.ReplaceAll(vector, "/cb", "/x"), "{b}", body))
+			}
+		})
+	}
+	sending.Wait()
+	s.app.Close() // it finishes what it has
+	if got, want := seen.Load(), s.passed(); got > want || got == 0 {
+		t.Errorf("the application saw %d requests, %d were passed", got, want)
+	}
+	t.Logf("%d requests, %d passed, the application saw %d", 3*len(vectors()), s.passed(), seen.Load())
+}
+
+func (s *sidecar) passed() int64 {
+	var value dto.Metric
+	_ = s.metrics.passed.Write(&value)
+	return int64(value.GetCounter().GetValue())
 }
 
 // firstAnswer sends bytes, closes its half when it has an answer or an end,

@@ -14,9 +14,11 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Routes",type=integer,JSONPath=`.status.routes.accepted`
 // +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.status.configGeneration`
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a CallbackProxy is also a label value and a name prefix: at most 63 characters, no dots"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.mode) || self.spec.mode != 'Deployment' || self.metadata.name.size() <= 46",message="in mode Deployment the name of a CallbackProxy is part of the names of what the operator makes: at most 46 characters"
 type CallbackProxy struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object metadata.
@@ -33,8 +35,30 @@ type CallbackProxy struct {
 	Status CallbackProxyStatus `json:"status,omitzero"`
 }
 
-// CallbackProxySpec declares a fleet's hosts, listener and policy.
+// CallbackProxySpec declares a fleet: where its proxies run, its hosts, its
+// listener and its policy.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.deployment) || (has(self.mode) && self.mode == 'Deployment')",message="deployment is for mode Deployment: set mode, or leave deployment out"
+// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Sidecar') == has(self.sidecar)",message="mode Sidecar needs sidecar.appPort, and sidecar is for mode Sidecar only"
+// +kubebuilder:validation:XValidation:rule="!has(self.sidecar) || self.sidecar.appPort != self.listener.port",message="sidecar.appPort is the application's and listener.port the sidecar's: they share one pod and must differ"
+// +kubebuilder:validation:XValidation:rule="!has(self.mode) || self.listener.port != 9090",message="listener.port 9090 is the admin port of the proxies that the operator runs: choose another"
 type CallbackProxySpec struct {
+	// mode says who runs the proxies. Deployment: the operator, as a Deployment
+	// beside this object. Sidecar: pods of this namespace whose label
+	// callbackproxy.io/inject names this object get a proxy in front of their
+	// application. Without it, somebody else runs them, in pods that carry the
+	// label callbackproxy.io/proxy.
+	// +optional
+	Mode ProxyMode `json:"mode,omitempty"`
+
+	// deployment is how the operator runs the proxies in mode Deployment.
+	// +optional
+	Deployment ProxyDeployment `json:"deployment,omitzero"`
+
+	// sidecar is what the proxies stand in front of in mode Sidecar.
+	// +optional
+	Sidecar ProxySidecar `json:"sidecar,omitzero"`
+
 	// hosts are the hosts that this fleet serves and the namespaces that may
 	// use each. A host that is not listed may be used by nobody.
 	// +required

@@ -15,7 +15,7 @@ const (
 	//
 	// Reasons: Accepted, Invalid, Undecodable, ProxyNotFound, HostNotAllowed,
 	// QuotaExceeded, Conflict, LifetimeExceedsPolicy, AfterSunsetNotAllowed,
-	// OwnerRequired.
+	// OwnerRequired, NamespaceNotManaged, NameTaken.
 	ConditionAccepted = "Accepted"
 
 	// ConditionResolvedRefs says whether every backend exists and may be
@@ -31,7 +31,7 @@ const (
 	// CallbackProxy run a config with this generation, by their own word.
 	//
 	// Reasons: Programmed, Pending, NoReadyInstances, NotAccepted,
-	// RefusedByProxy, ListenerMismatch.
+	// RefusedByProxy, NotDeployed, ListenerMismatch.
 	ConditionProgrammed = "Programmed"
 
 	// ConditionBackendsHealthy says how the backends are: what the instances
@@ -107,6 +107,12 @@ const (
 	ReasonAfterSunsetNotAllowed = "AfterSunsetNotAllowed"
 	// ReasonOwnerRequired: the policy wants spec.owner.
 	ReasonOwnerRequired = "OwnerRequired"
+	// ReasonNamespaceNotManaged: the operator was not given the namespace, so it
+	// cannot run a Deployment there (CallbackProxy only).
+	ReasonNamespaceNotManaged = "NamespaceNotManaged"
+	// ReasonNameTaken: an object that the operator would make exists and is
+	// somebody else's (CallbackProxy only).
+	ReasonNameTaken = "NameTaken"
 )
 
 // Reasons of the condition ResolvedRefs.
@@ -138,6 +144,9 @@ const (
 	ReasonNotAccepted = "NotAccepted"
 	// ReasonRefusedByProxy: an instance refused the published config.
 	ReasonRefusedByProxy = "RefusedByProxy"
+	// ReasonNotDeployed: the API server refused an object of the fleet, such as
+	// its Deployment (CallbackProxy only).
+	ReasonNotDeployed = "NotDeployed"
 	// ReasonListenerMismatch: an instance listens on another port than
 	// spec.listener.port (CallbackProxy only).
 	ReasonListenerMismatch = "ListenerMismatch"

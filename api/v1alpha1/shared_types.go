@@ -9,6 +9,11 @@ package v1alpha1
 // CallbackProxy's name.
 const ProxyLabel = "callbackproxy.io/proxy"
 
+// InjectLabel asks for a sidecar: on a pod it names the CallbackProxy of mode
+// Sidecar, in the same namespace, whose proxy is put in front of the pod's
+// application.
+const InjectLabel = "callbackproxy.io/inject"
+
 // AdminPortName is the name of the container port on which a proxy pod
 // answers /healthz, /readyz, /metrics and /report.
 const AdminPortName = "admin"

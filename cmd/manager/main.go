@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -40,6 +42,7 @@ type options struct {
 	burst          int
 	showVersion    bool
 	logging        zap.Options
+	fleets
 }
 
 // gcPercent keeps the heap small: most of what is allocated is decoded, looked
@@ -82,6 +85,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.IntVar(&o.burst, "kube-api-burst", 800, "most requests to the API server at once for each kind")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	o.logging.BindFlags(flags)
+	o.fleets.bind(flags)
 }
 
 func run(o *options) error {
@@ -89,29 +93,39 @@ func run(o *options) error {
 	if err != nil {
 		return fmt.Errorf("find the API server: %w; set --kubeconfig or KUBECONFIG, or run in a cluster", err)
 	}
+	own := ownNamespace(os.Getenv, os.ReadFile)
+	settings, err := o.settings(own)
+	if err != nil {
+		return err
+	}
 	config.QPS, config.Burst = float32(o.qps), o.burst
 	clock := controllers.NewClock(time.Now)
 	clock.Observe()
 	config.Wrap(clock.Wrap)
+	var lease resourcelock.Interface
+	if o.leaderElect {
+		if lease, err = newLease(config, cmp.Or(o.leaseNamespace, own), o.renewDeadline); err != nil {
+			return err
+		}
+	}
 	metrics := server.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
 	if o.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 		metrics.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        controllers.NewScheme(),
-		MapperProvider:                controllers.NewMapper,
-		Cache:                         controllers.CacheOptions(),
-		Client:                        controllers.ClientOptions(),
-		Metrics:                       metrics,
-		HealthProbeBindAddress:        o.healthAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "callback-operator.callbackproxy.io",
-		LeaderElectionNamespace:       o.leaseNamespace,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 &o.leaseDuration,
-		RenewDeadline:                 &o.renewDeadline,
-		RetryPeriod:                   &o.retryPeriod,
+		Scheme:                              controllers.NewScheme(),
+		MapperProvider:                      controllers.NewMapper,
+		Cache:                               controllers.CacheOptions(settings),
+		Client:                              controllers.ClientOptions(),
+		Metrics:                             metrics,
+		HealthProbeBindAddress:              o.healthAddress,
+		LeaderElection:                      o.leaderElect,
+		LeaderElectionResourceLockInterface: lease,
+		LeaderElectionReleaseOnCancel:       true,
+		LeaseDuration:                       &o.leaseDuration,
+		RenewDeadline:                       &o.renewDeadline,
+		RetryPeriod:                         &o.retryPeriod,
 	})
 	if err != nil {
 		return fmt.Errorf("make manager: %w", err)
@@ -123,7 +137,7 @@ func run(o *options) error {
 		return fmt.Errorf("add readiness check: %w", err)
 	}
 	ctx := ctrl.SetupSignalHandler()
-	if err := controllers.Setup(ctx, mgr, clock); err != nil {
+	if err := controllers.Setup(ctx, mgr, clock, settings); err != nil {
 		return err
 	}
 	ctrl.Log.Info("manager starts", "version", version)

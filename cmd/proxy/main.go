@@ -86,6 +86,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		State: state, Metrics: metrics, Log: log, DrainDelay: o.drainDelay, Targets: checker,
 		Handler: proxy.NewHandler(proxy.HandlerOptions{
 			State: state, Upstream: client, Health: checker, Metrics: metrics, Log: log, Now: time.Now, Namespace: o.namespace, Name: o.proxy,
+			AppPort: int32(o.appPort), //nolint:gosec // checked to be a port
 		}),
 	}
 	callbacks, admin, err := listen(ctx, o)

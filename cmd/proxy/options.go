@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type options struct {
 	kubeconfig                  string
 	listenAddress, adminAddress string
 	stateDir                    string
+	appPort                     int
 	connectTo                   connectTo
 	drainDelay, startTimeout    time.Duration
 	version                     bool
@@ -40,6 +42,7 @@ func parse(args []string, w io.Writer) (options, error) {
 	flags.StringVar(&o.listenAddress, "listen-address", ":8080", "`address` for callbacks")
 	flags.StringVar(&o.adminAddress, "admin-address", ":9090", "`address` for /healthz, /readyz, /metrics and /report")
 	flags.StringVar(&o.stateDir, "state-dir", "", "`directory` for the last good config; without it, a restart needs the API server")
+	flags.IntVar(&o.appPort, "app-port", 0, "`port` on 127.0.0.1 that gets everything that is no callback, for a sidecar; 0: none")
 	flags.Var(o.connectTo, "connect-to", "dial HOST:PORT instead of a backend's address, as `IP:PORT=HOST:PORT`; for local runs, repeatable")
 	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second, "how long callbacks are accepted after SIGTERM")
 	flags.DurationVar(&o.startTimeout, "start-timeout", 1500*time.Millisecond,
@@ -71,6 +74,19 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("--drain-delay must be between 0s and %s", proxy.MaxDrainDelay)
 	case o.startTimeout < 0:
 		return errors.New("--start-timeout must not be negative")
+	}
+	return o.checkAppPort()
+}
+
+// checkAppPort refuses what would pass requests round in a circle.
+func (o *options) checkAppPort() error {
+	if o.appPort < 0 || o.appPort > 65535 {
+		return errors.New("--app-port must be a port, or 0 for none")
+	}
+	for name, address := range map[string]string{"listen-address": o.listenAddress, "admin-address": o.adminAddress} {
+		if _, port, err := net.SplitHostPort(address); err == nil && o.appPort != 0 && port == strconv.Itoa(o.appPort) {
+			return fmt.Errorf("--app-port is the application's, and %d is the port of --%s", o.appPort, name)
+		}
 	}
 	return nil
 }

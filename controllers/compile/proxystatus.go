@@ -14,7 +14,7 @@ import (
 
 // ProxyStatus computes the whole status of the CallbackProxy of a snapshot.
 func ProxyStatus(proxy *callbackv1alpha1.CallbackProxy, result *Result, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
-	accepted := proxyAccepted(proxy)
+	accepted := proxyAccepted(proxy, &fleet.Deployed)
 	programmed := proxyProgrammed(proxy, fleet)
 	ready := Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
 	for _, f := range []Finding{accepted, programmed} {
@@ -88,7 +88,10 @@ func clockSuspect(fleet *Fleet) *Finding {
 	}
 }
 
-func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy) Finding {
+func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, deployed *Deployed) Finding {
+	if finding := deployed.accepted(proxy); finding != nil {
+		return *finding
+	}
 	for _, host := range proxy.Spec.Hosts {
 		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
 			return Finding{
@@ -101,6 +104,9 @@ func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy) Finding {
 }
 
 func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) Finding {
+	if finding := fleet.Deployed.programmed(); finding != nil {
+		return *finding
+	}
 	finding := programmed(fleet, fleet.Published, wholeConfig)
 	if !finding.OK {
 		return finding

@@ -46,6 +46,8 @@ type scenario struct {
 	Fleet []instance `json:"fleet,omitempty"`
 	// NotReady counts the pods that are not ready.
 	NotReady int `json:"notReady,omitempty"`
+	// Deployed is what came of running the fleet.
+	Deployed Deployed `json:"deployed,omitzero"`
 	// Use is what came for routes, by namespace/name.
 	Use map[string]Use `json:"use,omitempty"`
 	// Since is the generation that published a route first, by
@@ -211,7 +213,7 @@ func (s *scenario) addNamespace(name string, more labels.Set) {
 // fleet is the scenario's fleet after a table was published.
 func (s *scenario) fleet(t testing.TB, table *routetable.Table) *Fleet {
 	t.Helper()
-	fleet := &Fleet{Total: len(s.Fleet) + s.NotReady, Published: published}
+	fleet := &Fleet{Total: len(s.Fleet) + s.NotReady, Published: published, Deployed: s.Deployed}
 	if table != nil {
 		encoded, err := routetable.Encode(table, routetable.DefaultShardBytes)
 		if err != nil {

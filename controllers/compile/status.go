@@ -23,6 +23,8 @@ type Fleet struct {
 	// Published is the config that was published last, and Hash its hash.
 	Published routetable.Version
 	Hash      string
+	// Deployed is what came of running them, where the operator does.
+	Deployed Deployed
 }
 
 // Instance is one ready pod and what it said last. Targets holds all that it

@@ -16,7 +16,7 @@ type ruleCase struct {
 	accept, reject []string
 }
 
-var cases = slices.Concat(routeCases(), proxyCases(), configCases())
+var cases = slices.Concat(routeCases(), proxyCases(), fleetCases(), configCases())
 
 const (
 	wantHostname = "must be one exact DNS name in lower case, such as auth.acme.com: no scheme, port, path, wildcard or trailing dot; write international names as xn-- labels"

@@ -129,7 +129,7 @@ spec:
 	status(t, s, namespace, "CallbackProxy", "edge",
 		`{"routes": {"total": 3, "accepted": 2}, "configGeneration": 7, "conditions": [`+condition("Ready", "True", "Ready")+`]}`)
 	wantColumns(t, table(t, s, namespace, "callbackproxies"), map[string]any{
-		"Name": "edge", "Ready": "True", "Routes": float64(2), "Generation": float64(7), "Reason": "Ready",
+		"Name": "edge", "Ready": "True", "Routes": float64(2), "Generation": float64(7), "Mode": nil, "Reason": "Ready",
 	})
 
 	create(t, s, namespace, bases["CallbackProxyConfig"])

@@ -16,14 +16,16 @@ import (
 // have, by status.
 var proxyReasons = reasons{
 	callbackv1alpha1.ConditionAccepted: {
-		metav1.ConditionTrue:  {callbackv1alpha1.ReasonAccepted},
-		metav1.ConditionFalse: {callbackv1alpha1.ReasonInvalid},
+		metav1.ConditionTrue: {callbackv1alpha1.ReasonAccepted},
+		metav1.ConditionFalse: {
+			callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
+		},
 	},
 	callbackv1alpha1.ConditionProgrammed: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonProgrammed},
 		metav1.ConditionFalse: {
 			callbackv1alpha1.ReasonPending, callbackv1alpha1.ReasonNoReadyInstances, callbackv1alpha1.ReasonRefusedByProxy,
-			callbackv1alpha1.ReasonListenerMismatch,
+			callbackv1alpha1.ReasonListenerMismatch, callbackv1alpha1.ReasonNotDeployed,
 		},
 	},
 	callbackv1alpha1.ConditionReady: {
@@ -44,6 +46,7 @@ func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 		s.readyHasACause(),
 		routesAgree(proxy.Status.Routes),
 		instancesAgree(&proxy.Status, s),
+		modeAgrees(proxy.Spec.Mode, s),
 		ToolsAgree(proxy),
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -58,6 +61,20 @@ func routesAgree(counts *callbackv1alpha1.RouteCounts) error {
 	}
 	if *counts.Accepted < 0 || *counts.Accepted > *counts.Total {
 		return fmt.Errorf("%d of %d routes are accepted", *counts.Accepted, *counts.Total)
+	}
+	return nil
+}
+
+// modeAgrees: only a fleet that the operator runs can be one that it cannot run.
+func modeAgrees(mode callbackv1alpha1.ProxyMode, s status) error {
+	accepted, programmed := s.reason(callbackv1alpha1.ConditionAccepted), s.reason(callbackv1alpha1.ConditionProgrammed)
+	switch {
+	case accepted == callbackv1alpha1.ReasonNamespaceNotManaged && mode != callbackv1alpha1.ModeDeployment:
+		return fmt.Errorf("reason %s outside mode Deployment", accepted)
+	case accepted == callbackv1alpha1.ReasonNameTaken && mode == "":
+		return fmt.Errorf("reason %s without a mode", accepted)
+	case programmed == callbackv1alpha1.ReasonNotDeployed && mode == "":
+		return fmt.Errorf("reason %s without a mode", programmed)
 	}
 	return nil
 }

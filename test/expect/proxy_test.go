@@ -28,6 +28,14 @@ func readyProxy() *callbackv1alpha1.CallbackProxy {
 	}
 }
 
+// stop makes one condition False, and Ready for its sake.
+func stop(p *callbackv1alpha1.CallbackProxy, at int, reason string) {
+	condition := newCondition(p.Status.Conditions[at].Type, "False", reason)
+	p.Status.Conditions[at] = condition
+	condition.Type = "Ready"
+	p.Status.Conditions[2] = condition
+}
+
 func TestConsistentProxy_FindsContradictions(t *testing.T) {
 	two := int32(2)
 	for name, change := range map[string]func(*callbackv1alpha1.CallbackProxy){
@@ -37,13 +45,20 @@ func TestConsistentProxy_FindsContradictions(t *testing.T) {
 		"ready though not programmed": func(p *callbackv1alpha1.CallbackProxy) {
 			p.Status.Conditions[1] = newCondition("Programmed", "False", "Pending")
 		},
-		"more accepted than there are":    func(p *callbackv1alpha1.CallbackProxy) { p.Status.Routes.Accepted = &two },
-		"no counts":                       func(p *callbackv1alpha1.CallbackProxy) { p.Status.Routes = nil },
-		"programmed without instances":    func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances = nil },
-		"programmed and one is behind":    func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].State = callbackv1alpha1.InstanceBehind },
-		"current with another config":     func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].Hash = "other" },
-		"current with another generation": func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].Generation = 6 },
-		"current and silent":              func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].LastReportTime = &called },
+		"more accepted than there are":             func(p *callbackv1alpha1.CallbackProxy) { p.Status.Routes.Accepted = &two },
+		"no counts":                                func(p *callbackv1alpha1.CallbackProxy) { p.Status.Routes = nil },
+		"programmed without instances":             func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances = nil },
+		"programmed and one is behind":             func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].State = callbackv1alpha1.InstanceBehind },
+		"current with another config":              func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].Hash = "other" },
+		"current with another generation":          func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].Generation = 6 },
+		"current and silent":                       func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].LastReportTime = &called },
+		"a namespace that nothing is to be run in": func(p *callbackv1alpha1.CallbackProxy) { stop(p, 0, "NamespaceNotManaged") },
+		"sidecars in a namespace that is not given": func(p *callbackv1alpha1.CallbackProxy) {
+			p.Spec.Mode = callbackv1alpha1.ModeSidecar
+			stop(p, 0, "NamespaceNotManaged")
+		},
+		"a name that nobody needs":  func(p *callbackv1alpha1.CallbackProxy) { stop(p, 0, "NameTaken") },
+		"what nobody was to deploy": func(p *callbackv1alpha1.CallbackProxy) { stop(p, 1, "NotDeployed") },
 		"a clock that is not suspect": func(p *callbackv1alpha1.CallbackProxy) {
 			p.Status.Conditions = append(p.Status.Conditions, newCondition("ClockSuspect", "False", "ClockSuspect"))
 		},
@@ -65,6 +80,18 @@ func TestConsistentProxy_AllowsWhatCanBe(t *testing.T) {
 	for name, change := range map[string]func(*callbackv1alpha1.CallbackProxy){
 		"a suspect clock": func(p *callbackv1alpha1.CallbackProxy) {
 			p.Status.Conditions = append(p.Status.Conditions, newCondition("ClockSuspect", "True", "ClockSuspect"))
+		},
+		"a namespace that is not given": func(p *callbackv1alpha1.CallbackProxy) {
+			p.Spec.Mode = callbackv1alpha1.ModeDeployment
+			stop(p, 0, "NamespaceNotManaged")
+		},
+		"a name that is taken": func(p *callbackv1alpha1.CallbackProxy) {
+			p.Spec.Mode = callbackv1alpha1.ModeSidecar
+			stop(p, 0, "NameTaken")
+		},
+		"a quota": func(p *callbackv1alpha1.CallbackProxy) {
+			p.Spec.Mode = callbackv1alpha1.ModeDeployment
+			stop(p, 1, "NotDeployed")
 		},
 		"one is silent": func(p *callbackv1alpha1.CallbackProxy) {
 			pending := newCondition("Programmed", "False", "Pending")

@@ -51,18 +51,30 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyCounts"):
 		return &apiv1alpha1.ProxyCountsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProxyDeployment"):
+		return &apiv1alpha1.ProxyDeploymentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyHost"):
 		return &apiv1alpha1.ProxyHostApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyInstance"):
 		return &apiv1alpha1.ProxyInstanceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyReference"):
 		return &apiv1alpha1.ProxyReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProxyResources"):
+		return &apiv1alpha1.ProxyResourcesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProxyService"):
+		return &apiv1alpha1.ProxyServiceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProxySidecar"):
+		return &apiv1alpha1.ProxySidecarApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ResourceAmounts"):
+		return &apiv1alpha1.ResourceAmountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RouteCounts"):
 		return &apiv1alpha1.RouteCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServiceReference"):
 		return &apiv1alpha1.ServiceReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Timeouts"):
 		return &apiv1alpha1.TimeoutsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Toleration"):
+		return &apiv1alpha1.TolerationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Traffic"):
 		return &apiv1alpha1.TrafficApplyConfiguration{}
 

@@ -84,7 +84,7 @@ func disturbProxy(r *rand.Rand, spec Object) {
 	if len(hosts) > 0 {
 		host, _ = hosts[r.IntN(len(hosts))].(Object)
 	}
-	switch r.IntN(9) {
+	switch r.IntN(11) {
 	case 0:
 		set(host, "hostname", pick(r, append(oddHosts(r), "")...))
 	case 1:
@@ -103,7 +103,25 @@ func disturbProxy(r *rand.Rand, spec Object) {
 		spec["hosts"] = pick[any](r, []any{}, append(hosts, hosts...), oddValue(r))
 	case 8:
 		disturbAnything(r, spec)
+	case 9:
+		spec["mode"], spec["deployment"] = "Deployment", pick[any](r, Object{}, Object{"replicas": oddInteger(r, 1, 256)}, oddValue(r),
+			Object{"resources": Object{pick(r, "requests", "limits"): Object{pick(r, "cpu", "memory"): oddAmount(r)}}},
+			Object{"nodeSelector": Object{"a": oddText(r)}}, Object{"nodeSelector": Object{"a": oddValue(r)}},
+			Object{"tolerations": []any{Object{"key": oddText(r), "effect": oddWord(r, "NoExecute"), "tolerationSeconds": oddInteger(r, 0, 86_400)}}},
+			Object{"service": Object{"type": oddWord(r, "NodePort"), "annotations": Object{"a": oddText(r)}}})
+		delete(spec, "sidecar")
+	case 10:
+		spec["mode"], spec["sidecar"] = "Sidecar", pick[any](r, Object{"appPort": oddInteger(r, 1, 65_535)}, oddValue(r),
+			Object{"appPort": 1, "resources": Object{"limits": Object{"cpu": oddAmount(r)}}})
+		delete(spec, "deployment")
 	}
+}
+
+// oddAmount draws what looks like a quantity, as Kubernetes' own pattern says,
+// or nearly.
+func oddAmount(r *rand.Rand) any {
+	return pick[any](r, "1e1.5", "1e.5", "1.e5", "+1", ".5", "1.", "1E", "1Ei", "1n", "0.0000000000001", strings.Repeat("9", 30), "-1",
+		"1e3", "m", "", "999999999999999E", oddInteger(r, 0, 9_007_199_254_740_992), oddValue(r))
 }
 
 func disturbConfig(r *rand.Rand, spec Object) {

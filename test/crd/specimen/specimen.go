@@ -210,7 +210,28 @@ func validProxy(r *rand.Rand) Object {
 		}
 		spec["policy"] = policy
 	}
+	validFleet(r, spec)
 	return spec
+}
+
+// validFleet draws how the proxies are run: by nobody, as a Deployment, or as
+// sidecars.
+func validFleet(r *rand.Rand, spec Object) {
+	resources := Object{
+		"requests": Object{"cpu": pick[any](r, 1, "100m", "1.5"), "memory": pick[any](r, 67_108_864, "64Mi", "0.5G")},
+		"limits":   Object{"memory": pick[any](r, "1Gi", "1234567890.12345")},
+	}
+	switch r.IntN(3) {
+	case 0:
+		spec["mode"] = "Deployment"
+		spec["deployment"] = Object{
+			"replicas": pick(r, 1, 2, 256), "resources": resources, "nodeSelector": Object{"pool": pick(r, "", "edge")},
+			"tolerations": []any{Object{"key": "pool", "operator": pick(r, "Equal", "Exists"), "tolerationSeconds": pick(r, 0, 86_400)}},
+			"service":     Object{"type": pick(r, "ClusterIP", "NodePort", "LoadBalancer"), "annotations": Object{"a": "b"}},
+		}
+	case 1:
+		spec["mode"], spec["sidecar"] = "Sidecar", Object{"appPort": pick(r, 2, 9090, 65_534), "resources": resources}
+	}
 }
 
 func validConfig(r *rand.Rand) Object {

@@ -28,6 +28,8 @@ var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.AfterSunset
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.AnnotationValue
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Backend
   map:
     fields:
@@ -144,6 +146,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxySpec
   map:
     fields:
+    - name: deployment
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyDeployment
     - name: hosts
       type:
         list:
@@ -157,6 +162,9 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Listener
       default:
         port: 8080
+    - name: mode
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyMode
     - name: policy
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Policy
@@ -170,6 +178,9 @@ var schemaYAML = typed.YAMLObject(`types:
         - 30
         - 7
         - 1
+    - name: sidecar
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxySidecar
     - name: trustedProxies
       type:
         list:
@@ -350,6 +361,8 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.InstanceState
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.LabelValue
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Listener
   map:
     fields:
@@ -412,6 +425,29 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: total
       type:
         scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyDeployment
+  map:
+    fields:
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.LabelValue
+    - name: replicas
+      type:
+        scalar: numeric
+    - name: resources
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyResources
+    - name: service
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyService
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Toleration
+          elementRelationship: atomic
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyHost
   map:
     fields:
@@ -441,6 +477,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: state
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.InstanceState
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyMode
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyReference
   map:
     fields:
@@ -450,6 +488,46 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: namespace
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Namespace
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyResources
+  map:
+    fields:
+    - name: limits
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ResourceAmounts
+    - name: requests
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ResourceAmounts
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyService
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.AnnotationValue
+    - name: type
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyServiceType
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyServiceType
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxySidecar
+  map:
+    fields:
+    - name: appPort
+      type:
+        scalar: numeric
+    - name: resources
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyResources
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ResourceAmounts
+  map:
+    fields:
+    - name: cpu
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: memory
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.RouteCounts
   map:
     fields:
@@ -471,6 +549,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.TaintEffect
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Timeouts
   map:
     fields:
@@ -478,6 +558,26 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 30
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Toleration
+  map:
+    fields:
+    - name: effect
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.TaintEffect
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.TolerationOperator
+    - name: tolerationSeconds
+      type:
+        scalar: numeric
+    - name: value
+      type:
+        scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.TolerationOperator
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Traffic
   map:
     fields:
@@ -499,6 +599,16 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: refused
       type:
         scalar: numeric
+- name: io.k8s.apimachinery.pkg.api.resource.Quantity
+  scalar: untyped
+  list:
+    elementType:
+      namedType: __untyped_atomic_
+    elementRelationship: atomic
+  map:
+    elementType:
+      namedType: __untyped_deduced_
+    elementRelationship: separable
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:
     fields:

@@ -12,8 +12,19 @@ import (
 // CallbackProxySpecApplyConfiguration represents a declarative configuration of the CallbackProxySpec type for use
 // with apply.
 //
-// CallbackProxySpec declares a fleet's hosts, listener and policy.
+// CallbackProxySpec declares a fleet: where its proxies run, its hosts, its
+// listener and its policy.
 type CallbackProxySpecApplyConfiguration struct {
+	// mode says who runs the proxies. Deployment: the operator, as a Deployment
+	// beside this object. Sidecar: pods of this namespace whose label
+	// callbackproxy.io/inject names this object get a proxy in front of their
+	// application. Without it, somebody else runs them, in pods that carry the
+	// label callbackproxy.io/proxy.
+	Mode *apiv1alpha1.ProxyMode `json:"mode,omitempty"`
+	// deployment is how the operator runs the proxies in mode Deployment.
+	Deployment *ProxyDeploymentApplyConfiguration `json:"deployment,omitempty"`
+	// sidecar is what the proxies stand in front of in mode Sidecar.
+	Sidecar *ProxySidecarApplyConfiguration `json:"sidecar,omitempty"`
 	// hosts are the hosts that this fleet serves and the namespaces that may
 	// use each. A host that is not listed may be used by nobody.
 	Hosts []ProxyHostApplyConfiguration `json:"hosts,omitempty"`
@@ -31,6 +42,30 @@ type CallbackProxySpecApplyConfiguration struct {
 // apply.
 func CallbackProxySpec() *CallbackProxySpecApplyConfiguration {
 	return &CallbackProxySpecApplyConfiguration{}
+}
+
+// WithMode sets the Mode field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Mode field is set to the value of the last call.
+func (b *CallbackProxySpecApplyConfiguration) WithMode(value apiv1alpha1.ProxyMode) *CallbackProxySpecApplyConfiguration {
+	b.Mode = &value
+	return b
+}
+
+// WithDeployment sets the Deployment field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Deployment field is set to the value of the last call.
+func (b *CallbackProxySpecApplyConfiguration) WithDeployment(value *ProxyDeploymentApplyConfiguration) *CallbackProxySpecApplyConfiguration {
+	b.Deployment = value
+	return b
+}
+
+// WithSidecar sets the Sidecar field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Sidecar field is set to the value of the last call.
+func (b *CallbackProxySpecApplyConfiguration) WithSidecar(value *ProxySidecarApplyConfiguration) *CallbackProxySpecApplyConfiguration {
+	b.Sidecar = value
+	return b
 }
 
 // WithHosts adds the given value to the Hosts field in the declarative configuration

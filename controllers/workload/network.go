@@ -1,0 +1,84 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"cmp"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// service is how callbacks reach the fleet: at the port of its listener. The
+// admin port is not part of it, as it is asked pod by pod.
+func service(proxy *callbackv1alpha1.CallbackProxy) *corev1.Service {
+	port, protocol := Port(proxy), "http"
+	declared := proxy.Spec.Deployment.Service
+	object := &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: meta(proxy, Name(proxy.Name)),
+		Spec: corev1.ServiceSpec{
+			Type:     cmp.Or(corev1.ServiceType(declared.Type), corev1.ServiceTypeClusterIP),
+			Selector: selector(proxy),
+			Ports: []corev1.ServicePort{{
+				Name: HTTPPortName, Protocol: corev1.ProtocolTCP, AppProtocol: &protocol,
+				Port: port, TargetPort: intstr.FromString(HTTPPortName),
+			}},
+		},
+	}
+	object.Annotations = plain(declared.Annotations)
+	return object
+}
+
+// Addresses that no proxy dials: a node's link-local ones, where clouds hand
+// out their credentials, and the other addresses at which they do.
+var (
+	metadata4 = []string{"169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"}
+	metadata6 = []string{"fe80::/10", "fd00:ec2::254/128"}
+)
+
+// networkPolicy lets anybody send callbacks and only the manager and who is
+// allowed metrics ask at the admin port; and a proxy reach everything but the
+// metadata services of clouds. Backends and the API server may be anywhere: that
+// a route leads to none but its own is kept by the compiler and the dialler.
+// Pods are named besides all addresses, as some networks take a block of
+// addresses for what is outside the cluster.
+func networkPolicy(proxy *callbackv1alpha1.CallbackProxy, o Options) *networkingv1.NetworkPolicy {
+	callbacks, admin, tcp := intstr.FromInt32(Port(proxy)), intstr.FromInt32(AdminPort), corev1.ProtocolTCP
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
+		ObjectMeta: meta(proxy, Name(proxy.Name)),
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: selector(proxy)},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
+			Ingress: []networkingv1.NetworkPolicyIngressRule{
+				{Ports: []networkingv1.NetworkPolicyPort{{Port: &callbacks, Protocol: &tcp}}},
+				{Ports: []networkingv1.NetworkPolicyPort{{Port: &admin, Protocol: &tcp}}, From: askers(o)},
+			},
+			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{
+				{NamespaceSelector: &metav1.LabelSelector{}},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: metadata4}},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: metadata6}},
+			}}},
+		},
+	}
+}
+
+// askers may reach the admin port: the manager's namespace, whatever its pods
+// are called there, and those that are labelled for it. A manager of which it
+// is not known where it runs must not be locked out: then everybody may, and
+// what /report says is for the manager's key alone all the same.
+func askers(o Options) []networkingv1.NetworkPolicyPeer {
+	if o.ManagerNamespace == "" {
+		return nil
+	}
+	return []networkingv1.NetworkPolicyPeer{
+		{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: o.ManagerNamespace}}},
+		{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{MetricsLabel: MetricsAllowed}}},
+	}
+}

@@ -1,0 +1,139 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"slices"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+)
+
+// scenario is one way to install the chart.
+type scenario struct {
+	name   string
+	values string
+	// apis that the API server has beside Kubernetes' own.
+	apis []string
+	// golden says that the whole rendering is kept in testdata.
+	golden bool
+}
+
+const edge = `
+proxy:
+  enabled: true
+  hosts:
+  - hostname: auth.acme.test
+    namespaces: {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: identity}}}
+  - {hostname: sso.acme.test}
+  trustedProxies: [10.0.0.0/8]
+  policy: {maxLifetimeDays: 90, afterSunset: [Reject], requireOwner: true, sunsetWarningDays: [], maxRoutesPerNamespace: 50}
+`
+
+func scenarios() []scenario {
+	everything := slices.Concat(rendering.Monitoring(), []string{rendering.MutatingPolicy, rendering.CallbackProxy})
+	return []scenario{
+		{name: "default", golden: true},
+		{name: "everything-there", apis: everything, golden: true},
+		{name: "no-metrics", values: "metrics: {enabled: false}", apis: everything},
+		{name: "plain-metrics", values: "metrics: {secure: false, port: 9091}", apis: everything},
+		{name: "one-replica", values: "{replicas: 1, leaderElection: {enabled: false}}"},
+		{name: "digests", values: `
+image:
+  registry: registry.example.com:5000/identity
+  manager: {digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", pullPolicy: Always}
+  proxy: {digest: "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}
+imagePullSecrets: [registry]`, apis: everything},
+		{
+			name: "namespaces", values: "{scope: namespaces, namespaces: [tenant-b, tenant-a]}",
+			apis: []string{rendering.MutatingPolicy}, golden: true,
+		},
+		{name: "namespaces-without-cluster-rights", values: `
+scope: namespaces
+namespaces: [tenant-a]
+proxyNamespaces: [fleets]
+metrics: {enabled: false}
+rbac: {boundRoleBindings: false}`},
+		{name: "edge-before-its-kind", values: edge},
+		{name: "edge-with-ingress", golden: true, apis: []string{rendering.CallbackProxy}, values: edge + `
+  deployment: {replicas: 3, resources: {limits: {memory: 256Mi}}, service: {type: ClusterIP, annotations: {a: b}}}
+  ingress:
+    enabled: true
+    className: nginx
+    annotations: {cert-manager.io/cluster-issuer: acme}
+    paths: [/oauth2, /saml]
+    tls: [{secretName: edge-tls, hosts: [auth.acme.test, sso.acme.test]}]`},
+		{name: "edge-with-httproute", apis: []string{rendering.CallbackProxy}, values: edge + `
+  keep: false
+  httpRoute: {enabled: true, parentRefs: [{name: public, namespace: gateways, sectionName: https}]}`},
+		{name: "edge-run-by-others", apis: []string{rendering.CallbackProxy}, values: edge + `
+  mode: ""
+  name: other
+  listener: {port: 9000}`},
+		{name: "no-injection", values: "injection: {create: never}", apis: everything},
+		{name: "forced", values: `
+injection: {create: always}
+metrics:
+  readers: [{namespace: monitoring, name: prometheus-k8s}]
+  serviceMonitor: {create: always, labels: {release: prometheus}, interval: 1m, metricRelabelings: [{action: drop, sourceLabels: [type], regex: Drained}]}
+  podMonitor: {create: always}
+  prometheusRule: {create: always}
+  dashboard: {create: always, annotations: {grafana_folder: Identity}}`},
+		{name: "crds-by-others", values: "crds: {enabled: false}\n" + edge},
+		{name: "nothing-optional", values: `
+crds: {keep: false, annotations: {a: b}}
+rbac: {create: false, boundRoleBindings: false}
+serviceAccount: {create: false, name: mine}
+networkPolicy: {enabled: false}
+podDisruptionBudget: {enabled: false}
+injection: {create: never}
+metrics: {enabled: false, podMonitor: {create: never}, prometheusRule: {create: never}, dashboard: {create: never}}`, apis: everything},
+		{name: "pods", values: `
+nameOverride: shim
+commonLabels: {team: identity}
+podLabels: {zone: inner}
+podAnnotations: {a: "1"}
+log: {level: debug, format: console}
+extraArgs: [--kube-api-qps=100, --kube-api-burst=200]
+resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 1Gi}}
+nodeSelector: {kubernetes.io/os: linux}
+tolerations: [{key: identity, operator: Exists, effect: NoSchedule}]
+affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}]
+priorityClassName: system-cluster-critical
+rbac: {aggregate: {view: false, edit: admin}}
+networkPolicy:
+  metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
+  extraEgress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]`},
+		{name: "extra-objects", values: `
+extraObjects:
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: "{{ .Release.Name }}-extra", namespace: "{{ .Release.Namespace }}"}
+  data: {image: '{{ include "callback-operator.image" (list . .Values.image.proxy) }}'}
+- |
+  apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: as-text, namespace: {{ .Release.Namespace }}}`},
+	}
+}
+
+// eachScenario runs a test for each way to install, with what it renders.
+func eachScenario(t *testing.T, test func(t *testing.T, objects []rendering.Object)) {
+	t.Helper()
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) { test(t, render(t, s.values, s.apis...)) })
+	}
+}
+
+func parse(t *testing.T, values string) map[string]any {
+	t.Helper()
+	parsed := map[string]any{}
+	if err := yaml.UnmarshalStrict([]byte(values), &parsed); err != nil {
+		t.Fatalf("decode values: %v\n%s", err, values)
+	}
+	return parsed
+}

@@ -1,0 +1,250 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package injection
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/workload"
+)
+
+const image = "callback-proxy:dev"
+
+// byHand puts the sidecar into a pod as package workload builds it.
+func byHand(proxy *callbackv1alpha1.CallbackProxy, pod *corev1.Pod) *corev1.Pod {
+	pod = pod.DeepCopy()
+	pod.Spec.InitContainers = append([]corev1.Container{workload.Container(proxy, image)}, pod.Spec.InitContainers...)
+	pod.Spec.Volumes = append(pod.Spec.Volumes, workload.Volumes()...)
+	pod.Labels[callbackv1alpha1.ProxyLabel] = proxy.Name
+	return pod
+}
+
+func noToken(p *corev1.Pod) { no := false; p.Spec.AutomountServiceAccountToken = &no }
+
+func crowded(p *corev1.Pod) {
+	p.Spec.InitContainers = []corev1.Container{{Name: "migrate", Image: "app:1", SecurityContext: p.Spec.Containers[0].SecurityContext}}
+	p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+}
+
+func amounts(cpu, memory string) callbackv1alpha1.ResourceAmounts {
+	a := callbackv1alpha1.ResourceAmounts{}
+	for _, of := range []struct {
+		to    **resource.Quantity
+		value string
+	}{{&a.CPU, cpu}, {&a.Memory, memory}} {
+		if of.value != "" {
+			quantity := resource.MustParse(of.value)
+			*of.to = &quantity
+		}
+	}
+	return a
+}
+
+// What the API server injects is what package workload builds, after the same
+// defaulting and the same admission of the pod's account, for every pod and
+// every CallbackProxy. The namespace enforces the Pod Security level restricted.
+func TestInjection_EqualsWorkload(t *testing.T) {
+	c := mustServer(t)
+	pods := map[string]func(*corev1.Pod){
+		"bare": nil, "without a token": noToken, "crowded": crowded,
+		"labelled": func(p *corev1.Pod) { p.Labels[callbackv1alpha1.ProxyLabel] = "other" },
+	}
+	for name, resources := range map[string]callbackv1alpha1.ProxyResources{
+		"defaults":   {},
+		"requests":   {Requests: amounts("1", "300Mi")},
+		"no-limits":  {Requests: amounts("50m", "")},
+		"limits":     {Limits: amounts("10m", "16Mi")},
+		"wide":       {Limits: amounts("2", "1Gi")},
+		"whole":      {Requests: amounts("5m", "20Mi"), Limits: amounts("100m", "64Mi")},
+		"cpu-alone":  {Limits: amounts("1500m", "")},
+		"mixed":      {Requests: amounts("", "40Mi"), Limits: amounts("30m", "")},
+		"fractional": {Requests: amounts("0.5", "33554433"), Limits: amounts("1", "134217729")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			namespace := "equal-" + name
+			g.Expect(newNamespace(t.Context(), c, namespace, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})).To(Succeed())
+			g.Expect(c.Create(t.Context(), newProxy(namespace, "bystander", nil))).To(Succeed())
+			proxy := newProxy(namespace, "edge", func(s *callbackv1alpha1.CallbackProxySpec) {
+				s.Sidecar.Resources = resources
+				if name == "wide" {
+					s.Listener.Port = 8443
+				}
+			})
+			g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
+			for kind, change := range pods {
+				pod := newPod(namespace, proxy.Name, change)
+				want := byHand(proxy, pod)
+				g.Eventually(func() error { return c.Create(t.Context(), pod) }, patience).Should(Succeed(), kind)
+				g.Expect(c.Create(t.Context(), want)).To(Succeed(), kind)
+				g.Expect(steady(g, pod)).To(Equal(steady(g, want)), kind)
+				g.Expect(pod.Spec.InitContainers[0].Name).To(Equal(workload.ContainerName), kind)
+				g.Expect(pod.Labels).To(HaveKeyWithValue(callbackv1alpha1.ProxyLabel, proxy.Name), kind)
+			}
+		})
+	}
+}
+
+// steady returns a pod, as it would be written, without what differs between
+// two of the same.
+func steady(g *WithT, p *corev1.Pod) string {
+	p = p.DeepCopy()
+	p.ObjectMeta = metav1.ObjectMeta{Labels: p.Labels}
+	for i := range p.Spec.Volumes {
+		if strings.HasPrefix(p.Spec.Volumes[i].Name, "kube-api-access-") {
+			p.Spec.Volumes[i].Name = "kube-api-access"
+		}
+	}
+	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range list {
+			for j := range list[i].VolumeMounts {
+				if strings.HasPrefix(list[i].VolumeMounts[j].Name, "kube-api-access-") {
+					list[i].VolumeMounts[j].Name = "kube-api-access"
+				}
+			}
+		}
+	}
+	// Admission adds the account's own volume before or after ours.
+	volumes := map[string]int{}
+	for i := range p.Spec.Volumes {
+		volumes[p.Spec.Volumes[i].Name] = i
+	}
+	if i, found := volumes["kube-api-access"]; found {
+		p.Spec.Volumes = append(append(append([]corev1.Volume{}, p.Spec.Volumes[:i]...), p.Spec.Volumes[i+1:]...), p.Spec.Volumes[i])
+	}
+	written, err := yaml.Marshal(p)
+	g.Expect(err).NotTo(HaveOccurred())
+	return string(written)
+}
+
+// The application's container gets its account's token or not, as it asked;
+// the sidecar has its own, once.
+func TestInjection_Tokens(t *testing.T) {
+	g, c := NewWithT(t), mustServer(t)
+	g.Expect(newNamespace(t.Context(), c, "tokens", nil)).To(Succeed())
+	g.Expect(c.Create(t.Context(), newProxy("tokens", "edge", nil))).To(Succeed())
+	for mounts, change := range map[int]func(*corev1.Pod){1: nil, 0: noToken} {
+		pod := newPod("tokens", "edge", change)
+		g.Eventually(func() error { return c.Create(t.Context(), pod) }, patience).Should(Succeed())
+		g.Expect(pod.Spec.Containers[0].VolumeMounts).To(HaveLen(mounts))
+		var names []string
+		for _, m := range pod.Spec.InitContainers[0].VolumeMounts {
+			names = append(names, m.Name)
+		}
+		g.Expect(names).To(Equal([]string{workload.StateVolume, workload.TokenVolume}))
+	}
+}
+
+// A pod that has the sidecar already, by hand or by kubectl callback inject,
+// gets no second one.
+func TestInjection_HappensOnce(t *testing.T) {
+	g, c := NewWithT(t), mustServer(t)
+	g.Expect(newNamespace(t.Context(), c, "once", nil)).To(Succeed())
+	proxy := newProxy("once", "edge", nil)
+	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
+	pod := newPod("once", "edge", nil)
+	g.Eventually(func() error { return c.Create(t.Context(), pod) }, patience).Should(Succeed())
+	again := pod.DeepCopy()
+	again.ObjectMeta = metav1.ObjectMeta{Namespace: "once", GenerateName: "again-", Labels: pod.Labels}
+	g.Expect(c.Create(t.Context(), again)).To(Succeed())
+	g.Expect(again.Spec.InitContainers).To(Equal(pod.Spec.InitContainers))
+	g.Expect(again.Spec.Volumes).To(HaveLen(len(pod.Spec.Volumes)))
+}
+
+// Pods that do not ask are left alone, and so is a pod that is changed later.
+func TestInjection_LeavesOthersAlone(t *testing.T) {
+	g, c := NewWithT(t), mustServer(t)
+	g.Expect(newNamespace(t.Context(), c, "alone", nil)).To(Succeed())
+	g.Expect(c.Create(t.Context(), newProxy("alone", "edge", nil))).To(Succeed())
+	pod := newPod("alone", "", nil)
+	g.Expect(c.Create(t.Context(), pod)).To(Succeed())
+	g.Expect(pod.Spec.InitContainers).To(BeEmpty())
+	g.Expect(pod.Labels).To(BeEmpty())
+	pod.Labels = map[string]string{callbackv1alpha1.InjectLabel: "edge"}
+	g.Expect(c.Update(t.Context(), pod)).To(Succeed())
+	g.Expect(pod.Spec.InitContainers).To(BeEmpty())
+}
+
+// Who asks for a sidecar that cannot be had is told what to do.
+func TestInjection_DeniesWhatWouldRunWithout(t *testing.T) {
+	c := mustServer(t)
+	g := NewWithT(t)
+	for _, namespace := range []string{"denied", "denied-other", "denied-empty"} {
+		g.Expect(newNamespace(t.Context(), c, namespace, nil)).To(Succeed())
+	}
+	g.Expect(c.Create(t.Context(), newProxy("denied", "sidecar", nil))).To(Succeed())
+	g.Expect(c.Create(t.Context(), newProxy("denied-other", "elsewhere", nil))).To(Succeed())
+	for name, mode := range map[string]callbackv1alpha1.ProxyMode{"fleet": callbackv1alpha1.ModeDeployment, "modeless": ""} {
+		g.Expect(c.Create(t.Context(), newProxy("denied", name, func(s *callbackv1alpha1.CallbackProxySpec) {
+			s.Mode, s.Sidecar = mode, callbackv1alpha1.ProxySidecar{}
+		}))).To(Succeed())
+	}
+	g.Eventually(func() error { return c.Create(t.Context(), newPod("denied", "sidecar", nil), client.DryRunAll) }, patience).Should(Succeed())
+	fake := func(args ...string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			always := corev1.ContainerRestartPolicyAlways
+			p.Spec.InitContainers = []corev1.Container{{Name: workload.ContainerName, Image: image, Args: args, RestartPolicy: &always}}
+		}
+	}
+	for _, tc := range []struct {
+		name, namespace, proxy string
+		change                 func(*corev1.Pod)
+	}{
+		{"no such proxy", "denied", "nobody", nil},
+		{"empty name", "denied", "", func(p *corev1.Pod) { p.Labels = map[string]string{callbackv1alpha1.InjectLabel: ""} }},
+		{"mode Deployment", "denied", "fleet", nil},
+		{"no mode", "denied", "modeless", nil},
+		{"another namespace's", "denied", "elsewhere", nil},
+		{"no proxy in the namespace", "denied-empty", "sidecar", nil},
+		{"a container of that name", "denied", "sidecar", fake()},
+		{"another proxy's sidecar", "denied", "sidecar", fake("--namespace=denied", "--proxy=fleet")},
+		{"another namespace's sidecar", "denied", "sidecar", fake("--namespace=other", "--proxy=sidecar")},
+		{"a sidecar that ends", "denied", "sidecar", func(p *corev1.Pod) {
+			fake("--namespace=denied", "--proxy=sidecar")(p)
+			p.Spec.InitContainers[0].RestartPolicy = nil
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			err := c.Create(t.Context(), newPod(tc.namespace, tc.proxy, tc.change))
+			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+			g.Expect(err).To(MatchError(ContainSubstring(
+				"asks for the sidecar of CallbackProxy '" + tc.proxy + "', and the pod has none: namespace '" + tc.namespace + "' needs a CallbackProxy of that name with spec.mode Sidecar")))
+			g.Expect(err).To(MatchError(ContainSubstring("kubectl callback inject")))
+		})
+	}
+}
+
+// A change of the CallbackProxy is in the next pod.
+func TestInjection_FollowsItsProxy(t *testing.T) {
+	g, c := NewWithT(t), mustServer(t)
+	g.Expect(newNamespace(t.Context(), c, "follows", nil)).To(Succeed())
+	proxy := newProxy("follows", "edge", nil)
+	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
+	args := func() []string {
+		pod := newPod("follows", "edge", nil)
+		if err := c.Create(t.Context(), pod, client.DryRunAll); err != nil {
+			return nil
+		}
+		return pod.Spec.InitContainers[0].Args
+	}
+	g.Eventually(args, patience).Should(ContainElement("--app-port=3000"))
+	proxy.Spec.Sidecar.AppPort = 4000
+	g.Expect(c.Update(t.Context(), proxy)).To(Succeed())
+	g.Eventually(args, patience).Should(ContainElement("--app-port=4000"))
+	proxy.Spec.Mode, proxy.Spec.Sidecar = callbackv1alpha1.ModeDeployment, callbackv1alpha1.ProxySidecar{}
+	g.Expect(c.Update(t.Context(), proxy)).To(Succeed())
+	g.Eventually(args, patience).Should(BeNil())
+}

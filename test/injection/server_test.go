@@ -1,0 +1,172 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package injection
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/fixture"
+)
+
+// patience is for what the API server does a moment after it was told: a
+// policy that was written is in force within a second or so.
+const patience = 60 * time.Second
+
+var started *fixture.ControlPlane
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if started != nil {
+		if err := started.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+// theServer is an API server with our CRDs and policies in force, and with the
+// admission of service accounts as everywhere.
+var theServer = sync.OnceValues(func() (client.Client, error) {
+	crds, err := fixture.CRDs()
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	controlPlane, err := fixture.StartControlPlane(ctx, fixture.Options{CRDs: []string{crds}, ServiceAccounts: true})
+	if err != nil {
+		return nil, fmt.Errorf("start control plane: %w", err)
+	}
+	started = controlPlane
+	scheme := runtime.NewScheme()
+	if err := errors.Join(callbackv1alpha1.AddToScheme(scheme), clientgoscheme.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	c, err := client.New(controlPlane.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []string{"mutatingadmissionpolicy.yaml", "validatingadmissionpolicy.yaml"} {
+		if err := apply(ctx, c, filepath.Join("..", "..", "config", "injection", file)); err != nil {
+			return nil, err
+		}
+	}
+	return c, inForce(ctx, c)
+})
+
+func mustServer(t *testing.T) client.Client {
+	t.Helper()
+	c, err := theServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// apply creates what a file declares, strictly: an unknown field is an error.
+func apply(ctx context.Context, c client.Client, file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("decode %s: %w", file, err)
+		}
+		if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
+			return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+}
+
+// inForce waits until both policies are: one denies, the other injects.
+func inForce(ctx context.Context, c client.Client) error {
+	if err := newNamespace(ctx, c, "probe", nil); err != nil {
+		return err
+	}
+	if err := c.Create(ctx, newProxy("probe", "here", nil)); err != nil {
+		return err
+	}
+	var last error
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(100 * time.Millisecond) {
+		denied := c.Create(ctx, newPod("probe", "absent", nil), client.DryRunAll)
+		last = c.Create(ctx, newPod("probe", "here", nil), client.DryRunAll)
+		if apierrors.IsForbidden(denied) && last == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("policies are not in force: %w", last)
+}
+
+// newNamespace makes a namespace and the account of its pods.
+func newNamespace(ctx context.Context, c client.Client, name string, labels map[string]string) error {
+	err := c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
+	return errors.Join(err, c.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "default"}}))
+}
+
+// newProxy returns a CallbackProxy of mode Sidecar.
+func newProxy(namespace, name string, change func(*callbackv1alpha1.CallbackProxySpec)) *callbackv1alpha1.CallbackProxy {
+	p := &callbackv1alpha1.CallbackProxy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: callbackv1alpha1.CallbackProxySpec{
+			Mode: callbackv1alpha1.ModeSidecar, Sidecar: callbackv1alpha1.ProxySidecar{AppPort: 3000},
+			Hosts: []callbackv1alpha1.ProxyHost{{Hostname: "auth.acme.test"}},
+		},
+	}
+	if change != nil {
+		change(&p.Spec)
+	}
+	return p
+}
+
+// newPod returns an application that asks for the sidecar of a proxy, or for
+// none, and meets the Pod Security level restricted.
+func newPod(namespace, proxy string, change func(*corev1.Pod)) *corev1.Pod {
+	yes, no := true, false
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "app-"},
+		Spec: corev1.PodSpec{
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name: "app", Image: "app:1", SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+			}},
+		},
+	}
+	if proxy != "" {
+		p.Labels = map[string]string{callbackv1alpha1.InjectLabel: proxy}
+	}
+	if change != nil {
+		change(p)
+	}
+	return p
+}
