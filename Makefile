@@ -60,6 +60,10 @@ cluster-down: ## End the cluster and remove everything of it.
 cluster-test: ## Start a cluster, use it, end it, and compare the machine with what it was before.
 	@hack/cluster/test.sh
 
+.PHONY: e2e
+e2e: ## Install by Helm on a real node and break it, end to end. E2E_KUBECONFIG: on any cluster, such as kind.
+	@test/cluster/run.sh
+
 ##@ Develop
 
 .PHONY: build

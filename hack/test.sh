@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # test.sh: all tests of all modules against a real API server, with the race detector where a C compiler is; then the fault suite.
+# What needs a whole cluster is in `make e2e`.
 # `make test` sets CODE_MODULES. The last lines are go test's own.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,11 +27,12 @@ for module in $CODE_MODULES; do
 	# outside theirs, so theirs are never reused.
 	fresh=
 	packages=./...
-	if [ "$module" = . ]; then
-		packages=$(go list ./... | grep -v '/test/faults$')
-	else
-		fresh=-count=1
-	fi
+	case $module in
+	.) packages=$(go list ./... | grep -v '/test/faults$') ;;
+	# The suite itself needs a cluster: make e2e.
+	test/cluster) packages=./app/... fresh=-count=1 ;;
+	*) fresh=-count=1 ;;
+	esac
 	# shellcheck disable=SC2086 # no word at all when a flag is empty
 	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $race $fresh -timeout 20m $packages) ||
 		failed="$failed $module"

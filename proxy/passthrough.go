@@ -160,6 +160,11 @@ func (a *application) answered(response *http.Response) error {
 		// may answer while it reads.
 		p.w.Header().Set("Connection", "close")
 	}
+	if response.Close {
+		// An application that is about to stop sends its clients elsewhere with
+		// this. Who stayed connected to the sidecar would meet nobody behind it.
+		p.w.Header().Set("Connection", "close")
+	}
 	return nil
 }
 

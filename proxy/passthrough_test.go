@@ -238,6 +238,28 @@ func TestPassThrough_KeepsConnections(t *testing.T) {
 	}
 }
 
+// An application that stops tells its clients to leave, which reaches them
+// through the sidecar.
+func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
+	s := newSidecar(t, says200, newRoute(nil))
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	from := bufio.NewReader(conn)
+	for _, stops := range []bool{false, true} {
+		s.app.Config.SetKeepAlivesEnabled(!stops)
+		_, _ = io.WriteString(conn, getBytes("/x"))
+		if got := readAnswer(from, "GET"); got.status != 200 || got.body != "app" || got.closes != stops {
+			t.Errorf("while the application stops (%t) the answer is %+v", stops, got)
+		}
+	}
+	if _, err := from.ReadByte(); err != io.EOF {
+		t.Errorf("the connection stays: %v", err)
+	}
+}
+
 // F36: a connection that the application ends as it reads the request gets it
 // once, whatever the method and whatever the client says of it.
 func TestF36_PassedOnce(t *testing.T) {
