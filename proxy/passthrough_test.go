@@ -241,18 +241,23 @@ func TestPassThrough_KeepsConnections(t *testing.T) {
 // An application that stops tells its clients to leave, which reaches them
 // through the sidecar.
 func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil))
+	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/last" {
+			w.Header().Set("Connection", "close")
+		}
+		says200(w, r)
+	}, newRoute(nil))
 	conn, err := net.Dial("tcp", s.address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	from := bufio.NewReader(conn)
-	for _, stops := range []bool{false, true} {
-		s.app.Config.SetKeepAlivesEnabled(!stops)
-		_, _ = io.WriteString(conn, getBytes("/x"))
-		if got := readAnswer(from, "GET"); got.status != 200 || got.body != "app" || got.closes != stops {
-			t.Errorf("while the application stops (%t) the answer is %+v", stops, got)
+	for _, path := range []string{"/first", "/last"} {
+		_, _ = io.WriteString(conn, getBytes(path))
+		if got := readAnswer(from, "GET"); got.status != 200 || got.body != "app" || got.closes != (path == "/last") {
+			t.Errorf("to %s the answer is %+v", path, got)
 		}
 	}
 	if _, err := from.ReadByte(); err != io.EOF {
