@@ -4,12 +4,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
@@ -18,9 +26,9 @@ import (
 const leaseName = "callback-operator.callbackproxy.io"
 
 // newLease returns the lease by which one of several managers leads. It is our
-// own, and not the framework's, as that also writes events of the core group
-// about each change of the leader: a right for nothing that the lease does not
-// say itself.
+// own, and not the framework's, for two reasons: that one also writes events of
+// the core group about each change of the leader, a right for nothing that the
+// lease does not say itself; and it stays when the operator is uninstalled.
 func newLease(config *rest.Config, namespace string, renewDeadline time.Duration) (resourcelock.Interface, error) {
 	if namespace == "" {
 		return nil, errors.New("find the lease's namespace: outside a cluster set --leader-elect-namespace, or --leader-elect=false")
@@ -29,10 +37,51 @@ func newLease(config *rest.Config, namespace string, renewDeadline time.Duration
 	if err != nil {
 		return nil, fmt.Errorf("name this manager: %w", err)
 	}
-	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, leaseName,
-		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}, config, renewDeadline)
+	config = rest.AddUserAgent(config, "leader-election")
+	config.Timeout = max(renewDeadline/2, time.Second) // one request that hangs does not cost the leadership
+	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("make lease: %w", err)
+		return nil, fmt.Errorf("make client for the lease: %w", err)
 	}
-	return lock, nil
+	return &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: leaseName},
+		Client:     ownedLeases{clients},
+		LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
+	}, nil
+}
+
+// ownedLeases makes leases that belong to the manager's ServiceAccount, so that
+// they go with it.
+type ownedLeases struct{ clients kubernetes.Interface }
+
+// Leases returns the client of a namespace.
+func (o ownedLeases) Leases(namespace string) coordinationclient.LeaseInterface {
+	return ownedLeasesOf{o.clients.CoordinationV1().Leases(namespace), o.clients, namespace}
+}
+
+type ownedLeasesOf struct {
+	coordinationclient.LeaseInterface
+	clients   kubernetes.Interface
+	namespace string
+}
+
+// Create makes a lease, and names its owner where there is one.
+func (o ownedLeasesOf) Create(ctx context.Context, lease *coordinationv1.Lease, options metav1.CreateOptions) (*coordinationv1.Lease, error) {
+	lease.OwnerReferences = o.owner(ctx)
+	return o.LeaseInterface.Create(ctx, lease, options)
+}
+
+// owner asks the API server who we are; nobody, when that is no ServiceAccount
+// of the lease's namespace, or is not said.
+func (o ownedLeasesOf) owner(ctx context.Context) []metav1.OwnerReference {
+	review, err := o.clients.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return nil
+	}
+	user := review.Status.UserInfo
+	name, is := strings.CutPrefix(user.Username, "system:serviceaccount:"+o.namespace+":")
+	if !is || user.UID == "" {
+		return nil
+	}
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "ServiceAccount", Name: name, UID: types.UID(user.UID)}}
 }
