@@ -1,0 +1,263 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// listable are all resources of the cluster, for one kubectl get.
+func (s *step) listable(more ...string) string {
+	s.Helper()
+	args := append([]string{"api-resources", "--verbs=list", "-o", "name"}, more...)
+	return strings.Join(strings.Fields(s.run(args...)), ",")
+}
+
+// clusterScoped are the names of all objects that are in no namespace.
+func (s *step) clusterScoped() []string {
+	s.Helper()
+	return strings.Fields(s.run("get", s.listable("--namespaced=false"), "--ignore-not-found", "-o", "name"))
+}
+
+// newObjects are those cluster-scoped ones that were not there at the start;
+// namespaces of the suite, the addresses of Services and what the Gateway API
+// brought aside.
+func (s *step) newObjects() (found []string) {
+	s.Helper()
+	for _, name := range s.clusterScoped() {
+		if !slices.Contains(s.before, name) && !strings.HasPrefix(name, "namespace/"+s.prefix) &&
+			!strings.HasPrefix(name, "ipaddress.networking.k8s.io/") && !strings.Contains(name, "gateway.networking.k8s.io") {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// uninstall: with objects there, and callbacks on their way.
+func uninstall(s *step) {
+	system := s.namespace("system")
+	l := s.throughFleet("uninstall")
+	time.Sleep(2 * time.Second)
+	began := time.Now()
+	said, err := s.command(3*time.Minute, "", s.helm, "uninstall", release, "--namespace", system, "--wait")
+	if err != nil {
+		s.fail("%v", err)
+	}
+	s.record("helm uninstall: %.1f s", time.Since(began).Seconds())
+	s.Log(said)
+	time.Sleep(12 * time.Second) // the proxies have lost their right to read, and go on
+	l.stopClean("fleet, which belongs to its CallbackProxy and goes on without an operator")
+	s.onlyKept(system)
+	if kept := s.run("get", "callbackproxies,callbackroutes", "-A", "-o", "name"); strings.Count(kept, "\n") != 4 {
+		s.fail("objects are gone, or others came: %s", kept)
+	}
+	began = time.Now()
+	s.deleteNamespaces(s.prefix)
+	s.record("namespaces with all objects in them deleted in %.0f s", time.Since(began).Seconds())
+	s.deleteCRDs()
+}
+
+// onlyKept wants nothing of the release but its CRDs, in the whole cluster.
+func (s *step) onlyKept(system string) {
+	s.Helper()
+	all := s.listable()
+	took := s.within(time.Minute, "the end of all that the release made", func() (bool, string) {
+		var left []string
+		for _, selector := range []string{"app.kubernetes.io/instance=" + release, "owner=helm,name=" + release} {
+			said, err := s.tryKubectl("get", all, "-A", "--ignore-not-found", "-o", "name", "-l", selector)
+			if err != nil {
+				return false, err.Error()
+			}
+			left = append(left, slices.DeleteFunc(strings.Fields(said), isCRD)...)
+		}
+		return len(left) == 0, strings.Join(left, " ")
+	})
+	s.onlyTheFleets(system)
+	kept := s.newObjects()
+	crds := 0
+	for _, name := range kept {
+		switch {
+		case isCRD(name) && strings.HasSuffix(name, ".callbackproxy.io"):
+			crds++
+		case name == "apiservice.apiregistration.k8s.io/v1alpha1.callbackproxy.io": // comes and goes with the CRDs
+		default:
+			s.fail("left of the release: %s", name)
+		}
+	}
+	if crds != 3 {
+		s.fail("the CRDs that stay are %v", kept)
+	}
+	s.record("left of the release in the whole cluster, looked at for %.0f s: %d CRDs", took.Seconds(), crds)
+}
+
+func isCRD(name string) bool {
+	return strings.HasPrefix(name, "customresourcedefinition.apiextensions.k8s.io/")
+}
+
+// onlyTheFleets wants everything in the operator's namespace to belong to the
+// CallbackProxy, or to every namespace.
+func (s *step) onlyTheFleets(system string) {
+	s.Helper()
+	const columns = `custom-columns=KIND:.kind,NAME:.metadata.name,OWNER:.metadata.ownerReferences[0].kind`
+	everybodys := []string{"ConfigMap/kube-root-ca.crt", "ServiceAccount/default", "CallbackProxy/edge", "Endpoints/callback-edge"}
+	for line := range strings.Lines(s.run("get", s.listable("--namespaced=true"), "-n", system, "--ignore-not-found", "--no-headers", "-o", columns)) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 || fields[2] != "<none>" || fields[0] == "Event" {
+			continue
+		}
+		switch name := fields[0] + "/" + fields[1]; {
+		case slices.Contains(everybodys, name):
+		case fields[0] == "Lease": // managers elect each other by it; it is theirs, no chart's
+			s.record("left in the operator's namespace: %s", name)
+		default:
+			s.fail("left in %s, and nobody's: %s", system, name)
+		}
+	}
+}
+
+func (s *step) deleteNamespaces(prefix string) {
+	s.Helper()
+	_, err := s.command(3*time.Minute, "", s.kubectl, "delete", "namespaces", "-l", "callback-e2e="+prefix, "--timeout=150s")
+	if err != nil {
+		stuck, _ := s.tryKubectl("get", "namespaces", "-l", "callback-e2e="+prefix, "-o", "jsonpath={range .items[*]}{.metadata.name}: {.status}{\"\\n\"}{end}")
+		s.fail("a namespace is stuck: %v\n%s", err, stuck)
+	}
+}
+
+func (s *step) deleteCRDs() {
+	s.Helper()
+	for name := range strings.FieldsSeq(s.run("get", "crds", "-o", "name")) {
+		if strings.Contains(name, "callbackproxy.io") {
+			s.run("delete", name)
+		}
+	}
+}
+
+// previousChart is this chart with the CRDs of the version before. It is the
+// only way to have one as long as there is no earlier release.
+func (s *step) previousChart() string {
+	s.Helper()
+	dir, err := os.MkdirTemp("", "callback-e2e-")
+	if err != nil {
+		s.fail("%v", err)
+	}
+	s.values["PREVIOUS_CHART_DIR"] = dir
+	copied := filepath.Join(dir, "chart")
+	if err := os.CopyFS(copied, os.DirFS(s.chart)); err != nil {
+		s.fail("copy the chart: %v", err)
+	}
+	old, err := filepath.Glob("testdata/previous-crds/*.yaml")
+	if err != nil || len(old) != 3 {
+		s.fail("there are no CRDs of the version before: %v", err)
+	}
+	for _, file := range old {
+		text, err := os.ReadFile(file)
+		target := filepath.Join(copied, "files", "crds", filepath.Base(file))
+		if _, missing := os.Stat(target); err != nil || missing != nil {
+			s.fail("the chart has no place for %s: %v %v", file, err, missing)
+		}
+		if err := os.WriteFile(target, text, 0o600); err != nil {
+			s.fail("%v", err)
+		}
+	}
+	if _, err := s.command(time.Minute, "", s.helm, "package", copied, "--version", "0.0.1", "--destination", dir); err != nil {
+		s.fail("%v", err)
+	}
+	return filepath.Join(dir, "callback-operator-0.0.1.tgz")
+}
+
+// upgrade: the version before, with a fleet that somebody runs by hand; then
+// this one, and then the operator takes the fleet over.
+func upgrade(s *step) {
+	old := s.prefix
+	s.prefix = old + "u"
+	s.values["P"] = s.prefix
+	defer func() { s.prefix, s.values["P"] = old, old }()
+	prepare(s)
+	system, tenant := s.namespace("system"), s.namespace("tenant")
+	// The annotation makes the managers' pods others than after the upgrade, as another image would.
+	args := append([]string{
+		"install", release, s.previousChart(), "--namespace", system, "--wait", "--timeout=2m",
+		"--set-string", "podAnnotations.callback-e2e=previous",
+	}, s.images()...)
+	if _, err := s.command(3*time.Minute, "", s.helm, args...); err != nil {
+		s.fail("%v", err)
+	}
+	if s.knowsMode() {
+		s.fail("the version before knows spec.mode: there is nothing to upgrade")
+	}
+	s.values["PROXY_ROLE"] = release + "-proxy"
+	s.apply("previous.yaml")
+	s.apply("5-tenant.yaml")
+	s.switchTo("acme-sso", tenant, 0, 100)
+	s.waitFor(2*time.Minute, "condition=Ready", "callbackroute/acme-sso", "-n", tenant)
+	s.rolledOut(time.Minute, "edge", system)
+	l := s.startTraffic(way{name: "upgrade", target: "edge." + system + ".svc.cluster.local:8080", host: "auth.acme.test"})
+	time.Sleep(3 * time.Second)
+	began := time.Now()
+	args = append([]string{"upgrade", release, s.chart, "--namespace", system, "--wait", "--timeout=2m"}, s.images()...)
+	if _, err := s.command(3*time.Minute, "", s.helm, args...); err != nil {
+		s.fail("%v", err)
+	}
+	took := time.Since(began)
+	if !s.knowsMode() {
+		s.fail("the upgrade left the old CRDs")
+	}
+	s.switchTo("acme-sso", tenant, 0, 99)
+	s.awaitCondition(time.Minute, "acme-sso", tenant, "Ready", metav1.ConditionTrue, "")
+	s.record("helm upgrade 0.0.1 to this version %.0f s; CRDs replaced, live objects Ready, a change served", took.Seconds())
+	s.takeOver(system, tenant)
+	l.stopClean("fleet, through the upgrade and the takeover")
+	if _, err := s.command(3*time.Minute, "", s.helm, "uninstall", release, "--namespace", system, "--wait"); err != nil {
+		s.fail("%v", err)
+	}
+	s.deleteNamespaces(s.prefix)
+	s.deleteCRDs()
+}
+
+// takeOver: one field gives the fleet to the operator; then the pods that
+// somebody ran by hand may go.
+func (s *step) takeOver(system, tenant string) {
+	s.Helper()
+	s.run("patch", "callbackproxy", "edge", "-n", system, "--type=merge", "-p", `{"spec":{"mode":"Deployment"}}`)
+	s.within(time.Minute, "the operator's Deployment", func() (bool, string) {
+		said, err := s.tryKubectl("get", "deployment", "callback-edge", "-n", system)
+		return err == nil, said + says(err)
+	})
+	s.rolledOut(2*time.Minute, "callback-edge", system)
+	s.run("delete", "deployment", "edge", "-n", system)
+	s.gone(system, "app=edge", 0)
+	s.awaitCondition(time.Minute, "acme-sso", tenant, "Ready", metav1.ConditionTrue, "")
+	s.record("the fleet that was run by hand is now the operator's, by one field")
+}
+
+func (s *step) knowsMode() bool {
+	s.Helper()
+	return s.run("get", "crd", "callbackproxies.callbackproxy.io", "-o",
+		`jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.mode.type}`) != ""
+}
+
+// nothingLeft is for the whole cluster, after everything that went wrong too.
+func nothingLeft(s *step) {
+	s.cleanUp(s)
+	if s.keep {
+		return
+	}
+	all := s.listable()
+	var left []string
+	for _, selector := range []string{"app.kubernetes.io/instance=" + release, "app.kubernetes.io/managed-by=callback-operator", "callback-e2e"} {
+		left = append(left, strings.Fields(s.run("get", all, "-A", "--ignore-not-found", "-o", "name", "-l", selector))...)
+	}
+	left = append(left, s.newObjects()...)
+	if len(left) > 0 {
+		s.Fatalf("left: %s", strings.Join(left, " "))
+	}
+	s.record("no object of the operator, of a release or of this suite is left in the cluster")
+}
