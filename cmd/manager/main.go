@@ -113,10 +113,14 @@ func run(o *options) error {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 		metrics.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}
 	}
+	caching := controllers.CacheOptions(settings)
+	if caching.HTTPClient, err = controllers.NewCacheClient(config); err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                              controllers.NewScheme(),
 		MapperProvider:                      controllers.NewMapper,
-		Cache:                               controllers.CacheOptions(settings),
+		Cache:                               caching,
 		Client:                              controllers.ClientOptions(),
 		Metrics:                             metrics,
 		HealthProbeBindAddress:              o.healthAddress,

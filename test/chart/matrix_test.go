@@ -60,6 +60,7 @@ rbac: {boundRoleBindings: false}`},
 		{name: "edge-before-its-kind", values: edge},
 		{name: "edge-with-ingress", golden: true, apis: []string{rendering.CallbackProxy}, values: edge + `
   deployment: {replicas: 3, resources: {limits: {memory: 256Mi}}, service: {type: ClusterIP, annotations: {a: b}}}
+  autoscaling: {enabled: true, maxReplicas: 4}
   ingress:
     enabled: true
     className: nginx

@@ -42,6 +42,8 @@ func TestValues_AreRefusedWithAReason(t *testing.T) {
 		"two without election":    {"leaderElection: {enabled: false}", "replicas: 2 managers without leaderElection.enabled"},
 		"namespaces in vain":      {"namespaces: [a]", "namespaces: with scope cluster everything is watched"},
 		"an ingress to nothing":   {"proxy: {ingress: {enabled: true}}", "proxy: ingress and httpRoute lead to the proxy of this release"},
+		"nothing to scale":        {"proxy: {autoscaling: {enabled: true}}", "proxy.autoscaling: it scales the fleet that the operator runs"},
+		"more than at most":       {"proxy: {autoscaling: {minReplicas: 11}}", "proxy.autoscaling: minReplicas is more than maxReplicas"},
 		"a fleet out of reach":    {edge + "\nproxyNamespaces: [fleets]", "add that to proxyNamespaces"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,6 +106,10 @@ func isCRD(name string) bool {
 // CallbackProxy, or to every namespace.
 func (s *step) onlyTheFleets(system string) {
 	s.Helper()
+	s.within(time.Minute, "the end of the managers' lease, with the account that it belongs to", func() (bool, string) {
+		left, err := s.tryKubectl("get", "leases", "-n", system, "-o", "name")
+		return err == nil && left == "", fmt.Sprintf("%s%v", left, err)
+	})
 	const columns = `custom-columns=KIND:.kind,NAME:.metadata.name,OWNER:.metadata.ownerReferences[0].kind`
 	everybodys := []string{"ConfigMap/kube-root-ca.crt", "ServiceAccount/default", "CallbackProxy/edge", "Endpoints/callback-edge"}
 	for line := range strings.Lines(s.run("get", s.listable("--namespaced=true"), "-n", system, "--ignore-not-found", "--no-headers", "-o", columns)) {
@@ -114,8 +119,6 @@ func (s *step) onlyTheFleets(system string) {
 		}
 		switch name := fields[0] + "/" + fields[1]; {
 		case slices.Contains(everybodys, name):
-		case fields[0] == "Lease": // managers elect each other by it; it is theirs, no chart's
-			s.record("left in the operator's namespace: %s", name)
 		default:
 			s.fail("left in %s, and nobody's: %s", system, name)
 		}
