@@ -26,7 +26,7 @@ const redialInterval = time.Second
 // lead right after an outage would look at the world of before it as long.
 func NewCacheClient(config *rest.Config) (*http.Client, error) {
 	config = rest.CopyConfig(config)
-	config.Wrap(patient(clock.RealClock{}))
+	config.Wrap(patient)
 	c, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make client for the cache: %w", err)
@@ -37,22 +37,20 @@ func NewCacheClient(config *rest.Config) (*http.Client, error) {
 // patient returns a transport on which a request that reads waits until the
 // API server can be reached, or until nobody waits for it any more. Any other
 // failure is told at once.
-func patient(c clock.Clock) func(http.RoundTripper) http.RoundTripper {
-	return func(next http.RoundTripper) http.RoundTripper {
-		return transportFunc(func(r *http.Request) (*http.Response, error) {
-			for {
-				response, err := next.RoundTrip(r)
-				if r.Method != http.MethodGet || !isAway(err) {
-					return response, err
-				}
-				select {
-				case <-r.Context().Done():
-					return nil, err
-				case <-c.After(redialInterval):
-				}
+func patient(next http.RoundTripper) http.RoundTripper {
+	return transportFunc(func(r *http.Request) (*http.Response, error) {
+		for {
+			response, err := next.RoundTrip(r)
+			if r.Method != http.MethodGet || !isAway(err) {
+				return response, err
 			}
-		})
-	}
+			select {
+			case <-r.Context().Done():
+				return nil, err
+			case <-clock.RealClock{}.After(redialInterval):
+			}
+		}
+	})
 }
 
 // isAway says whether nobody was there to be asked, or left before an answer.

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	"k8s.io/utils/clock"
 )
 
 // A cache that lists while the API server is away has its answer a second after
@@ -25,7 +24,7 @@ func TestF01_TheCacheWaitsForTheAPIServer(t *testing.T) {
 		g := NewWithT(t)
 		back := time.Now().Add(10 * time.Minute)
 		refused := &net.OpError{Op: "dial", Err: io.ErrClosedPipe}
-		rt := patient(clock.RealClock{})(transportFunc(func(*http.Request) (*http.Response, error) {
+		rt := patient(transportFunc(func(*http.Request) (*http.Response, error) {
 			switch {
 			case time.Now().Before(back.Add(-5 * time.Minute)):
 				return nil, io.EOF
@@ -55,7 +54,7 @@ func TestPatient_ForReadsAlone(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			g := NewWithT(t)
 			began, asked := time.Now(), 0
-			_, err := patient(clock.RealClock{})(transportFunc(func(*http.Request) (*http.Response, error) {
+			_, err := patient(transportFunc(func(*http.Request) (*http.Response, error) {
 				asked++
 				return nil, tc.failed
 			})).RoundTrip(httptest.NewRequest(tc.method, "/", http.NoBody))
@@ -70,7 +69,7 @@ func TestPatient_ForReadsAlone(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		request := httptest.NewRequest(http.MethodGet, "/", http.NoBody).WithContext(ctx)
-		_, err := patient(clock.RealClock{})(transportFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })).RoundTrip(request)
+		_, err := patient(transportFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })).RoundTrip(request)
 		g.Expect(err).To(MatchError(io.EOF))
 		g.Expect(time.Since(began)).To(Equal(1500 * time.Millisecond))
 	})
