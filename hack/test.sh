@@ -25,16 +25,19 @@ failed=
 for module in $CODE_MODULES; do
 	# Go reuses a result until a file inside the test's own module changes. The modules below the root test files that are
 	# outside theirs, so theirs are never reused.
-	fresh=
+	fresh=-count=1
 	packages=./...
+	# The race detector costs a second build of everything a module stands on. It is for what runs at once: not for tests of
+	# files, charts and images.
+	detector=
 	case $module in
-	.) packages=$(go list ./... | grep -v '/test/faults$') ;;
+	.) packages=$(go list ./... | grep -v '/test/faults$') detector=$race fresh= ;;
+	hack/demo) detector=$race ;;
 	# The suite itself needs a cluster: make e2e.
-	test/cluster) packages=./app/... fresh=-count=1 ;;
-	*) fresh=-count=1 ;;
+	test/cluster) packages=./app/... detector=$race ;;
 	esac
 	# shellcheck disable=SC2086 # no word at all when a flag is empty
-	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $race $fresh -timeout 20m $packages) ||
+	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $detector $fresh -timeout 20m $packages) ||
 		failed="$failed $module"
 done
 
