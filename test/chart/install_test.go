@@ -113,7 +113,9 @@ func TestInstall_UpgradeUninstallAndAgain(t *testing.T) {
 
 	g.Expect(helm.upgrade("crds: {keep: false}\n" + edge + "  keep: false")).To(Succeed())
 	g.Expect(helm.uninstall()).To(Succeed())
-	g.Eventually(func() []string { return left(t, c) }, time.Minute, 200*time.Millisecond).Should(BeEmpty())
+	// The API server looks for a minute whether instances of a CRD are left
+	// before it looks again.
+	g.Eventually(func() []string { return left(t, c) }, 3*time.Minute, 200*time.Millisecond).Should(BeEmpty())
 	g.Expect(c.Delete(t.Context(), newNamespace(system))).To(Succeed())
 	g.Eventually(func() error {
 		return c.Get(t.Context(), client.ObjectKey{Name: system}, &corev1.Namespace{})

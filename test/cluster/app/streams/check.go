@@ -156,9 +156,12 @@ func (c *Client) events(ctx context.Context) (string, error) {
 }
 
 func (c *Client) upload(ctx context.Context) (string, error) {
+	// Before, not meanwhile: an answer may come while the body is still sent.
 	digest := sha256.New()
-	body := io.TeeReader(io.LimitReader(&pattern{}, uploadSize), digest)
-	response, err := c.request(ctx, http.MethodPost, uploadPath, body)
+	if _, err := io.Copy(digest, io.LimitReader(&pattern{}, uploadSize)); err != nil {
+		return "", fmt.Errorf("hash the body: %w", err)
+	}
+	response, err := c.request(ctx, http.MethodPost, uploadPath, io.LimitReader(&pattern{}, uploadSize))
 	if err != nil {
 		return "", err
 	}
