@@ -21,7 +21,7 @@ import (
 const (
 	// steadyInterval is the time between two rounds while every instance
 	// runs the published config.
-	steadyInterval = 5 * time.Second
+	steadyInterval = 2 * time.Second
 	// firstInterval is the time between the first two rounds after a change;
 	// it doubles up to urgentInterval until every instance acknowledged.
 	firstInterval  = 20 * time.Millisecond

@@ -155,6 +155,7 @@ type way struct {
 // green alone.
 func (s *step) startTraffic(w way) *traffic {
 	s.Helper()
+	s.leadsTo(w.target) // a load that the node does not know the way for yet would count that
 	args := []string{"load", "--name=" + w.name, "--target=" + w.target, "--host=" + w.host, fmt.Sprintf("--rate=%d", s.rate)}
 	if w.passed {
 		args = append(args, "--path="+streams.Prefix+"echo")
