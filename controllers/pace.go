@@ -18,8 +18,9 @@ const (
 	// softInterval is the time between two writes of a status in which nothing
 	// changed but what instances see, or what they count.
 	softInterval = 30 * time.Second
-	// measuredBurst of them may follow each other when a backend was or is
-	// unknown: after a start, what is not known yet is soon known.
+	// measuredBurst of them may follow each other when a healthy backend was or
+	// is unknown: after a start, what is not known yet is soon known. They hold
+	// back no news that one is unhealthy.
 	measuredBurst = 2
 	// passBurst passes of a fleet may publish in a row; then it is
 	// passesPerSecond. A tenant that changes its routes without end costs the API
@@ -157,7 +158,7 @@ func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Durat
 	case compile.Declared:
 		return w.declared.wait(statusBurst, statusInterval, now)
 	case compile.Measured:
-		wait = w.measured.wait(measuredBurst, softInterval, now)
+		wait = max(w.measured.wait(measuredBurst, softInterval, now), remaining(w.health, softInterval, now))
 	case compile.Seen:
 		wait = remaining(w.health, softInterval, now)
 	case compile.Counted, compile.Same:

@@ -14,8 +14,8 @@ import (
 type Change int
 
 // The kinds. Counted is what instances count, and in which words they say what
-// they see. Seen is that a backend is healthy or unhealthy now that was the
-// other, Measured that it was or is unknown. These change as traffic and
+// they see. Seen is that a backend is unhealthy now or was, Measured that a
+// healthy one was or is unknown. These change as traffic and
 // backends do, without end. Declared is everything else, and happens as often
 // as somebody does something, or a time comes.
 const (
@@ -43,7 +43,7 @@ func flips(before, after map[string]callbackv1alpha1.Health) Change {
 	for name, is := range after {
 		switch was := before[name]; {
 		case was == is:
-		case was != callbackv1alpha1.HealthUnknown && is != callbackv1alpha1.HealthUnknown:
+		case was == callbackv1alpha1.HealthUnhealthy || is == callbackv1alpha1.HealthUnhealthy:
 			return Seen
 		default:
 			change = Measured

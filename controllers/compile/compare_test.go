@@ -62,11 +62,11 @@ func TestCompare(t *testing.T) {
 		{"how many came after the sunset", both(count, change("SunsetPassed", say), change("Ready", say)), Counted},
 		{"how many instances there are", func(s *status) { s.Proxies.Total = &six }, Counted},
 		{"a backend's health", func(s *status) { s.Backends[0].Health = callbackv1alpha1.HealthHealthy }, Seen},
-		{"whether it is known", func(s *status) { s.Backends[0].Health = callbackv1alpha1.HealthUnknown }, Measured},
+		{"whether it is known", func(s *status) { s.Backends[0].Health = callbackv1alpha1.HealthUnknown }, Seen},
 		{"why it is unhealthy", func(s *status) { s.Backends[0].Reason = "Other" }, Counted},
 		{"how many see it", change("BackendsHealthy", say), Counted},
 		{"the condition, and so Ready", both(change("BackendsHealthy", turn), change("Ready", flip), change("Ready", later)), Seen},
-		{"the condition, which says nothing now", change("BackendsHealthy", doubt), Measured},
+		{"the condition, which says nothing now", change("BackendsHealthy", doubt), Seen},
 		{"the condition and counts", both(count, change("BackendsHealthy", turn)), Seen},
 		{"a condition", change("Programmed", flip), Declared},
 		{"what a condition says", change("Accepted", say), Declared},
@@ -94,6 +94,24 @@ func TestCompare(t *testing.T) {
 		}
 		if again := RouteStatus(v, s.observed(v.Route, s.fleet(t, nil)), s.Now); Compare(&original, &again) != Same {
 			t.Errorf("%s: comparing changes what is compared", tc.name)
+		}
+	}
+}
+
+// That a healthy backend is known, or is not any more, is news of its own kind.
+func TestFlips(t *testing.T) {
+	t.Parallel()
+	const healthy, unhealthy, unknown = callbackv1alpha1.HealthHealthy, callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.HealthUnknown
+	for _, tc := range []struct {
+		before, after callbackv1alpha1.Health
+		want          Change
+	}{
+		{healthy, healthy, Counted}, {unknown, healthy, Measured}, {healthy, unknown, Measured},
+		{healthy, unhealthy, Seen}, {unhealthy, healthy, Seen}, {unhealthy, unknown, Seen}, {unknown, unhealthy, Seen},
+	} {
+		before := map[string]callbackv1alpha1.Health{"": tc.before}
+		if got := flips(before, map[string]callbackv1alpha1.Health{"": tc.after}); got != tc.want {
+			t.Errorf("from %s to %s: %d, want %d", tc.before, tc.after, got, tc.want)
 		}
 	}
 }
