@@ -106,8 +106,13 @@ func TestFlips(t *testing.T) {
 		before, after callbackv1alpha1.Health
 		want          Change
 	}{
-		{healthy, healthy, Counted}, {unknown, healthy, Measured}, {healthy, unknown, Measured},
-		{healthy, unhealthy, Seen}, {unhealthy, healthy, Seen}, {unhealthy, unknown, Seen}, {unknown, unhealthy, Seen},
+		{healthy, healthy, Counted},
+		{unknown, healthy, Measured},
+		{healthy, unknown, Measured},
+		{healthy, unhealthy, Seen},
+		{unhealthy, healthy, Seen},
+		{unhealthy, unknown, Seen},
+		{unknown, unhealthy, Seen},
 	} {
 		before := map[string]callbackv1alpha1.Health{"": tc.before}
 		if got := flips(before, map[string]callbackv1alpha1.Health{"": tc.after}); got != tc.want {
