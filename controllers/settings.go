@@ -4,15 +4,14 @@
 package controllers
 
 import (
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 
 	"k8s.io/client-go/rest"
 
 	"github.com/callbackproxy/callback-operator/controllers/workload"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 // Settings say what the manager may look at and what it may run.
@@ -40,19 +39,5 @@ func (s *Settings) manages(namespace string) bool {
 // apiServerAddresses are the API server's as this process reaches it, for who
 // may not read its Service.
 func apiServerAddresses(config *rest.Config) []netip.Addr {
-	names := []string{os.Getenv("KUBERNETES_SERVICE_HOST")}
-	if u, err := url.Parse(config.Host); err == nil && u.Hostname() != "" {
-		names = append(names, u.Hostname())
-	} else if host, _, err := net.SplitHostPort(config.Host); err == nil {
-		names = append(names, host)
-	} else {
-		names = append(names, config.Host)
-	}
-	var addresses []netip.Addr
-	for _, name := range names {
-		if addr, err := netip.ParseAddr(name); err == nil && !slices.Contains(addresses, addr) {
-			addresses = append(addresses, addr)
-		}
-	}
-	return addresses
+	return routetable.AddressesOf(os.Getenv("KUBERNETES_SERVICE_HOST"), config.Host)
 }

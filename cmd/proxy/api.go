@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 // apiConfig leads to the API server: by a file, or by the pod's own account.
@@ -34,20 +35,7 @@ func apiConfig(kubeconfig string) (*rest.Config, error) {
 // where the proxy's own account would speak for a tenant, and this host's,
 // where the admin port is.
 func forbidden(config *rest.Config) []netip.Addr {
-	names := []string{os.Getenv("KUBERNETES_SERVICE_HOST")}
-	if u, err := url.Parse(config.Host); err == nil && u.Hostname() != "" {
-		names = append(names, u.Hostname())
-	} else if host, _, err := net.SplitHostPort(config.Host); err == nil {
-		names = append(names, host)
-	} else {
-		names = append(names, config.Host)
-	}
-	var addrs []netip.Addr
-	for _, name := range names {
-		if addr, err := netip.ParseAddr(name); err == nil {
-			addrs = append(addrs, addr)
-		}
-	}
+	addrs := routetable.AddressesOf(os.Getenv("KUBERNETES_SERVICE_HOST"), config.Host)
 	own, _ := net.InterfaceAddrs() // none known is none forbidden; the rules about loopback stay
 	for _, o := range own {
 		if prefix, err := netip.ParsePrefix(o.String()); err == nil {

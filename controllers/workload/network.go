@@ -5,6 +5,7 @@ package workload
 
 import (
 	"cmp"
+	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 // service is how callbacks reach the fleet: at the port of its listener. The
@@ -35,12 +37,18 @@ func service(proxy *callbackv1alpha1.CallbackProxy) *corev1.Service {
 	return object
 }
 
-// Addresses that no proxy dials: a node's link-local ones, where clouds hand
-// out their credentials, and the other addresses at which they do.
-var (
-	metadata4 = []string{"169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"}
-	metadata6 = []string{"fe80::/10", "fd00:ec2::254/128"}
-)
+// undialled returns, of one family, the networks that no proxy dials and that
+// lie outside a host: link-local ones, where clouds hand out their credentials,
+// and those that the compiler and the dialler refuse.
+func undialled(linkLocal string, family func(netip.Addr) bool) []string {
+	networks := []string{linkLocal}
+	for _, network := range routetable.ForbiddenNetworks() {
+		if family(network.Addr()) {
+			networks = append(networks, network.String())
+		}
+	}
+	return networks
+}
 
 // networkPolicy lets anybody send callbacks and only the manager and who is
 // allowed metrics ask at the admin port; and a proxy reach everything but the
@@ -62,8 +70,8 @@ func networkPolicy(proxy *callbackv1alpha1.CallbackProxy, o Options) *networking
 			},
 			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{
 				{NamespaceSelector: &metav1.LabelSelector{}},
-				{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: metadata4}},
-				{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: metadata6}},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: undialled("169.254.0.0/16", netip.Addr.Is4)}},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: undialled("fe80::/10", netip.Addr.Is6)}},
 			}}},
 		},
 	}

@@ -5,7 +5,10 @@ package routetable
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"net/url"
+	"slices"
 )
 
 // forbiddenNetworks are never dialled: a backend there would hand callbacks,
@@ -25,6 +28,28 @@ var forbiddenNetworks = []netip.Prefix{
 	// Local NAT64, RFC 8215: an IPv4 address may begin at any of four bytes
 	// (RFC 6052 section 2.2), and nothing says at which.
 	netip.MustParsePrefix("64:ff9b:1::/48"),
+}
+
+// ForbiddenNetworks returns the networks that CheckAddress refuses besides
+// whole kinds of addresses, for who forbids them elsewhere as well.
+func ForbiddenNetworks() []netip.Prefix { return slices.Clone(forbiddenNetworks) }
+
+// AddressesOf returns the IP addresses, each once, at which servers are reached
+// that are named by URL, HOST:PORT or host. Names are not looked up.
+func AddressesOf(servers ...string) []netip.Addr {
+	var addresses []netip.Addr
+	for _, server := range servers {
+		host := server
+		if u, err := url.Parse(server); err == nil && u.Hostname() != "" {
+			host = u.Hostname()
+		} else if h, _, err := net.SplitHostPort(server); err == nil {
+			host = h
+		}
+		if addr, err := netip.ParseAddr(host); err == nil && !slices.Contains(addresses, addr) {
+			addresses = append(addresses, addr)
+		}
+	}
+	return addresses
 }
 
 // embeddings are the IPv6 networks whose addresses carry an IPv4 address, and
