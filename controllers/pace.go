@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
@@ -45,6 +46,9 @@ const (
 	// the API server, which is no reason to rest.
 	restFactor = 3
 	maxRest    = time.Second
+	// refusalRest is how long a status that the API server would not store is
+	// not sent again, unless it or the route changes. A CRD may be mended.
+	refusalRest = 10 * time.Minute
 )
 
 // pace says when something may be written that has time. Its clock only
@@ -80,6 +84,16 @@ type written struct {
 	version string
 	writing bool
 	seen    string
+	refusal *refusal
+}
+
+// refusal is the status of a route that the API server would not store.
+type refusal struct {
+	status *callbackv1alpha1.CallbackRouteStatus
+	// version is the resourceVersion of the route, and until how long the same
+	// is not tried again.
+	version string
+	until   time.Time
 }
 
 func newPace(c clock.PassiveClock) *pace {
@@ -192,21 +206,48 @@ func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.T
 	foreign = w.seen != "" && w.seen != version
 	w.writing, w.seen = false, ""
 	if version != "" {
-		w.version = version
-		switch c {
-		case compile.Seen:
-			w.health = now
-		case compile.Measured:
-			w.measured = w.measured.one(softInterval, now)
-		case compile.Counted:
-			w.counted = now
-		case compile.Declared:
-			w.declared = w.declared.one(statusInterval, now)
-		case compile.Same:
-		}
+		w.version, w.refusal = version, nil
+		w.spend(c, now)
 	}
 	p.routes[uid] = w
 	return foreign
+}
+
+// spend notes that news of a kind went out.
+func (w *written) spend(c compile.Change, now time.Time) {
+	switch c {
+	case compile.Seen:
+		w.health = now
+	case compile.Measured:
+		w.measured = w.measured.one(softInterval, now)
+	case compile.Counted:
+		w.counted = now
+	case compile.Declared:
+		w.declared = w.declared.one(statusInterval, now)
+	case compile.Same:
+	}
+}
+
+// refuse notes that the API server would not store a status with such news.
+func (p *pace) refuse(s *pendingStatus, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.routes[s.route.UID]
+	w.spend(s.change, now)
+	w.refusal = &refusal{status: &s.status, version: s.route.ResourceVersion, until: now.Add(refusalRest)}
+	p.routes[s.route.UID] = w
+}
+
+// refused returns the last status of a route, as it is now, if the API server
+// would not store it, and how long it is not sent again; else nil.
+func (p *pace) refused(route *callbackv1alpha1.CallbackRoute, now time.Time) (*callbackv1alpha1.CallbackRouteStatus, time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.routes[route.UID].refusal
+	if f == nil || f.version != route.ResourceVersion {
+		return nil, 0
+	}
+	return f.status, max(0, f.until.Sub(now))
 }
 
 // isOwn says whether a change of an object is the last write of its status.

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -38,11 +39,14 @@ const (
 	writingTime = 500 * time.Millisecond
 )
 
-// pendingStatus is a route's status that differs from the stored one.
+// pendingStatus is a route's status that differs from the last one, which the
+// route has.
 type pendingStatus struct {
 	route  *callbackv1alpha1.CallbackRoute
 	status callbackv1alpha1.CallbackRouteStatus
 	change compile.Change
+	// isRefused says that the API server would not store the route's last status.
+	isRefused bool
 	// rank is how many of its namespace come before it.
 	rank int
 }
@@ -59,7 +63,7 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
 	failed := make([]error, len(pending)+1)
-	var again atomic.Bool // somebody else wrote as well
+	var again atomic.Bool // there is news, such as that somebody else wrote as well
 	if s.Proxy != nil {
 		status := compile.ProxyStatus(s.Proxy, result, &seen.fleet, now)
 		wait := max(r.ackWait(s.Key, status.Conditions), r.pace.status(s.Proxy.UID, compile.Declared, r.pace.clock.Now()))
@@ -98,6 +102,11 @@ func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result,
 	ranks := map[string]int{}
 	for i := range result.Verdicts {
 		verdict := &result.Verdicts[i]
+		stored := &verdict.Route.Status
+		refused, rest := r.pace.refused(verdict.Route, r.pace.clock.Now())
+		if refused != nil {
+			verdict = withStatus(verdict, refused)
+		}
 		route := verdict.Route
 		use := seen.use(route)
 		status := compile.RouteStatus(verdict, &compile.Observed{Fleet: &seen.fleet, Since: seen.published.Since(route.UID), Use: use}, now)
@@ -106,7 +115,10 @@ func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result,
 				next = soonest(next, quiet)
 			}
 		}
-		change := compile.Compare(&route.Status, &status)
+		if rest > 0 {
+			stored, next = refused, soonest(next, now.Add(rest))
+		}
+		change := compile.Compare(stored, &status)
 		if change == compile.Same {
 			continue
 		}
@@ -118,11 +130,21 @@ func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result,
 			next = soonest(next, now.Add(wait))
 			continue
 		}
-		pending = append(pending, pendingStatus{route: route, status: status, change: change, rank: ranks[route.Namespace]})
+		pending = append(pending, pendingStatus{
+			route: route, status: status, isRefused: refused != nil, change: change, rank: ranks[route.Namespace],
+		})
 		ranks[route.Namespace]++
 	}
 	slices.SortStableFunc(pending, func(a, b pendingStatus) int { return cmp.Compare(a.rank, b.rank) })
 	return pending, next
+}
+
+// withStatus returns a verdict on the same route with another status.
+func withStatus(v *compile.Verdict, status *callbackv1alpha1.CallbackRouteStatus) *compile.Verdict {
+	verdict, route := *v, *v.Route
+	route.Status = *status
+	verdict.Route = &route
+	return &verdict
 }
 
 // ackWait returns how long a status has to wait in which instances have not
@@ -150,7 +172,16 @@ func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus, aga
 	if r.pace.wrote(p.route.UID, p.change, version, r.pace.clock.Now()) {
 		again.Store(true)
 	}
-	if err != nil || version == "" {
+	if apierrors.IsInvalid(err) {
+		// What is stored of this route breaks a rule that is younger than it, and
+		// so does whatever is added to it. Events still tell.
+		if !p.isRefused {
+			ctrl.LoggerFrom(ctx).Error(err, "a status cannot be stored: events tell of the route until it is applied anew",
+				"namespace", p.route.Namespace, "name", p.route.Name)
+		}
+		r.pace.refuse(p, r.pace.clock.Now())
+		again.Store(true) // the next pass knows when it is tried again
+	} else if err != nil || version == "" {
 		return err
 	}
 	r.emit(kind, p.route, p.route.Status.Conditions, p.status.Conditions, routeNews)

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
 	"github.com/callbackproxy/callback-operator/controllers"
 )
 
@@ -78,7 +79,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several managers lead; without it, run one only")
 	flags.StringVar(&o.leaseNamespace, "leader-elect-namespace", "", "namespace of the lease; the manager's own when empty")
-	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "how long a silent leader is waited for")
+	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 13*time.Second, "how long a silent leader is waited for")
 	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "how long a leader tries to renew before it gives up")
 	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", time.Second, "time between two attempts")
 	flags.Float64Var(&o.qps, "kube-api-qps", 400, "most requests to the API server per second for each kind, watches aside")
@@ -102,6 +103,7 @@ func run(o *options) error {
 	clock := controllers.NewClock(time.Now)
 	clock.Observe()
 	config.Wrap(clock.Wrap)
+	config.Wrap(kubeapi.EndWatches)
 	var lease resourcelock.Interface
 	if o.leaderElect {
 		if lease, err = newLease(config, cmp.Or(o.leaseNamespace, own), o.renewDeadline); err != nil {

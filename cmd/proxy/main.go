@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
 	"github.com/callbackproxy/callback-operator/proxy"
 	"github.com/callbackproxy/callback-operator/proxy/health"
 	"github.com/callbackproxy/callback-operator/proxy/source"
@@ -63,6 +64,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	state := proxy.NewState(log, metrics, time.Now)
 	apiTime := newWitness(state.Clock(), time.Now)
 	config.Wrap(apiTime.wrap)
+	config.Wrap(kubeapi.EndWatches)
 	askTime, err := newAsk(config)
 	if err != nil {
 		return err

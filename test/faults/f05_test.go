@@ -57,9 +57,9 @@ func TestF05_WatchesBreak(t *testing.T) {
 	s.finish()
 }
 
-// stallForGood lets watches say nothing for ever on connections that live.
-// The API server ends every watch after ten minutes at most; what is then
-// between the client and the end must not matter.
+// stallForGood lets watches say nothing for ever on connections that live, not
+// even that the API server has ended them, which it does after ten minutes at
+// most.
 func (s *system) stallForGood() {
 	s.t.Helper()
 	began := time.Now()

@@ -38,12 +38,13 @@ func TestF09_TwoLeaders(t *testing.T) {
 		s.Expect(second.Epoch).To(BeNumerically(">", first.Epoch))
 		s.lives(time.Until(stopped.Add(20 * time.Second)))
 		s.flip(2*round + 1)
-		old.api.Clear() // the write goes on
-		old.signal(syscall.SIGCONT)
-		s.converges(patience)
+		old.api.Clear()
+		// The write goes on, before who sent it can take it back.
 		s.Eventually(func() int {
 			return old.api.Calls(interposer.And(commits, interposer.Since(held)))[0].Code
 		}, patience).Should(Equal(http.StatusConflict), "the old leader's write is refused")
+		old.signal(syscall.SIGCONT)
+		s.converges(patience)
 		s.record("leader stopped for 20 s: another one published after %.1f s, epoch %d to %d; the write of before got a 409",
 			took.Seconds(), first.Epoch, second.Epoch)
 		s.Eventually(func() bool { return s.leader() != old }, patience).Should(BeTrue())

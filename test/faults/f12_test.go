@@ -5,35 +5,55 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/faults/interposer"
 )
 
-// One route among a thousand cannot be decoded, also when the manager lists
-// them all at its start: the others converge within 5 s, and the one is named
-// in a metric and in its condition.
+// Two routes among a thousand cannot be decoded, also when the manager lists
+// them all at its start: the others converge within 5 s. One is named in its
+// condition; the other, whose status the API server refuses as it would the
+// route itself, in an event, and is not written to again and again. Both are
+// named in a metric.
 func TestF12_OneRouteCannotBeDecoded(t *testing.T) {
 	s := shared(t, "F12")
-	others := times(150, 999)
+	others := times(150, 998)
 	s.allow(20000)
 	s.createMany(others, func(i int) *callbackv1alpha1.CallbackRoute {
 		return route{name: fmt.Sprintf("many-%04d", i), active: []string{"blue", "green"}[i%2]}.object()
 	})
 	s.settles(time.Minute)
+	const unreadable = "2027-01-31t00:00:00z"
+	store := func(name string) {
+		spec := s.altered(name, map[string]any{"sunsetTime": unreadable})
+		s.Expect(s.wide().Create(s.ctx, s.raw("identity", name, spec))).To(Succeed())
+	}
 	crd := s.schema()
 	crd.relax()
-	broken := s.altered("broken", map[string]any{"sunsetTime": "2027-01-31t00:00:00z"})
-	s.Expect(s.wide().Create(s.ctx, s.raw("identity", "broken", broken))).To(Succeed())
+	store("broken")
+	s.settles(patience)
 	crd.restore()
 	alive := s.converging(5 * time.Second)
 
 	m := s.managers[0]
 	m.kill()
+	killed := time.Now()
+	crd.relax()
+	store("older")
+	crd.restore()
+	s.mute = types.NamespacedName{Namespace: "identity", Name: "older"}
+	s.after(func() { s.mute = types.NamespacedName{} })
 	s.put(route{name: "many-0000", active: "green"}, route{name: "many-0001", active: "blue"})
 	began := time.Now()
 	m.start()
@@ -45,16 +65,34 @@ func TestF12_OneRouteCannotBeDecoded(t *testing.T) {
 
 	accepted := s.condition("identity", "broken", callbackv1alpha1.ConditionAccepted)
 	s.Expect(accepted.Reason).To(Equal(callbackv1alpha1.ReasonUndecodable))
-	s.Expect(accepted.Message).To(ContainSubstring("2027-01-31t00:00:00z"))
+	s.Expect(accepted.Message).To(ContainSubstring(unreadable))
+	s.Eventually(s.warnings, patience).WithArguments("older").Should(HaveLen(1))
+	s.Expect(s.warnings("older")[0].Reason).To(Equal(callbackv1alpha1.ReasonUndecodable))
+	s.Expect(s.warnings("older")[0].Note).To(ContainSubstring(unreadable))
 	page, err := scrape("http://" + m.host + ":8080/metrics")
 	s.Expect(err).NotTo(HaveOccurred())
-	named := page["callback_operator_undecodable_route"].GetMetric()
-	s.Expect(named).To(HaveLen(1))
-	s.Expect(named[0].String()).To(ContainSubstring("broken"))
-	s.record("1 of %d unreadable: another served after %.1f s; all others converged %.1f s after a manager that starts was ready (after %.1f s); named in metric and condition",
-		others+1, alive.Seconds(), restarted.Seconds(), started.Seconds())
+	s.Expect(page["callback_operator_undecodable_route"].GetMetric()).To(ConsistOf(
+		WithTransform((*dto.Metric).String, ContainSubstring(`"broken"`)), WithTransform((*dto.Metric).String, ContainSubstring(`"older"`))))
+	again := s.converging(5 * time.Second) // and with it two more passes
+	tried := m.api.Count(interposer.And(interposer.Since(killed), func(c interposer.Call) bool {
+		return c.Subresource == "status" && c.Name == "older"
+	}))
+	s.record("2 of %d unreadable: another served after %.1f s; all others converged %.1f s after a manager that starts was ready (after %.1f s), one more after %.1f s; "+
+		"named in metric and condition, or, whose status cannot be stored (tried %d times), in metric and event",
+		others+2, alive.Seconds(), restarted.Seconds(), started.Seconds(), again.Seconds(), tried)
 	s.Expect(restarted).To(BeNumerically("<=", 5*time.Second))
+	s.Expect(tried).To(Equal(1))
 	s.finish()
+}
+
+// warnings are the events that warn of a route.
+func (s *system) warnings(name string) []eventsv1.Event {
+	s.t.Helper()
+	var list eventsv1.EventList
+	s.Expect(s.wide().List(s.ctx, &list, client.InNamespace("identity"))).To(Succeed())
+	return slices.DeleteFunc(list.Items, func(e eventsv1.Event) bool {
+		return e.Regarding.Kind != "CallbackRoute" || e.Regarding.Name != name || e.Type != corev1.EventTypeWarning
+	})
 }
 
 // createMany creates n routes, several at a time.

@@ -152,7 +152,7 @@ func (m *manager) running() bool {
 func (m *manager) said() string {
 	lines := strings.Split(m.current().Tail(6), "\n")
 	for i := range lines {
-		lines[i] = lines[i][:min(len(lines[i]), 400)]
+		lines[i] = lines[i][:min(len(lines[i]), 2000)]
 	}
 	return strings.Join(lines, "\n")
 }

@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -71,6 +72,8 @@ type system struct {
 	loads           []*fixture.Load
 	sentinel        *sentinel
 	furniture       furniture
+	// mute is a route whose status cannot be stored, if there is one.
+	mute types.NamespacedName
 }
 
 // start gives a fault its row in the table, brings up an installation with two

@@ -1,0 +1,74 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kubeapi is what the programs have in common when they talk to the API
+// server.
+package kubeapi
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+const (
+	// unsaidWatch is how long a watch lasts at most that does not say so; client-go
+	// always says, and never more than this.
+	unsaidWatch = 10 * time.Minute
+	// watchGrace is how much later than it should a watch may end.
+	watchGrace = 30 * time.Second
+)
+
+// EndWatches returns a transport on which every watch ends, soon after the API
+// server should have ended it. Else whoever follows a watch on a connection
+// that lives, but on which something in between lets nothing through any more,
+// not even the end, would believe for ever that nothing changes.
+func EndWatches(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		limit, is := watchTime(r.URL.Query())
+		if !is {
+			return next.RoundTrip(r)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), limit+watchGrace)
+		response, err := next.RoundTrip(r.WithContext(ctx))
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		response.Body = &endingBody{ReadCloser: response.Body, cancel: cancel}
+		return response, nil
+	})
+}
+
+// watchTime returns how long the API server lets a watch last; false: a
+// request is none.
+func watchTime(query url.Values) (time.Duration, bool) {
+	if is, err := strconv.ParseBool(query.Get("watch")); err != nil || !is {
+		return 0, false
+	}
+	seconds, err := strconv.ParseUint(query.Get("timeoutSeconds"), 10, 31)
+	if err != nil || seconds == 0 {
+		return unsaidWatch, true
+	}
+	return time.Duration(seconds) * time.Second, true
+}
+
+// endingBody frees what bounded its time.
+type endingBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close ends the watch.
+func (b *endingBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

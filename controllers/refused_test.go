@@ -1,0 +1,69 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
+// A route that was stored under a laxer CRD may be one whose status no API
+// server stores any more. Its events tell of it, once; it is no error, which
+// would be tried again and again; and the other routes do not notice.
+func TestF12_Status_ThatCannotBeStored(t *testing.T) {
+	w := newWorld(t, controlPlane)
+	w.migration(w.newRoute("old", func(s *callbackv1alpha1.CallbackRouteSpec) {
+		s.Hostnames = []callbackv1alpha1.Hostname{"none.acme.test"}
+	}), w.newRoute("new"))
+	refusing, sent := true, 0
+	w.reconciler.Client = interceptor.NewClient(w.client.(client.WithWatch), interceptor.Funcs{
+		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			if patch, is := object.(*statusPatch); is && *patch.Name == "old" {
+				if sent++; refusing {
+					return apierrors.NewInvalid(callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute").GroupKind(), "old", nil)
+				}
+			}
+			return inner.SubResource(sub).Apply(ctx, object, opts...)
+		},
+	})
+	pass := func() ctrl.Result {
+		w.reconciler.Observer.Forget(w.proxyKey())
+		result, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.proxyKey()})
+		w.Expect(err).NotTo(HaveOccurred())
+		return result
+	}
+	for range 5 {
+		pass()
+		w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
+	}
+	w.Expect(sent).To(Equal(1))
+	w.Expect(w.events.take()).To(ConsistOf(HavePrefix("Warning HostNotAllowed Accepted CallbackRoute/old: "), ContainSubstring("CallbackRoute/new")))
+	w.Expect(w.condition("new", callbackv1alpha1.ConditionProgrammed).Status).To(BeEquivalentTo("True"))
+
+	w.clock.SetTime(w.clock.Now().Add(refusalRest))
+	pass()
+	w.Expect(sent).To(Equal(2), "it is tried again")
+	w.Expect(pass().RequeueAfter).To(Equal(refusalRest), "and again")
+	w.Expect(sent).To(Equal(2))
+	w.Expect(w.events.take()).To(BeEmpty(), "and nothing is said twice")
+
+	refusing = false
+	route := &StoredRoute{CallbackRoute: *w.route("old")}
+	route.Spec.Hostnames = []callbackv1alpha1.Hostname{"auth.acme.test"}
+	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
+	pass()
+	w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
+	pass()
+	w.Expect(w.condition("old", callbackv1alpha1.ConditionProgrammed).Status).To(BeEquivalentTo("True"), "a route that is applied anew is told of at once")
+}
