@@ -69,6 +69,8 @@ type fleetPace struct {
 	published time.Time
 	// rested is when the fleet has rested from the last pass.
 	rested time.Time
+	// turn is how many statuses of its routes were written.
+	turn int
 }
 
 // written is what was written of one route, and when.
@@ -135,6 +137,20 @@ func (p *pace) looked(fleet types.NamespacedName, took time.Duration, now time.T
 	if f := p.fleets[fleet]; f != nil {
 		f.rested = now.Add(min(restFactor*took, maxRest))
 	}
+}
+
+// turn returns with which of a fleet's routes to begin where not all of their
+// statuses can be written, after that many more were: else the first ones would
+// always be first.
+func (p *pace) turn(fleet types.NamespacedName, more int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.fleets[fleet]
+	if f == nil {
+		return 0
+	}
+	f.turn += more
+	return f.turn
 }
 
 // published notes that a fleet's config was written.

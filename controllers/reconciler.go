@@ -49,9 +49,10 @@ type Reconciler struct {
 	// is none, and all routes are looked through.
 	RoutesOf func(types.NamespacedName) client.ListOption
 
-	pace    *pace
-	mu      sync.Mutex
-	tallies map[types.NamespacedName]*tally
+	pace     *pace
+	arrivals arrivals
+	mu       sync.Mutex
+	tallies  map[types.NamespacedName]*tally
 }
 
 // sight is what a pass sees of the world besides its objects.
@@ -76,6 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if wait := r.pace.pass(req.NamespacedName, began); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	r.arrivals.begin(req)
 	snapshot, err := r.gather(ctx, req.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -105,7 +107,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 	}
 	r.pace.looked(req.NamespacedName, looked, began.Add(looked))
-	more, err := r.writeStatuses(ctx, snapshot, result, seen, now)
+	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
 	if err = errors.Join(err, failed); err != nil {
 		return ctrl.Result{}, err
 	}

@@ -27,7 +27,7 @@ func TestF12_Status_ThatCannotBeStored(t *testing.T) {
 		s.Hostnames = []callbackv1alpha1.Hostname{"none.acme.test"}
 	}), w.newRoute("new"))
 	refusing, sent := true, 0
-	w.reconciler.Client = interceptor.NewClient(w.client.(client.WithWatch), interceptor.Funcs{
+	w.reconciler.Client = interceptor.NewClient(w.client, interceptor.Funcs{
 		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
 			if patch, is := object.(*statusPatch); is && *patch.Name == "old" {
 				if sent++; refusing {

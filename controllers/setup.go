@@ -42,10 +42,6 @@ const (
 	lastRetry  = 3 * time.Second
 )
 
-// usePriorities lets what changed go before what is only looked at again, as
-// after a start.
-var usePriorities = true
-
 // Indexes of routes: by the Services that they name, and by their fleet.
 const (
 	serviceIndex = "services"
@@ -157,7 +153,7 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 				return request(client.ObjectKeyFromObject(p))
 			}))).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: workers, UsePriorityQueue: &usePriorities,
+			MaxConcurrentReconciles: workers, NewQueue: r.arrivals.newQueue,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
 		})
 	if len(r.Settings.WatchNamespaces) == 0 {

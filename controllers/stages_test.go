@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,8 +14,11 @@ import (
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -141,10 +145,33 @@ func (w *world) annotate(name, reason string) {
 	w.Expect(w.client.Patch(w.ctx, target, client.RawPatch(types.MergePatchType, patch))).To(Succeed())
 }
 
-// F18: however many routes end at once, a pass writes a part of their statuses
-// and lets others go first, and in the end all are right.
+// nothing happens while a status is written.
+func nothing() {}
+
+// changing lets another fleet change.
+func (w *world) changing() {
+	w.reconciler.arrivals.note(ctrl.Request{NamespacedName: types.NamespacedName{Name: "another"}})
+}
+
+// slowly lets each status take 10 ms, in which something may happen. It returns
+// how many were written since it was asked last.
+func (w *world) slowly(meanwhile func()) (written func() int) {
+	var n atomic.Int64
+	w.reconciler.Client = interceptor.NewClient(w.client, interceptor.Funcs{
+		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			n.Add(1)
+			meanwhile()
+			w.clock.SetTime(w.clock.Now().Add(10 * time.Millisecond))
+			return inner.SubResource(sub).Apply(ctx, object, opts...)
+		},
+	})
+	return func() int { return int(n.Swap(0)) }
+}
+
+// F18: however many routes end at once, a pass writes statuses for a while, a
+// short one if something changed meanwhile, and in the end all are right.
 func TestF18_ManySunsetsAtOnce(t *testing.T) {
-	const many = 2*statusesPerPass + 10
+	const many, inBrief, inLong = 700, int(writingTime / (10 * time.Millisecond)), int(longWritingTime / (10 * time.Millisecond))
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(time.Hour).Truncate(time.Second)
 	w.migration()
@@ -153,10 +180,14 @@ func TestF18_ManySunsetsAtOnce(t *testing.T) {
 	}
 	w.settle()
 	w.events.take()
-	w.writes.take()
 	w.clock.SetTime(end)
+	written := w.slowly(w.changing)
 	w.reconcile()
-	w.Expect(len(w.writes.take())).To(BeNumerically("<=", statusesPerPass+1))
+	w.Expect(written()).To(BeNumerically("~", inBrief, statusWriters+1))
+	written = w.slowly(nothing)
+	w.reconciler.arrivals.begin(ctrl.Request{NamespacedName: types.NamespacedName{Name: "another"}})
+	w.reconcile()
+	w.Expect(written()).To(BeNumerically("~", inLong, statusWriters+1))
 	w.settle()
 	w.Expect(w.events.take()).To(HaveLen(many))
 	for i := range many {
@@ -164,11 +195,12 @@ func TestF18_ManySunsetsAtOnce(t *testing.T) {
 	}
 }
 
-// One namespace with thousands of statuses to write does not make another wait.
+// One namespace with many statuses to write does not make another wait.
 func TestPending_TakesNamespacesInTurn(t *testing.T) {
+	const many = 100
 	w := newWorld(t, controlPlane)
 	w.migration()
-	for i := range statusesPerPass + 20 {
+	for i := range many {
 		w.create(w.newRoute(fmt.Sprintf("acme-%03d", i)))
 	}
 	neighbour := w.newRoute("zzz", func(s *callbackv1alpha1.CallbackRouteSpec) {
@@ -176,7 +208,9 @@ func TestPending_TakesNamespacesInTurn(t *testing.T) {
 	})
 	neighbour.Namespace = w.other
 	w.create(neighbour)
+	written := w.slowly(w.changing)
 	w.reconcile()
+	w.Expect(written()).To(BeNumerically("<", many))
 	w.Expect(w.client.Get(w.ctx, client.ObjectKeyFromObject(neighbour), neighbour)).To(Succeed())
 	w.Expect(neighbour.Status.Conditions).NotTo(BeEmpty(), "the last by name, and written in the first pass")
 }
@@ -228,4 +262,27 @@ func TestReconcile_RepairsAStatus(t *testing.T) {
 	w.settle()
 	w.Expect(w.condition("acme", "Ready").Status).To(BeEquivalentTo("True"))
 	w.Expect(w.condition("acme", "Accepted").Status).To(BeEquivalentTo("True"))
+}
+
+// Where something changes all the time, and no pass writes all statuses, each
+// has its turn.
+func TestF14_Pending_EachHasItsTurn(t *testing.T) {
+	const many = 100
+	w := newWorld(t, controlPlane)
+	w.migration()
+	for i := range many {
+		w.create(w.newRoute(fmt.Sprintf("acme-%03d", i)))
+	}
+	written := w.slowly(w.changing)
+	for range 3 {
+		for i := range many / 2 { // the first ones have news again and again
+			w.annotate(fmt.Sprintf("acme-%03d", i), fmt.Sprintf("because of %s", w.clock.Now()))
+		}
+		w.reconcile()
+		w.clock.SetTime(w.clock.Now().Add(statusInterval))
+	}
+	w.Expect(written()).To(BeNumerically("<", 2*many))
+	for i := range many {
+		w.Expect(w.route(fmt.Sprintf("acme-%03d", i)).Status.Conditions).NotTo(BeEmpty(), "route %d", i)
+	}
 }

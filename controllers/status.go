@@ -30,13 +30,14 @@ import (
 const (
 	// statusWriters is how many statuses of one pass are written at a time.
 	statusWriters = 8
-	// statusesPerPass is how many statuses one pass writes at most. The rest
-	// waits for the next one, which begins at once: so a change of one route
-	// never waits for the statuses of thousands of others.
-	statusesPerPass = 256
-	// writingTime bounds the time in which a pass begins to write them, for an
-	// API server that is slow: what changes meanwhile is published by the next.
+	// writingTime bounds the time in which a pass begins to write statuses: what
+	// changed meanwhile is published by the next one, and never waits for the
+	// statuses of thousands of others. A fleet that must rest before that one
+	// writes as long, and a pass that took longer as long as it took: where there
+	// is always something new, statuses would never catch up with it otherwise.
 	writingTime = 500 * time.Millisecond
+	// longWritingTime is the bound as long as nothing changed in any fleet.
+	longWritingTime = 5 * time.Second
 )
 
 // pendingStatus is a route's status that differs from the last one, which the
@@ -53,13 +54,11 @@ type pendingStatus struct {
 
 // writeStatuses writes each status that differs from the stored one, whole,
 // and then emits the events of its transitions. One status that cannot be
-// written does not keep the others from being written. It returns when there
-// is more to write; zero: there is not.
-func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now time.Time) (next time.Time, err error) {
+// written does not keep the others from being written. now is the time of day
+// of the pass, passBegan the same by the clock that measures. It returns when
+// there is more to write; zero: there is not.
+func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now, passBegan time.Time) (next time.Time, err error) {
 	pending, next := r.pending(s.Key, result, seen, now)
-	if len(pending) > statusesPerPass {
-		pending, next = pending[:statusesPerPass], now
-	}
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
 	failed := make([]error, len(pending)+1)
@@ -78,18 +77,25 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 			})
 		}
 	}
-	begin := r.pace.clock.Now()
+	begin, begun := r.pace.clock.Now(), 0
+	brief := max(writingTime, begin.Sub(passBegan))
+	if s.Proxy != nil {
+		brief = max(brief, r.pace.pass(s.Key, begin))
+	}
 	for i := range pending {
-		if r.pace.clock.Since(begin) > writingTime {
+		took := r.pace.clock.Since(begin)
+		if took > longWritingTime || took > brief && r.arrivals.any() {
 			next = now
 			break
 		}
+		begun++
 		group.Go(func() error {
 			failed[i] = r.writeRouteStatus(ctx, &pending[i], &again)
 			return nil
 		})
 	}
 	_ = group.Wait()
+	r.pace.turn(s.Key, begun)
 	if again.Load() {
 		next = now
 	}
@@ -100,8 +106,9 @@ func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, res
 // turn, and when the first of the others may.
 func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
 	ranks := map[string]int{}
+	first := r.pace.turn(fleet, 0)
 	for i := range result.Verdicts {
-		verdict := &result.Verdicts[i]
+		verdict := &result.Verdicts[(first+i)%len(result.Verdicts)]
 		stored := &verdict.Route.Status
 		refused, rest := r.pace.refused(verdict.Route, r.pace.clock.Now())
 		if refused != nil {

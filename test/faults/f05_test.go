@@ -81,7 +81,7 @@ func (s *system) expectRelist(fault string, changes int, ended time.Time, limit 
 	s.t.Helper()
 	s.converges(limit)
 	converged := time.Now()
-	manager, proxies := relisted(s.managers[0].api, ended), relisted(s.proxyAPI, ended)
+	manager, proxies := relisted(s.managers[0].api, ended, 1), relisted(s.proxyAPI, ended, len(s.proxies))
 	last := proxies
 	if manager.After(last) {
 		last = manager
@@ -91,20 +91,18 @@ func (s *system) expectRelist(fault string, changes int, ended time.Time, limit 
 	s.Expect(converged.Sub(last)).To(BeNumerically("<=", 5*time.Second), fault)
 }
 
-// relisted returns when a client had a watch of each kind again after a time.
-// Every kind matters: a pass of the manager reads all of them, and waits until
-// they hold what it wrote itself.
-func relisted(api *interposer.Proxy, since time.Time) time.Time {
-	first := map[string]time.Time{}
-	for _, c := range api.Calls(interposer.And(interposer.Watches, interposer.Since(since))) {
-		if _, known := first[c.Resource]; !known && c.Code == http.StatusOK {
-			first[c.Resource] = c.Answered
-		}
-	}
+// relisted returns when as many clients had a watch of each kind again after a
+// time. Every kind matters: a pass of the manager reads all of them, and waits
+// until they hold what it wrote itself.
+func relisted(api *interposer.Proxy, since time.Time, clients int) time.Time {
+	known := map[string]int{}
 	last := since
-	for _, at := range first {
-		if at.After(last) {
-			last = at
+	for _, c := range api.Calls(interposer.And(interposer.Watches, interposer.Since(since))) {
+		if c.Code != http.StatusOK || known[c.Resource] == clients {
+			continue
+		}
+		if known[c.Resource]++; known[c.Resource] == clients && c.Answered.After(last) {
+			last = c.Answered
 		}
 	}
 	return last

@@ -21,8 +21,8 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/rest"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -144,6 +144,9 @@ func (s *system) startControlPlane() {
 	s.Expect(err).NotTo(HaveOccurred())
 	s.controlPlane, err = fixture.StartControlPlane(s.ctx, fixture.Options{
 		Assets: binaries.assets, CRDs: []string{crds}, ReferenceGrant: true,
+		// An API server with memory to spare, as a cluster's has: it shares the
+		// cores with everything else here.
+		Env: []string{"GOGC=400"},
 	})
 	s.Expect(err).NotTo(HaveOccurred())
 	s.t.Cleanup(func() { _ = s.controlPlane.Stop() })
