@@ -248,9 +248,9 @@ func (w *written) spend(c compile.Change, now time.Time) {
 func (p *pace) refuse(s *pendingStatus, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := p.routes[s.route.UID]
+	w, status := p.routes[s.route.UID], s.status // not the others of its pass
 	w.spend(s.change, now)
-	w.refusal = &refusal{status: &s.status, version: s.route.ResourceVersion, until: now.Add(refusalRest)}
+	w.refusal = &refusal{status: &status, version: s.route.ResourceVersion, until: now.Add(refusalRest)}
 	p.routes[s.route.UID] = w
 }
 

@@ -10,9 +10,10 @@
 // Run it with
 //
 //	go test ./test/faults            # the fast scale: faults last seconds
-//	cd test/faults && FAULTS=full go test -count=1 -timeout 90m
+//	cd test/faults && FAULTS=full go test -count=1 -timeout 5h
 //
-// The second command is the whole scale: outages of ten minutes, more rounds.
+// The second command is the whole scale: outages of ten minutes, ten thousand
+// routes, more rounds. It takes hours, and a machine that does nothing else.
 // No test is left out of the fast scale; what differs is in calls of lasting
 // and times, and a few phases that are minutes long by nature. At the end there
 // is a table: fault, result, figures. (go test shows it for a package that
