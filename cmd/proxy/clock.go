@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
 )
 
 const (
@@ -50,7 +52,7 @@ func newWitness(j judge, now func() time.Time) *witness {
 
 // wrap returns a transport that tells the witness.
 func (w *witness) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
+	return kubeapi.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		sent := w.now()
 		response, err := next.RoundTrip(r)
 		if err == nil && w.now().Sub(sent) <= freshness {
@@ -68,11 +70,6 @@ func (w *witness) read(header http.Header) {
 	w.heard.Store(int64(w.now().Sub(w.begin)))
 	w.judge.Heard(date)
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip makes the function a transport.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // confirm asks the API server for the time when the clock is suspect, and when
 // nothing was heard for long: a watch has one Date, at its start.

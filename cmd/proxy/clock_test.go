@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
 )
 
 // judged is a clock that notes what it hears.
@@ -45,7 +47,7 @@ func (j *judged) doubt(suspect bool) {
 // answers is an API server whose answers carry these Date fields and take
 // their time.
 func answers(took time.Duration, dates ...string) http.RoundTripper {
-	return roundTripper(func(*http.Request) (*http.Response, error) {
+	return kubeapi.RoundTripper(func(*http.Request) (*http.Response, error) {
 		time.Sleep(took)
 		return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Date": dates}, Body: http.NoBody}, nil
 	})
@@ -64,7 +66,7 @@ func TestF44_DateOfAnAnswerIsEvidence(t *testing.T) {
 		{"none", answers(0), 0},
 		{"empty", answers(0, ""), 0},
 		{"no date", answers(0, "yesterday"), 0},
-		{"no answer", roundTripper(func(*http.Request) (*http.Response, error) { return nil, http.ErrServerClosed }), 0},
+		{"no answer", kubeapi.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, http.ErrServerClosed }), 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 // that lives, but on which something in between lets nothing through any more,
 // not even the end, would believe for ever that nothing changes.
 func EndWatches(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
+	return RoundTripper(func(r *http.Request) (*http.Response, error) {
 		limit, is := watchTime(r.URL.Query())
 		if !is {
 			return next.RoundTrip(r)
@@ -68,7 +68,8 @@ func (b *endingBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// RoundTripper makes a function a transport.
+type RoundTripper func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
