@@ -4,96 +4,42 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	. "github.com/onsi/gomega"
 
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// answer is what a client saw.
-type answer struct {
-	id     string
-	sent   time.Time
-	done   time.Time
-	status int    // 0: no answer at all
-	body   string // the backend's name, or the proxy's page
-}
+// newClient returns a client as browsers of different people are.
+func newClient() *http.Client { return fixture.NewClient(10 * time.Second) }
 
-// load sends callbacks to all proxies at a constant rate, whatever they
-// answer, each with an identity of its own in its state.
-type load struct {
-	system  *system
-	number  int32
-	host    string
-	path    string
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	count   atomic.Int64
-	// absent says which proxies a load balancer would have taken out; nil: none.
-	absent atomic.Pointer[func(proxy int) bool]
-
-	mu      sync.Mutex
-	answers []answer
-}
-
-// loads numbers the loads of a run: no two callbacks share an identity.
-var loads atomic.Int32
-
-// newClient returns a client that makes a fresh connection for each request,
-// as browsers of different people do.
-func newClient() *http.Client {
-	return &http.Client{
-		Timeout: 10 * time.Second,
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// startLoad begins with the rate, in requests per second over all proxies.
-func (s *system) startLoad(path string, rate int) *load {
+// startLoad sends callbacks to all proxies at a rate per second, and takes for
+// failed what accept does not accept; nil: what is not answered with 200.
+func (s *system) startLoad(path string, rate int, accept func(fixture.Answer) bool) *fixture.Load {
 	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
-	l := &load{system: s, number: loads.Add(1), host: "auth.acme.test", path: path, stop: cancel}
-	httpClient := newClient()
-	l.running.Go(func() {
-		ticker := time.NewTicker(time.Second / time.Duration(rate))
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				n := l.count.Add(1)
-				l.running.Go(func() { l.send(httpClient, n) })
-			}
-		}
-	})
-	s.t.Cleanup(func() { l.end() })
+	o := fixture.LoadOptions{Host: "auth.acme.test", Path: path, Rate: rate, Backends: []string{"blue", "green"}, Accept: accept}
+	for i := range s.proxies {
+		o.Targets = append(o.Targets, s.proxyAddress(i))
+	}
+	l := fixture.StartLoad(o)
+	s.t.Cleanup(func() { l.End() })
 	return l
 }
 
-func (l *load) send(httpClient *http.Client, n int64) {
-	a := answer{id: fmt.Sprintf("load-%d-%06d", l.number, n), sent: time.Now()}
-	proxy := int(n) % len(l.system.proxies)
-	if absent := l.absent.Load(); absent != nil && (*absent)(proxy) {
-		proxy = (proxy + 1) % len(l.system.proxies)
-	}
-	a.status, a.body = l.system.get(httpClient, proxy, l.host, l.path+"?code=c&state="+a.id)
-	a.done = time.Now()
-	l.mu.Lock()
-	l.answers = append(l.answers, a)
-	l.mu.Unlock()
+// judge ends a load and compares what clients saw with what reached the
+// backends.
+func (s *system) judge(l *fixture.Load) fixture.Outcome {
+	return l.Judge(map[string]*fixture.Backend{"blue": s.blue, "green": s.green})
+}
+
+func (s *system) expectFlawless(name string, o fixture.Outcome) {
+	s.t.Helper()
+	s.t.Logf("%s: %s", name, o)
+	s.Expect(o.Total).To(BeNumerically(">", 100), "%s: too few to say anything", name)
+	s.Expect(o.Failed+o.Flawed()).To(BeZero(), "%s: first: %s", name, o.First)
 }
 
 // get sends one callback to a proxy; status 0 means that no answer came.
@@ -114,55 +60,3 @@ func (s *system) get(httpClient *http.Client, proxy int, host, target string) (s
 	}
 	return response.StatusCode, string(content)
 }
-
-// avoid makes the load ask, before each callback, whether a proxy is out.
-func (l *load) avoid(absent func(proxy int) bool) { l.absent.Store(&absent) }
-
-// end stops sending, waits for the last answers and returns all of them.
-func (l *load) end() []answer {
-	l.stop()
-	l.running.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.answers)
-}
-
-// outcome is what the oracle found: all of it should be zero but total.
-type outcome struct {
-	total, failed          int
-	duplicates, lies, lost int
-	first                  string
-}
-
-// judge compares what clients saw with what reached the backends. accept says
-// whether an answer is what was to be expected at its time.
-func judge(answers []answer, accept func(answer) bool, backends ...*fixture.Backend) outcome {
-	delivered := map[string][]string{}
-	for i, backend := range backends {
-		for _, r := range backend.Requests() {
-			_, id, _ := strings.Cut(r.RequestURI, "state=")
-			delivered[id] = append(delivered[id], []string{"blue", "green"}[i])
-		}
-	}
-	var o outcome
-	for _, a := range answers {
-		o.total++
-		reached := delivered[a.id]
-		switch {
-		case len(reached) > 1:
-			o.duplicates++
-		case a.status == http.StatusOK && (len(reached) != 1 || reached[0] != a.body):
-			o.lies++
-		case a.status != http.StatusOK && a.status != 0 && len(reached) > 0:
-			o.lost++
-		}
-		if !accept(a) {
-			if o.failed++; o.failed == 1 {
-				o.first = fmt.Sprintf("%s at %s: status %d, %.200q", a.id, a.sent.UTC().Format(time.RFC3339Nano), a.status, a.body)
-			}
-		}
-	}
-	return o
-}
-
-func served(a answer) bool { return a.status == http.StatusOK }

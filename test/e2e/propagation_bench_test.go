@@ -28,7 +28,7 @@ func BenchmarkPropagation(b *testing.B) {
 	s.apply(route{name: "acme"}.String())
 	s.waitFor("acme", "Ready")
 	accepted := s.watchGenerations()
-	l := s.startLoad("/oauth2/callback", benchmarkRate)
+	l := s.startLoad("/oauth2/callback", benchmarkRate, nil)
 
 	var sinceStart, sinceAccepted []time.Duration
 	backends := []string{"green", "blue"}
@@ -42,7 +42,7 @@ func BenchmarkPropagation(b *testing.B) {
 		sinceStart = append(sinceStart, at.Sub(began))
 		sinceAccepted = append(sinceAccepted, at.Sub(<-accepted))
 	}
-	o := judge(l.end(), served, s.blue, s.green)
+	o := s.judge(l)
 	report := func(name string, took []time.Duration) {
 		slices.Sort(took)
 		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, name+"-median-ms")
@@ -50,11 +50,11 @@ func BenchmarkPropagation(b *testing.B) {
 	}
 	report("kubectl-to-served", sinceStart)
 	report("accepted-to-served", sinceAccepted)
-	b.ReportMetric(float64(o.total), "callbacks")
-	b.ReportMetric(float64(o.failed+o.duplicates+o.lies+o.lost), "failed")
+	b.ReportMetric(float64(o.Total), "callbacks")
+	b.ReportMetric(float64(o.Failed+o.Flawed()), "failed")
 	b.ReportMetric(0, "ns/op")
-	if o.failed+o.duplicates+o.lies+o.lost > 0 {
-		b.Errorf("callbacks failed: %+v", o)
+	if o.Failed+o.Flawed() > 0 {
+		b.Errorf("%s; first: %s", o, o.First)
 	}
 }
 

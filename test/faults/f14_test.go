@@ -28,18 +28,17 @@ func TestF14_TenThousandRoutesChurn(t *testing.T) {
 	// have for the manager.
 	s.Eventually(s.settled, 5*time.Minute, lasting(time.Second, 5*time.Second)).Should(Succeed())
 
-	w := &watermark{s: s}
-	w.begin()
+	s.forgetPeaks()
 	made := s.churnAll(routes, 100, lasting(15*time.Second, 5*time.Minute))
 	began := time.Now()
 	s.Eventually(s.settled, time.Minute, lasting(200*time.Millisecond, 2*time.Second)).Should(Succeed())
 	took := time.Since(began)
-	manager, proxy := w.end()
+	manager, proxy := s.memory()
 	s.record("%d routes, %d changes made at %.0f/s: converged %.1f s after; RSS at most %.0f MiB manager, %.0f MiB proxy",
-		routes, made.total, made.rate, took.Seconds(), manager, proxy)
+		routes, made.total, made.rate, took.Seconds(), mib(manager.Peak, 0), mib(proxy.Peak, 0))
 	s.Expect(took).To(BeNumerically("<=", 30*time.Second))
-	s.Expect(manager).To(BeNumerically("<=", 512))
-	s.Expect(proxy).To(BeNumerically("<=", 128))
+	s.Expect(mib(manager.Peak, 0)).To(BeNumerically("<=", 512))
+	s.Expect(mib(proxy.Peak, 0)).To(BeNumerically("<=", 128))
 	s.finish()
 }
 
@@ -110,38 +109,4 @@ func (s *system) churnAll(routes, rate int, during time.Duration) churning {
 	group.Wait()
 	s.Expect(failed.Load()).To(BeZero())
 	return churning{total: int(made.Load()), rate: float64(made.Load()) / time.Since(began).Seconds()}
-}
-
-// watermark knows the most memory that manager and proxies were seen with.
-type watermark struct {
-	s              *system
-	manager, proxy float64
-	stop           chan struct{}
-	done           sync.WaitGroup
-}
-
-func (w *watermark) begin() {
-	w.stop = make(chan struct{})
-	w.done.Go(func() {
-		ticker := time.NewTicker(500 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			w.manager = max(w.manager, resident("http://"+w.s.managers[0].host+":8080/metrics"))
-			for i := range w.s.proxies {
-				w.proxy = max(w.proxy, resident(w.s.admin(i)+"/metrics"))
-			}
-			select {
-			case <-w.stop:
-				return
-			case <-ticker.C:
-			}
-		}
-	})
-}
-
-func (w *watermark) end() (manager, proxy float64) {
-	close(w.stop)
-	w.done.Wait()
-	w.s.Expect(min(w.manager, w.proxy)).To(BeNumerically(">", 5), "memory was measured")
-	return w.manager, w.proxy
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -40,6 +41,22 @@ func times(fast, whole int) int {
 
 var binaries struct{ manager, proxy, assets string }
 
+// loopback is the first two numbers of the addresses that this run has for
+// itself: several can run on one machine.
+var loopback string
+
+// claimLoopback finds them, and gives them back when it is called.
+func claimLoopback() (release func(), err error) {
+	for n := 16; n < 250; n++ {
+		loopback = fmt.Sprintf("127.%d", n)
+		var claim net.Listener
+		if claim, err = net.Listen("tcp", loopback+".0.1:8079"); err == nil {
+			return func() { _ = claim.Close() }, nil
+		}
+	}
+	return nil, fmt.Errorf("find loopback addresses that no other run has: %w", err)
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// The tests wait most of the time: more of them fit at once than there
@@ -68,6 +85,12 @@ func runWithBinaries(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		return 1
 	}
+	release, err := claimLoopback()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		return 1
+	}
+	defer release()
 	defer closeShared()
 	return m.Run()
 }

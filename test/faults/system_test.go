@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -95,8 +94,7 @@ func install(t testing.TB, o options) *system {
 	t.Helper()
 	s := &system{
 		WithT: NewWithT(t), t: t, ctx: t.Context(), dir: t.TempDir(),
-		// Two runs on one machine do not meet either.
-		network:  fmt.Sprintf("127.%d.%d", 16+os.Getpid()%200, systems.Add(1)),
+		network:  fmt.Sprintf("%s.%d", loopback, systems.Add(1)),
 		backends: map[string]*fixture.Backend{}, env: o.env,
 	}
 	s.startControlPlane()
@@ -264,7 +262,7 @@ func (s *system) kubectl(args ...string) string {
 func (s *system) load(path string, status int, backends ...string) {
 	l := fixture.StartLoad(fixture.LoadOptions{
 		Targets: []string{s.proxyHost(0) + ":8080", s.proxyHost(1) + ":8080"},
-		Host:    "auth.acme.test", Path: path, Rate: 15, Backends: backends, Status: status,
+		Host:    "auth.acme.test", Path: path, Rate: 15, Backends: backends, Accept: fixture.Answered(status),
 	})
 	s.t.Cleanup(func() { l.End() })
 	s.loads = append(s.loads, l)

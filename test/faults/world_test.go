@@ -24,6 +24,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
 // settles is converges for a world with more in it than two backends and good
@@ -159,11 +160,33 @@ func (s *system) condition(namespace, name, kind string) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// resident returns the resident memory of a process in MiB, by its own word.
-func resident(url string) float64 {
-	bytes, err := metric(url, "process_resident_memory_bytes")
-	if err != nil {
-		return 0
+// memory returns what the manager uses, and of the memory of the proxies the
+// most that one of them has.
+func (s *system) memory() (manager, proxy fixture.Usage) {
+	s.t.Helper()
+	for i, process := range s.measured() {
+		u, err := fixture.UsageOf(process.PID())
+		s.Expect(err).NotTo(HaveOccurred())
+		if i == 0 {
+			manager = u
+		} else {
+			proxy.Resident, proxy.Peak = max(proxy.Resident, u.Resident), max(proxy.Peak, u.Peak)
+		}
 	}
-	return bytes / (1 << 20)
+	return manager, proxy
 }
+
+// forgetPeaks lets the most that they have count from now on.
+func (s *system) forgetPeaks() {
+	s.t.Helper()
+	for _, process := range s.measured() {
+		s.Expect(fixture.ForgetPeak(process.PID())).To(Succeed())
+	}
+}
+
+func (s *system) measured() []*fixture.Process {
+	return append([]*fixture.Process{s.managers[0].current()}, s.proxies[:]...)
+}
+
+// mib is an amount of memory, or its growth, in MiB.
+func mib(bytes, before uint64) float64 { return (float64(bytes) - float64(before)) / (1 << 20) }

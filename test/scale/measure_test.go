@@ -20,56 +20,15 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/rest"
+
+	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// ticks is the kernel's USER_HZ, the unit of times in /proc/PID/stat. It is
+// ticks is the kernel's USER_HZ, the unit of times in /proc/stat. It is
 // 100 on every platform that Go runs on.
 const ticks = 100
 
-// usage is what a process used so far.
-type usage struct {
-	cpu      time.Duration
-	rss, top int64 // bytes: now, and the most ever
-}
-
-func usageOf(pid int) (usage, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return usage{}, err
-	}
-	// The name, in parentheses, may hold spaces.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 13 {
-		return usage{}, fmt.Errorf("read usage of process %d: %d fields", pid, len(fields))
-	}
-	var u usage
-	for _, field := range fields[11:13] { // utime and stime
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return usage{}, fmt.Errorf("read usage of process %d: %w", pid, err)
-		}
-		u.cpu += time.Duration(n) * time.Second / ticks
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return usage{}, err
-	}
-	u.rss, u.top = kilobytes(status, "VmRSS:"), kilobytes(status, "VmHWM:")
-	return u, nil
-}
-
-// kilobytes returns a line of /proc/PID/status in bytes.
-func kilobytes(status []byte, name string) int64 {
-	_, after, _ := strings.Cut(string(status), name)
-	fields := strings.Fields(after)
-	if len(fields) == 0 {
-		return 0
-	}
-	n, _ := strconv.ParseInt(fields[0], 10, 64)
-	return n << 10
-}
-
-func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/(1<<20)) }
+func megabytes(n uint64) string { return fmt.Sprintf("%.0f MB", float64(n)/(1<<20)) }
 
 // childrenNamed finds the processes with a program's name that we started.
 func childrenNamed(name string) []int {
@@ -150,8 +109,8 @@ func (l *lapse) cpuNow() map[string]time.Duration {
 			pids = []int{os.Getpid()}
 		}
 		for _, pid := range pids {
-			if u, err := usageOf(pid); err == nil {
-				out[name] += u.cpu
+			if u, err := fixture.UsageOf(pid); err == nil {
+				out[name] += u.CPU
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
 const (
@@ -59,9 +61,9 @@ func (r *run) reportWrites(phase string, writes map[string]int64) {
 }
 
 func (r *run) reportMemory(when string) {
-	u, err := usageOf(r.manager.PID())
+	u, err := fixture.UsageOf(r.manager.PID())
 	r.Expect(err).NotTo(HaveOccurred())
-	r.report("manager RSS "+when, megabytes(u.rss))
+	r.report("manager RSS "+when, megabytes(u.Resident))
 }
 
 // rest counts the writes while nothing changes.
@@ -101,14 +103,14 @@ func (r *run) waitQuiet() string {
 // sum reports what holds for the whole run.
 func (r *run) sum() {
 	r.b.Helper()
-	u, err := usageOf(r.manager.PID())
+	u, err := fixture.UsageOf(r.manager.PID())
 	r.Expect(err).NotTo(HaveOccurred())
-	r.judge("manager RSS, peak", megabytes(u.top), "at most 256 MB", u.top <= 256<<20)
-	var most int64
+	r.judge("manager RSS, peak", megabytes(u.Peak), "at most 256 MB", u.Peak <= 256<<20)
+	var most uint64
 	for _, p := range r.proxies {
-		u, err := usageOf(p.PID())
+		u, err := fixture.UsageOf(p.PID())
 		r.Expect(err).NotTo(HaveOccurred())
-		most = max(most, u.top)
+		most = max(most, u.Peak)
 	}
 	r.report("proxy RSS, peak of the largest", megabytes(most))
 }
