@@ -144,7 +144,11 @@ func closeShared() {
 func (s *system) clear() {
 	s.t.Helper()
 	for _, namespace := range tenants {
-		s.Expect(s.client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackRoute{}, client.InNamespace(namespace))).To(Succeed())
+		// The API server gives one request a minute, and goes on with the next one
+		// where it was: tens of thousands take several.
+		s.Eventually(func() error {
+			return s.client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackRoute{}, client.InNamespace(namespace))
+		}, 10*time.Minute).Should(Succeed())
 	}
 	list, err := s.routes()
 	s.Expect(err).NotTo(HaveOccurred())
