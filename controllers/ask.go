@@ -27,8 +27,11 @@ import (
 const (
 	// askTimeout bounds one request for a report.
 	askTimeout = time.Second
-	// maxReportBytes bounds one part of what an instance may answer.
+	// sayTimeout bounds all requests for the parts of one report, maxReportBytes
+	// one part, and maxSaidBytes all of them. The rest is told the next time.
+	sayTimeout     = 2 * time.Second
 	maxReportBytes = 4 << 20
+	maxSaidBytes   = 8 << 20
 	// tokenLifetime is how long a request's token may be used.
 	tokenLifetime = time.Minute
 	// What an instance's words may add to a status.
@@ -63,54 +66,52 @@ func NewAsker(key ed25519.PrivateKey, c clock.PassiveClock) (*Asker, error) {
 	}, nil
 }
 
-// maxPages is how many parts of a report are fetched in one round. The rest
-// is told in the next one.
-const maxPages = 64
-
 // ask fetches what the instance at an address (IP:port) has to say since a
-// cursor.
+// cursor, at most sayTimeout long. What it said by then counts, also when it
+// fails in the middle: the next question goes on from there.
 func (a *Asker) ask(ctx context.Context, address, cursor string) (*words, error) {
+	ctx, cancel := context.WithTimeout(ctx, sayTimeout)
+	defer cancel()
 	told := &words{}
-	for range maxPages {
-		report, err := a.fetch(ctx, address, cursor)
-		if err != nil {
+	for room := int64(maxSaidBytes); ; {
+		report, size, err := a.fetch(ctx, address, cursor, min(room, maxReportBytes))
+		switch {
+		case err != nil && told.report.Boot == "":
 			return nil, err
-		}
-		if told.report.Boot != "" && report.Boot != told.report.Boot {
-			return nil, errors.New("instance restarted while it was asked")
+		case err != nil, told.report.Boot != "" && report.Boot != told.report.Boot:
+			return told, nil
 		}
 		told.targets = append(told.targets, report.Targets...)
 		told.routes = append(told.routes, report.Routes...)
-		more := report.More && report.Cursor != cursor
-		cursor = report.Cursor
-		report.Targets, report.Routes, report.More = nil, nil, false
-		told.report = report
-		if !more {
-			break
+		report.Targets, report.Routes = nil, nil
+		report.More = report.More && report.Cursor != cursor
+		cursor, told.report = report.Cursor, report
+		if room -= size; !report.More || room <= 0 {
+			return told, nil
 		}
 	}
-	return told, nil
 }
 
-// fetch gets one part of a report.
-func (a *Asker) fetch(ctx context.Context, address, cursor string) (routetable.Report, error) {
+// fetch gets one part of a report, of at most that many bytes, and returns how
+// many it has.
+func (a *Asker) fetch(ctx context.Context, address, cursor string, most int64) (report routetable.Report, size int64, err error) {
 	request, err := a.request(ctx, address, cursor)
 	if err != nil {
-		return routetable.Report{}, err
+		return report, 0, err
 	}
 	response, err := a.client.Do(request)
 	if err != nil {
-		return routetable.Report{}, fmt.Errorf("ask instance: %w", err)
+		return report, 0, fmt.Errorf("ask instance: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return routetable.Report{}, fmt.Errorf("instance answered with status %d", response.StatusCode)
+		return report, 0, fmt.Errorf("instance answered with status %d", response.StatusCode)
 	}
-	var report routetable.Report
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxReportBytes)).Decode(&report); err != nil {
-		return routetable.Report{}, fmt.Errorf("read report: %w", err)
+	body := &io.LimitedReader{R: response.Body, N: most}
+	if err := json.NewDecoder(body).Decode(&report); err != nil {
+		return report, 0, fmt.Errorf("read report: %w", err)
 	}
-	return report, check(&report)
+	return report, most - body.N, check(&report)
 }
 
 // request makes one that only the holder of the key can make.
@@ -139,21 +140,18 @@ func (a *Asker) request(ctx context.Context, address, cursor string) (*http.Requ
 // check refuses a report that no proxy makes, and bounds what its words may
 // add to a status: an instance that lies may lie about itself alone.
 func check(r *routetable.Report) error {
-	if r.ListenerPort < 1 || r.ListenerPort > 65535 || r.Epoch < 0 || r.Generation < 0 || len(r.Hash) > 64 ||
-		len(r.Boot) > maxReasonBytes || len(r.Cursor) > 2*maxReasonBytes ||
-		len(r.Targets)+len(r.Routes) > routetable.MaxReportEntries {
+	if !isInRange(r) {
 		return errors.New("report is out of range")
 	}
 	if refused := r.Refused; refused != nil {
+		if !isHash(refused.Hash) {
+			refused.Hash = ""
+		}
 		refused.Reason, refused.Message = clip(refused.Reason, maxReasonBytes), clip(refused.Message, maxMessageBytes)
 	}
 	for i := range r.Targets {
-		t := &r.Targets[i]
-		if len(t.ID) > maxReasonBytes {
-			return errors.New("report names a target that there is not")
-		}
-		if _, known := targetReasons[t.Reason]; !known {
-			t.Reason = routetable.TargetUnreachable
+		if err := checkTarget(&r.Targets[i]); err != nil {
+			return err
 		}
 	}
 	for i := range r.Routes {
@@ -164,13 +162,49 @@ func check(r *routetable.Report) error {
 	return nil
 }
 
-// targetReasons are the reasons that may stand in a status.
-var targetReasons = map[string]struct{}{
-	"": {}, routetable.TargetUnreachable: {}, routetable.TargetNoAnswer: {}, routetable.TargetBadStatus: {}, routetable.TargetPathNotServed: {},
+func isInRange(r *routetable.Report) bool {
+	return r.ListenerPort >= 1 && r.ListenerPort <= 65535 && r.Epoch >= 0 && r.Generation >= 0 && isHash(r.Hash) &&
+		r.Boot != "" && len(r.Boot) <= maxReasonBytes && len(r.Cursor) <= 2*maxReasonBytes &&
+		len(r.Targets)+len(r.Routes) <= routetable.MaxReportEntries
 }
 
-// maxCount leaves room for sums.
-const maxCount = 1 << 50
+// isHash says whether a status may hold it: nothing, or SHA-256 in lower-case
+// hexadecimal digits.
+func isHash(hash string) bool {
+	return hash == "" || len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
+}
+
+func checkTarget(t *routetable.TargetReport) error {
+	if t.ID == "" || len(t.ID) > maxReasonBytes {
+		return errors.New("report names a target that there is not")
+	}
+	switch t.State {
+	case routetable.TargetHealthy, routetable.TargetUnmeasured:
+		t.Reason = ""
+	case routetable.TargetUnhealthy:
+		if _, known := targetReasons[t.Reason]; !known {
+			t.Reason = routetable.TargetUnreachable
+		}
+	default:
+		t.State, t.Reason = routetable.TargetUnmeasured, ""
+	}
+	return nil
+}
+
+// targetReasons are the reasons that may stand in a status.
+var targetReasons = map[string]struct{}{
+	routetable.TargetUnreachable: {}, routetable.TargetNoAnswer: {}, routetable.TargetBadStatus: {}, routetable.TargetPathNotServed: {},
+}
+
+const (
+	// maxCount leaves room for sums.
+	maxCount = 1 << 50
+	// maxBackendsTold is how many backends of a route may have got callbacks:
+	// twice what a route can have, as it may just be changing.
+	maxBackendsTold = 16
+	// maxNameBytes is the longest name of a backend.
+	maxNameBytes = 63
+)
 
 func isCount(u *routetable.RouteUse) bool {
 	for _, n := range []int64{u.Callbacks, u.AfterSunset, u.Other, u.Refused} {
@@ -179,21 +213,21 @@ func isCount(u *routetable.RouteUse) bool {
 		}
 	}
 	for _, b := range u.Backends {
-		if b.Callbacks < 0 || b.Callbacks > maxCount {
+		if b.Name == "" || len(b.Name) > maxNameBytes || b.Callbacks < 0 || b.Callbacks > maxCount || !isMoment(b.Last) {
 			return false
 		}
 	}
-	return len(u.UID) <= maxReasonBytes && len(u.Backends) <= maxBackendsTold
+	return len(u.UID) <= maxReasonBytes && len(u.Backends) <= maxBackendsTold && isMoment(u.Last)
 }
 
-// maxBackendsTold is how many backends a route may have had since an instance
-// started to count for it.
-const maxBackendsTold = 64
+// isMoment says whether a callback can have come then; the zero time: none did.
+// What is older cannot be written as a time of the API.
+func isMoment(t time.Time) bool { return t.IsZero() || t.Unix() >= 0 }
 
 // clip shortens foreign words without leaving half a character behind: what
 // is stored must be what was meant, or each pass would write it again.
 func clip(s string, most int) string {
-	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+	return strings.Clone(strings.ToValidUTF8(s[:min(len(s), most)], ""))
 }
 
 func compareInstances(a, b compile.Instance) int { return cmp.Compare(a.Pod, b.Pod) }

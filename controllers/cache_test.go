@@ -84,6 +84,21 @@ func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
 	g.Expect(slice.(*discoveryv1.EndpointSlice).Endpoints[0].Addresses).To(Equal([]string{"10.0.0.3"}))
 }
 
+// Of an annotation whole characters are kept, and all of a reason that can have
+// an effect: half a one would come back from the API server as another.
+func TestSlimRoute_KeepsTheReasonOfAHold(t *testing.T) {
+	g := NewWithT(t)
+	for reason, want := range map[string]string{
+		strings.Repeat(" ", maxCachedHold-1) + "é": "é",
+		strings.Repeat("x", maxCachedHold-1) + "é": strings.Repeat("x", maxCachedHold-1),
+		strings.Repeat("é", 256) + "\n":            strings.Repeat("é", 256),
+	} {
+		route := &StoredRoute{}
+		route.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: reason}
+		g.Expect(slimRoute(route).Annotations).To(Equal(map[string]string{callbackv1alpha1.HoldAnnotation: want}))
+	}
+}
+
 func sameKind(a, b client.Object) bool { return fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b) }
 
 // Of what fleets are made of only what carries their label is cached, and only

@@ -86,7 +86,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		collectRoute(ch, &routes.Items[i])
 	}
 	for i := range proxies.Items {
-		collectProxy(ch, &proxies.Items[i].CallbackProxy)
+		collectProxy(ch, &proxies.Items[i])
 	}
 }
 
@@ -97,6 +97,9 @@ func collectRoute(ch chan<- prometheus.Metric, stored *StoredRoute) {
 	namespace, name := route.Namespace, route.Name
 	spec, status := &route.Spec, &route.Status
 	fleet := proxyKey(route)
+	if stored.DecodeError != "" {
+		undecodableRoute.send(ch, 1, fleet.Namespace, fleet.Name, namespace, name)
+	}
 	hostname := ""
 	if len(spec.Hostnames) > 0 {
 		hostname = string(spec.Hostnames[0])
@@ -130,9 +133,12 @@ func collectRoute(ch chan<- prometheus.Metric, stored *StoredRoute) {
 }
 
 // collectProxy exports one CallbackProxy and its instances.
-func collectProxy(ch chan<- prometheus.Metric, proxy *callbackv1alpha1.CallbackProxy) {
+func collectProxy(ch chan<- prometheus.Metric, proxy *StoredProxy) {
 	namespace, name := proxy.Namespace, proxy.Name
 	status := &proxy.Status
+	if proxy.DecodeError != "" {
+		undecodableProxy.send(ch, 1, namespace, name)
+	}
 	collectConditions(ch, proxyCondition, status.Conditions, namespace, name)
 	if routes := status.Routes; routes != nil && routes.Total != nil && routes.Accepted != nil {
 		proxyRoutes.send(ch, float64(*routes.Total), namespace, name)

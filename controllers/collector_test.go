@@ -171,11 +171,20 @@ func TestCollector_ExportsNothingThatIsNotKnown(t *testing.T) {
 	fresh.Namespace, fresh.Name = "identity", "acme"
 	fresh.Spec.ProxyRef.Name = "edge"
 	proxy := StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "edge"}}}
-	page := (&cached{routes: []StoredRoute{fresh}, proxies: []StoredProxy{proxy}}).page(t)
+	lost := StoredRoute{DecodeError: "no proxyRef"}
+	lost.Namespace, lost.Name = "identity", "lost"
+	unread := StoredProxy{DecodeError: "no port", CallbackProxy: *proxy.DeepCopy()}
+	unread.Name = "odd"
+	page := (&cached{routes: []StoredRoute{fresh, lost}, proxies: []StoredProxy{proxy, unread}}).page(t)
 	g.Expect(samples(page)).To(Equal([]string{
 		`callback_operator_collector_success 1`,
+		`callback_operator_undecodable_proxy{name="odd",namespace="identity"} 1`,
+		`callback_operator_undecodable_route{name="acme",namespace="identity",proxy="edge",proxy_namespace="identity"} 1`,
+		`callback_operator_undecodable_route{name="lost",namespace="identity",proxy="",proxy_namespace="identity"} 1`,
 		`callbackroute_info{active_backend="",after_sunset="",hostname="",name="acme",namespace="identity",` +
 			`owner="",path="",proxy="edge",proxy_namespace="identity"} 1`,
+		`callbackroute_info{active_backend="",after_sunset="",hostname="",name="lost",namespace="identity",` +
+			`owner="",path="",proxy="",proxy_namespace="identity"} 1`,
 	}))
 	g.Expect(samples((&cached{}).page(t))).To(Equal([]string{`callback_operator_collector_success 1`}))
 }

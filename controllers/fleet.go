@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -17,14 +18,24 @@ import (
 
 // fleet is what is known of one fleet.
 type fleet struct {
+	run  context.Context // of its loop; nil without one
 	stop context.CancelFunc
 	// wake is signalled when what is wanted of the fleet changed, settled is
 	// closed once every instance runs it.
 	wake      chan struct{}
 	settled   chan struct{}
 	wanted    routetable.Version
-	began     time.Time
-	instances map[types.UID]*instance
+	instances map[types.UID]*instance // nil before the first pass
+	// scope is what the config published last names, entered which of its
+	// targets an earlier one did not, and since which version. What came with
+	// the blurred version and before is not known any more.
+	scope   scope
+	entered map[string]routetable.Version
+	blurred routetable.Version
+	// alive are its routes; nil: not known yet.
+	alive map[types.UID]struct{}
+	// collecting is how many wait for answers now and judge them then.
+	collecting int
 	// retired is what instances counted that are gone.
 	retired map[types.UID]compile.Use
 	// told is what the last pass was told; nil while the first one asks.
@@ -36,10 +47,47 @@ type fleet struct {
 	usedAt      time.Time
 }
 
+func newFleet() *fleet {
+	return &fleet{
+		wake: make(chan struct{}, 1), settled: make(chan struct{}),
+		entered: map[string]routetable.Version{}, retired: map[types.UID]compile.Use{},
+	}
+}
+
+// meet brings the fleet's pods up to date, and reports whether there is one that
+// has to be asked. What is known of a pod lives as long as the pod, ready or
+// not: it counts on where it was. The caller holds the lock.
+func (f *fleet) meet(targets []Target) (news bool) {
+	first := f.instances == nil
+	if first {
+		f.instances = make(map[types.UID]*instance, len(targets))
+	}
+	there := make(map[types.UID]struct{}, len(targets))
+	for _, target := range targets {
+		there[target.UID] = struct{}{}
+		i := f.instances[target.UID]
+		if i == nil {
+			// A pod that an earlier leadership may have asked.
+			i = &instance{inherited: first}
+			f.instances[target.UID] = i
+		}
+		news = i.meet(target) || news
+	}
+	for uid, i := range f.instances {
+		if _, is := there[uid]; !is {
+			i.asking = nil // whatever it answers
+			f.retire(maps.Values(i.counted()))
+			delete(f.instances, uid)
+		}
+	}
+	return news
+}
+
 // retire adds what was counted by somebody who counts no more. The caller
 // holds the lock.
-func (f *fleet) retire(uses map[types.UID]routetable.RouteUse) {
-	for uid, u := range uses {
+func (f *fleet) retire(uses iter.Seq[routetable.RouteUse]) {
+	for u := range uses {
+		uid := types.UID(u.UID)
 		sum := f.retired[uid]
 		sum.Backends = maps.Clone(sum.Backends) // a pass may hold on to it
 		plus(&sum, u)
@@ -64,10 +112,13 @@ func (f *fleet) counted() map[types.UID]compile.Use {
 	return total
 }
 
-// list returns the instances by name. The caller holds the lock.
+// list returns the ready instances by name. The caller holds the lock.
 func (f *fleet) list() []compile.Instance {
 	out := make([]compile.Instance, 0, len(f.instances))
 	for _, i := range f.instances {
+		if !i.target.Ready {
+			continue
+		}
 		out = append(out, compile.Instance{
 			Pod: i.target.Pod, Reached: i.reached(), LastHeard: i.heard, Report: i.report, Targets: i.targets,
 		})
@@ -95,11 +146,11 @@ func (f *fleet) news(now time.Time) bool {
 	return true
 }
 
-// isReached says whether every instance answered lately. The caller holds the
+// isReached says whether every ready instance answered lately. The caller holds the
 // lock.
 func (f *fleet) isReached() bool {
 	for _, i := range f.instances {
-		if !i.reached() {
+		if i.target.Ready && !i.reached() {
 			return false
 		}
 	}
@@ -116,13 +167,24 @@ func (f *fleet) settle() {
 	}
 }
 
-// current says whether every instance runs what is wanted. The caller holds
+// current says whether every ready instance runs what is wanted. The caller holds
 // the lock.
 func (f *fleet) current() bool {
 	for _, i := range f.instances {
-		if !i.reached() || i.report.Version != f.wanted {
+		if i.target.Ready && !i.runs(f.wanted) {
 			return false
 		}
 	}
 	return true
+}
+
+// behind says whether asking again soon may find that an instance runs what is
+// wanted. The caller holds the lock.
+func (f *fleet) behind() bool {
+	for _, i := range f.instances {
+		if i.target.Ready && i.canBeAsked() && !i.runs(f.wanted) {
+			return true
+		}
+	}
+	return false
 }

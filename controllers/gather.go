@@ -27,24 +27,15 @@ import (
 var apiServer = types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}
 
 // gather reads everything that a pass decides about. What it returns is shared
-// with the cache and must not be changed.
-func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*compile.Snapshot, error) {
+// with the cache and must not be changed. proxy is nil when there is none.
+func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy *callbackv1alpha1.CallbackProxy) (*compile.Snapshot, error) {
 	s := &compile.Snapshot{
 		Key:            key,
+		Proxy:          proxy,
 		Namespaces:     map[string]labels.Set{},
 		Services:       map[types.NamespacedName]*corev1.Service{},
 		EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
-	proxy := &StoredProxy{}
-	switch err := r.getProxy(ctx, key, proxy); {
-	case err == nil && proxy.DecodeError != "":
-		return nil, fmt.Errorf("read CallbackProxy: %s; what is published stays until it is applied again", proxy.DecodeError)
-	case err == nil && proxy.DeletionTimestamp.IsZero():
-		s.Proxy = &proxy.CallbackProxy
-	case client.IgnoreNotFound(err) != nil:
-		return nil, fmt.Errorf("get CallbackProxy: %w", err)
-	}
-
 	options := []client.ListOption{client.UnsafeDisableDeepCopy}
 	if r.RoutesOf != nil {
 		options = append(options, r.RoutesOf(key))
@@ -71,12 +62,20 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*com
 	return s, nil
 }
 
-// getProxy finds none in namespaces that are not watched.
-func (r *Reconciler) getProxy(ctx context.Context, key types.NamespacedName, proxy *StoredProxy) error {
+// getProxy returns a CallbackProxy, nil when there is none that stays. None is
+// found in namespaces that are not watched.
+func (r *Reconciler) getProxy(ctx context.Context, key types.NamespacedName) (*StoredProxy, error) {
 	if !r.Settings.watches(key.Namespace) {
-		return apierrors.NewNotFound(callbackv1alpha1.SchemeGroupVersion.WithResource("callbackproxies").GroupResource(), key.Name)
+		return nil, nil
 	}
-	return r.Client.Get(ctx, key, proxy)
+	proxy := &StoredProxy{}
+	switch err := r.Client.Get(ctx, key, proxy); {
+	case apierrors.IsNotFound(err) || err == nil && !proxy.DeletionTimestamp.IsZero():
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get CallbackProxy: %w", err)
+	}
+	return proxy, nil
 }
 
 // proxyKey names the CallbackProxy of a route.
@@ -213,8 +212,10 @@ func (r *Reconciler) gatherForbidden(ctx context.Context, s *compile.Snapshot) e
 	return nil
 }
 
-// listInstances returns how many pods a fleet has and where its ready ones
-// answer, by name.
+// listInstances returns how many pods a fleet has that are meant to serve, and
+// all that may have something to say, by name: also those that are not ready
+// now, and those that end, which serve on for a while. A ready one counts even
+// if there is nowhere to ask it.
 func (r *Reconciler) listInstances(ctx context.Context, key types.NamespacedName) (total int, targets []Target, err error) {
 	var pods corev1.PodList
 	err = r.Client.List(ctx, &pods, client.InNamespace(key.Namespace),
@@ -224,22 +225,27 @@ func (r *Reconciler) listInstances(ctx context.Context, key types.NamespacedName
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if !pod.DeletionTimestamp.IsZero() || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+		if pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
 			continue
 		}
-		total++
-		port := adminPort(pod)
-		addr, err := netip.ParseAddr(pod.Status.PodIP)
-		if err != nil || port == 0 || !isReady(pod) {
-			continue
+		stays := pod.DeletionTimestamp.IsZero()
+		if stays {
+			total++
 		}
-		address := netip.AddrPortFrom(addr, uint16(port)) //nolint:gosec // the API bounds ports
-		targets = append(targets, Target{
-			Pod: pod.Name, UID: pod.UID, Address: address.String(), Created: pod.CreationTimestamp.Time,
-		})
+		targets = append(targets, Target{Pod: pod.Name, UID: pod.UID, Address: adminAddress(pod), Ready: stays && isReady(pod)})
 	}
 	slices.SortFunc(targets, func(a, b Target) int { return cmp.Compare(a.Pod, b.Pod) })
 	return total, targets, nil
+}
+
+// adminAddress is where a pod can be asked, as IP:port; empty: nowhere.
+func adminAddress(pod *corev1.Pod) string {
+	port := adminPort(pod)
+	addr, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil || port == 0 {
+		return ""
+	}
+	return netip.AddrPortFrom(addr, uint16(port)).String() //nolint:gosec // the API bounds ports
 }
 
 func isReady(pod *corev1.Pod) bool {

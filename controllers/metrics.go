@@ -5,10 +5,7 @@ package controllers
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-
-	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
 // What the manager counts as it works.
@@ -22,11 +19,6 @@ var (
 		Name: "callback_operator_status_writes_total",
 		Help: "Statuses written, by kind.",
 	}, []string{"kind"})
-
-	undecodable = undecodableRoutes{prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "callback_operator_undecodable_route",
-		Help: "1 for each stored CallbackRoute that this version cannot read; it is left out, the others are served.",
-	}, []string{"proxy_namespace", "proxy", "namespace", "name"})}
 )
 
 // What the Collector finds at the moment of a scrape.
@@ -35,6 +27,12 @@ var (
 
 	collectorSuccess = newFamily(prometheus.GaugeValue, "callback_operator_collector_success",
 		"1 when the leading manager could read its cache for this scrape, 0 when not; only the leader has this series.")
+	undecodableRoute = newFamily(prometheus.GaugeValue, "callback_operator_undecodable_route",
+		"1 for each stored CallbackRoute that this version cannot read; it is left out, the others are served.",
+		"proxy_namespace", "proxy", "namespace", "name")
+	undecodableProxy = newFamily(prometheus.GaugeValue, "callback_operator_undecodable_proxy",
+		"1 for each stored CallbackProxy that this version cannot read; what is published for it stays as it is.",
+		"namespace", "name")
 
 	routeInfo = newFamily(prometheus.GaugeValue, "callbackroute_info",
 		"1 for each CallbackRoute; the hostname is its first, the active backend the one that gets the callbacks.",
@@ -89,18 +87,5 @@ func newFamily(kind prometheus.ValueType, name, help string, labels ...string) f
 }
 
 func init() {
-	metrics.Registry.MustRegister(configsPublished, statusWrites, undecodable)
-}
-
-// undecodableRoutes names the routes that could not be read in the last pass
-// over each fleet.
-type undecodableRoutes struct{ *prometheus.GaugeVec }
-
-func (u undecodableRoutes) observe(proxy types.NamespacedName, routes []compile.Route) {
-	u.DeletePartialMatch(prometheus.Labels{"proxy_namespace": proxy.Namespace, "proxy": proxy.Name})
-	for _, route := range routes {
-		if route.DecodeError != "" {
-			u.WithLabelValues(proxy.Namespace, proxy.Name, route.Object.Namespace, route.Object.Name).Set(1)
-		}
-	}
+	metrics.Registry.MustRegister(configsPublished, statusWrites)
 }

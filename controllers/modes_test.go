@@ -12,7 +12,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -132,7 +131,7 @@ func TestDeploy_NamesAtTheirLongest(t *testing.T) {
 			tooLong.Name += "x"
 			w.Expect(w.client.Create(w.ctx, tooLong)).NotTo(Succeed())
 			w.create(proxy)
-			_, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(proxy)})
+			_, err := w.pass(client.ObjectKeyFromObject(proxy))
 			w.Expect(err).NotTo(HaveOccurred())
 			live := &StoredProxy{}
 			w.Expect(w.client.Get(w.ctx, client.ObjectKeyFromObject(proxy), live)).To(Succeed())

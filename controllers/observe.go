@@ -5,7 +5,6 @@ package controllers
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -29,6 +28,9 @@ const (
 	// missesAllowed is how many failed requests in a row leave an instance's
 	// last word standing: one lost packet is no news.
 	missesAllowed = 2
+	// roundPatience is how long a round waits for answers before it is judged
+	// without those that take longer, which are judged when they come.
+	roundPatience = 100 * time.Millisecond
 	// patience is how long a pass waits for the acknowledgement of what it
 	// published.
 	patience = 250 * time.Millisecond
@@ -36,12 +38,15 @@ const (
 	useInterval = 15 * time.Second
 )
 
-// Target is where one ready instance answers.
+// Target is one pod of a fleet and where it answers.
 type Target struct {
-	Pod     string
-	UID     types.UID
-	Address string // IP:port
-	Created time.Time
+	Pod string
+	UID types.UID
+	// Address is IP:port; empty for a pod without a port to be asked at.
+	Address string
+	// Ready is true for the instances of the status. Others are asked for what
+	// they counted, as long as they answer.
+	Ready bool
 }
 
 // asker asks one instance for what it has to say since a cursor.
@@ -54,21 +59,25 @@ type asker interface {
 // instance says something new.
 type Observer struct {
 	asker asker
-	clock clock.PassiveClock
+	// clock tells the time of day as sunsets are judged by it, timer measures.
+	clock, timer clock.PassiveClock
 
 	mu     sync.Mutex
 	fleets map[types.NamespacedName]*fleet
 	run    context.Context // of the loops; nil before Start
-	loops  sync.WaitGroup
+	ended  bool
+	loops  sync.WaitGroup // and the questions
 
 	changed chan event.TypedGenericEvent[*callbackv1alpha1.CallbackProxy]
 }
 
-// NewObserver returns an Observer whose requests are signed with the key.
-func NewObserver(a *Asker, c clock.PassiveClock) *Observer {
+// NewObserver returns an Observer whose requests are signed with the key. The
+// first clock tells the time of day, the second one measures.
+func NewObserver(a *Asker, c, timer clock.PassiveClock) *Observer {
 	return &Observer{
 		asker:   a,
 		clock:   c,
+		timer:   timer,
 		fleets:  map[types.NamespacedName]*fleet{},
 		changed: make(chan event.TypedGenericEvent[*callbackv1alpha1.CallbackProxy], 1024),
 	}
@@ -79,39 +88,25 @@ func (o *Observer) Start(ctx context.Context) error {
 	o.mu.Lock()
 	o.run = ctx
 	for key, f := range o.fleets {
-		o.launch(ctx, key, f)
+		o.launch(key, f)
 	}
 	o.mu.Unlock()
 	<-ctx.Done()
+	o.mu.Lock()
+	o.ended = true // nobody begins anything from here on
+	o.mu.Unlock()
 	o.loops.Wait()
 	return nil
 }
 
-// keepTargets forgets what instances said of targets that are not looked at
-// any more: should they come back, the instances begin anew with them too.
-func (o *Observer) keepTargets(key types.NamespacedName, looked map[string]struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f := o.fleets[key]
-	if f == nil {
+// launch starts a fleet's loop, unless there are none yet or none any more. The
+// caller holds the lock.
+func (o *Observer) launch(key types.NamespacedName, f *fleet) {
+	if o.run == nil || o.ended {
 		return
 	}
-	for _, i := range f.instances {
-		kept := make(map[string]routetable.TargetReport, len(i.targets))
-		for id, report := range i.targets {
-			if _, is := looked[id]; is {
-				kept[id] = report
-			}
-		}
-		i.targets = kept
-	}
-}
-
-// launch starts a fleet's loop. The caller holds the lock.
-func (o *Observer) launch(run context.Context, key types.NamespacedName, f *fleet) {
-	ctx, cancel := context.WithCancel(run)
-	f.stop = cancel
-	o.loops.Go(func() { o.loop(ctx, key, f) })
+	f.run, f.stop = context.WithCancel(o.run)
+	o.loops.Go(func() { o.loop(f.run, key, f) })
 }
 
 // Forget ends what is known of a fleet.
@@ -124,18 +119,55 @@ func (o *Observer) Forget(key types.NamespacedName) {
 	delete(o.fleets, key)
 }
 
-// Observe says which instances a fleet has and which version they should run,
-// and returns what they said, and what they counted for each route. Instances
+// fleet returns what is known of a fleet. The caller holds the lock.
+func (o *Observer) fleet(key types.NamespacedName) *fleet {
+	f := o.fleets[key]
+	if f == nil {
+		f = newFleet()
+		o.fleets[key] = f
+		o.launch(key, f)
+	}
+	return f
+}
+
+// published says which table a fleet's version holds. What instances said of
+// what it does not name is forgotten once they run it.
+func (o *Observer) published(key types.NamespacedName, version routetable.Version, table *routetable.Table) {
+	o.mu.Lock()
+	known := o.fleet(key).scope.version == version
+	o.mu.Unlock()
+	if known {
+		return
+	}
+	next := scopeOf(version, table)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fleet(key).enter(next)
+}
+
+// keep says which routes a fleet has: what was counted for others is forgotten,
+// and not heard any more.
+func (o *Observer) keep(key types.NamespacedName, alive map[types.UID]struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f := o.fleets[key]; f != nil {
+		f.keep(alive)
+	}
+}
+
+// Observe says which pods a fleet has and which version they should run, and
+// returns what the ready ones said, and what all counted for each route. Those
 // that were never asked are asked now, once, so that a controller that starts
 // does not report them as silent. After a change it gives them a moment to
 // acknowledge: one status says more than two, and a fleet that changes without
 // end has no later moment.
 func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) ([]compile.Instance, map[types.UID]compile.Use) {
-	f := o.adopt(key, targets, wanted)
-	o.round(ctx, f, func(i *instance) bool { return !i.asked })
+	f, asked := o.adopt(ctx, key, targets, wanted)
+	collect(ctx, asked, askTimeout)
 	o.await(ctx, f)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	f.collecting--
 	f.told = f.list()
 	f.health, f.use = false, false
 	return f.told, f.counted()
@@ -145,7 +177,7 @@ func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, target
 // not at all for one that has not answered lately.
 func (o *Observer) await(ctx context.Context, f *fleet) {
 	o.mu.Lock()
-	settled, vain := f.settled, o.run == nil || f.current() || !f.isReached()
+	settled, vain := f.settled, f.run == nil || f.current() || !f.isReached()
 	o.mu.Unlock()
 	if vain {
 		return
@@ -159,149 +191,25 @@ func (o *Observer) await(ctx context.Context, f *fleet) {
 	}
 }
 
-// adopt brings a fleet's instances and wanted version up to date.
-func (o *Observer) adopt(key types.NamespacedName, targets []Target, wanted routetable.Version) *fleet {
+// adopt brings a fleet's pods and wanted version up to date, and asks the ready
+// ones that have not been asked. The fleet is being collected from then on.
+func (o *Observer) adopt(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) (*fleet, []<-chan struct{}) { //nolint:contextcheck // see below
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f := o.fleets[key]
-	if f == nil {
-		f = &fleet{
-			wake: make(chan struct{}, 1), settled: make(chan struct{}), began: o.clock.Now(),
-			instances: map[types.UID]*instance{}, retired: map[types.UID]compile.Use{},
-		}
-		o.fleets[key] = f
-		if o.run != nil {
-			o.launch(o.run, key, f)
-		}
-	}
+	f := o.fleet(key)
+	f.collecting++
 	news := f.wanted != wanted
 	if news {
 		f.wanted, f.settled = wanted, make(chan struct{})
 	}
-	known := f.instances
-	f.instances = make(map[types.UID]*instance, len(targets))
-	for _, target := range targets {
-		if old := known[target.UID]; old != nil && old.target == target {
-			f.instances[target.UID] = old
-		} else {
-			f.instances[target.UID] = &instance{target: target}
-			news = true
-		}
-	}
-	for uid, old := range known {
-		if f.instances[uid] != old {
-			f.retire(old.counted())
-		}
-	}
-	if news {
+	if f.meet(targets) || news {
 		select {
 		case f.wake <- struct{}{}:
 		default:
 		}
 	}
-	return f
-}
-
-// keep forgets what was counted for routes that are gone.
-func (o *Observer) keep(key types.NamespacedName, alive map[types.UID]struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if f := o.fleets[key]; f != nil {
-		maps.DeleteFunc(f.retired, func(uid types.UID, _ compile.Use) bool { _, is := alive[uid]; return !is })
-		for _, i := range f.instances {
-			maps.DeleteFunc(i.uses, func(uid types.UID, _ routetable.RouteUse) bool { _, is := alive[uid]; return !is })
-		}
+	if f.run != nil {
+		ctx = f.run // what it asks may outlast the pass
 	}
-}
-
-// loop asks a fleet's instances again and again: quickly after a change,
-// slowly once all acknowledged.
-func (o *Observer) loop(ctx context.Context, key types.NamespacedName, f *fleet) {
-	interval := firstInterval
-	timer := time.NewTimer(interval)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-f.wake:
-			interval = firstInterval
-		case <-timer.C:
-		}
-		o.round(ctx, f, func(*instance) bool { return true })
-		o.mu.Lock()
-		current := f.current()
-		if current {
-			f.settle()
-		}
-		news := f.news(o.clock.Now())
-		o.mu.Unlock()
-		if news {
-			o.announce(ctx, key)
-		}
-		if current {
-			timer.Reset(steadyInterval)
-			interval = firstInterval
-		} else {
-			timer.Reset(interval)
-			interval = min(2*interval, urgentInterval)
-		}
-	}
-}
-
-// announce asks for a pass over a fleet.
-func (o *Observer) announce(ctx context.Context, key types.NamespacedName) {
-	proxy := &callbackv1alpha1.CallbackProxy{}
-	proxy.Namespace, proxy.Name = key.Namespace, key.Name
-	select {
-	case o.changed <- event.TypedGenericEvent[*callbackv1alpha1.CallbackProxy]{Object: proxy}:
-	case <-ctx.Done():
-	}
-}
-
-// round asks the chosen instances, all at the same time, and keeps what they
-// say.
-func (o *Observer) round(ctx context.Context, f *fleet, chosen func(*instance) bool) {
-	o.mu.Lock()
-	var asked []*instance
-	cursors := map[*instance]string{}
-	for _, i := range f.instances {
-		if chosen(i) {
-			asked = append(asked, i)
-			cursors[i] = i.report.Cursor
-		}
-	}
-	o.mu.Unlock()
-
-	var wg sync.WaitGroup
-	for _, i := range asked {
-		wg.Go(func() {
-			told, err := o.asker.ask(ctx, i.target.Address, cursors[i])
-			if ctx.Err() != nil {
-				return
-			}
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			if err != nil {
-				i.asked = true
-				i.misses++
-				return
-			}
-			o.hear(f, i, told)
-		})
-	}
-	wg.Wait()
-}
-
-// hear keeps what one instance said. The caller holds the lock.
-func (o *Observer) hear(f *fleet, i *instance, told *words) {
-	first := i.report.Boot == ""
-	health, use, ended := i.hear(told, o.clock.Now())
-	f.retire(ended)
-	f.health, f.use = f.health || health, f.use || use
-	if first && f.told != nil && i.target.Created.Before(f.began) {
-		// It counted before this leadership began, and was silent then: what it
-		// counted may be part of what the status says already.
-		i.before = maps.Clone(i.uses)
-	}
+	return f, o.question(ctx, key, f, func(i *instance) bool { return i.target.Ready && !i.asked })
 }

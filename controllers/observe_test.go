@@ -53,13 +53,13 @@ func (s *speaker) count() int {
 
 func observing(t *testing.T, s *speaker) (*Observer, func(generation int64)) {
 	t.Helper()
-	o := NewObserver(nil, clock.RealClock{})
+	o := NewObserver(nil, clock.RealClock{}, clock.RealClock{})
 	o.asker = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { _ = o.Start(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
-	targets := []Target{{Pod: "edge-1", UID: "1", Address: "127.0.0.1:9090"}}
+	targets := []Target{{Pod: "edge-1", UID: "1", Address: "127.0.0.1:9090", Ready: true}}
 	return o, func(generation int64) {
 		o.Observe(t.Context(), types.NamespacedName{Namespace: "platform", Name: "edge"}, targets, routetable.Version{Epoch: 1, Generation: generation})
 	}

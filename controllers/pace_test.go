@@ -8,11 +8,19 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
+
+// told notes the writing of a status and its end.
+func (p *pace) told(uid types.UID, c compile.Change, version string, now time.Time) {
+	p.writes(uid)
+	p.wrote(uid, c, version, now)
+}
 
 // F13: a tenant that changes its routes without end writes no more than a few
 // times a second, and another fleet does not notice.
@@ -53,10 +61,10 @@ func TestPace_RestsAfterALook(t *testing.T) {
 func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
-	p.wrote("r", compile.Counted, "1", now)
+	p.told("r", compile.Counted, "1", now)
 	g.Expect(p.status("r", compile.Counted, now.Add(time.Second))).To(Equal(29 * time.Second))
 	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(BeZero())
-	p.wrote("r", compile.Seen, "2", now.Add(time.Second))
+	p.told("r", compile.Seen, "2", now.Add(time.Second))
 	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(Equal(29 * time.Second))
 	g.Expect(p.status("r", compile.Counted, now.Add(40*time.Second))).To(Equal(21*time.Second), "it goes along with the next news of health")
 	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero(), "what is declared does not wait")
@@ -82,26 +90,95 @@ func TestPace_WhatIsUnknownAtFirstHoldsNothingBack(t *testing.T) {
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	for range measuredBurst {
 		g.Expect(p.status("r", compile.Measured, now)).To(BeZero())
-		p.wrote("r", compile.Measured, "1", now)
+		p.told("r", compile.Measured, "1", now)
 	}
 	g.Expect(p.status("r", compile.Measured, now)).To(Equal(softInterval))
 	g.Expect(p.status("r", compile.Seen, now)).To(BeZero())
-	p.wrote("r", compile.Seen, "2", now)
+	p.told("r", compile.Seen, "2", now)
 	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(Equal(29 * time.Second))
 	g.Expect(p.status("r", compile.Measured, now.Add(softInterval))).To(BeZero())
 }
 
-// Ten thousand busy routes do not write ten thousand statuses in 30 s.
-func TestPace_BoundsWhatIsOnlyCounted(t *testing.T) {
+// Ten thousand busy routes do not write ten thousand statuses in 30 s, and a
+// route whose backend dies among them does not wait for one of them.
+func TestPace_BoundsEachKindOfNewsAlone(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
-	written := 0
-	for i := range 10_000 {
-		if p.status(types.UID(rune(i)), compile.Counted, now) == 0 {
-			written++
+	begun := func(c compile.Change) (n int) {
+		for range 20_000 {
+			if p.begin(c, now) == 0 {
+				n++
+			}
+		}
+		return n
+	}
+	g.Expect(begun(compile.Counted)).To(Equal(200))
+	g.Expect(begun(compile.Scaled)).To(Equal(60), "a fleet that scales concerns all of its routes")
+	g.Expect(p.begin(compile.Seen, now)).To(BeZero())
+	g.Expect(begun(compile.Measured)).To(Equal(10_000))
+	g.Expect(begun(compile.Seen)).To(Equal(9_999), "what was unknown holds back no death")
+	g.Expect(begun(compile.Declared)).To(Equal(20_000))
+	now = now.Add(p.begin(compile.Counted, now))
+	g.Expect(begun(compile.Counted)).To(Equal(100))
+}
+
+// A fleet that publishes all the time, because somebody's routes change all the
+// time, says now and then who has not acknowledged.
+func TestF13_Pace_PatienceIsNotRenewedWithoutEnd(t *testing.T) {
+	g := NewWithT(t)
+	clock := clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
+	p, fleet := newPace(clock), types.NamespacedName{Name: "busy"}
+	p.published(fleet)
+	g.Expect(p.pending(fleet)).To(Equal(ackPatience))
+	waited := 0
+	for range 600 { // one each 0.1 s for a minute
+		clock.SetTime(clock.Now().Add(100 * time.Millisecond))
+		p.published(fleet)
+		if p.pending(fleet) > 0 {
+			waited++
 		}
 	}
-	g.Expect(written).To(Equal(softBurst))
+	g.Expect(waited).To(BeNumerically("~", 600/5, 2))
+}
+
+// Fleets that do not exist rest together, however many names there are, and
+// nothing is kept of the names; a fleet that exists does not notice.
+func TestT5_Pace_FleetsThatAreNotThereRest(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
+	const look = 10 * time.Millisecond
+	looked := time.Duration(0)
+	for range 60_000 { // a name each millisecond, for a minute
+		if p.passInVain(now) == 0 {
+			p.lookedInVain(look, now)
+			looked += look
+		}
+		now = now.Add(time.Millisecond)
+	}
+	g.Expect(looked).To(BeNumerically("~", 20*time.Second+maxAbsentRest/restFactor, time.Second), "a third of the time at most")
+	g.Expect(p.passInVain(now)).To(Equal(maxRest))
+	g.Expect(p.pass(types.NamespacedName{Name: "there"}, now)).To(BeZero())
+	g.Expect(p.fleets).To(BeEmpty())
+	g.Expect(p.passInVain(now.Add(maxRest))).To(BeZero())
+}
+
+// Of an object that goes while its status is written nothing is kept, nor of one
+// that was gone before.
+func TestT5_Pace_KeepsNothingOfWhatWent(t *testing.T) {
+	g := NewWithT(t)
+	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
+	p.told("r", compile.Declared, "1", now)
+	g.Expect(p.routes).To(HaveLen(1))
+	p.writes("r")
+	p.gone("r")
+	p.wrote("r", compile.Declared, "2", now)
+	g.Expect(p.routes).To(BeEmpty())
+	p.writes("r")
+	p.gone("r")
+	p.refuse(&callbackv1alpha1.CallbackRoute{ObjectMeta: metav1.ObjectMeta{UID: "r"}}, nil, compile.Declared, now)
+	g.Expect(p.routes).To(BeEmpty())
+	p.told("r", compile.Declared, "", now)
+	g.Expect(p.routes).To(BeEmpty(), "the API server knew it no more")
 }
 
 // A route that changes without end is told of now and then; it may change often
@@ -111,7 +188,7 @@ func TestF13_Pace_BoundsWhatIsSaidOfOneRoute(t *testing.T) {
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	for range statusBurst {
 		g.Expect(p.status("r", compile.Declared, now)).To(BeZero())
-		p.wrote("r", compile.Declared, "1", now)
+		p.told("r", compile.Declared, "1", now)
 	}
 	g.Expect(p.status("r", compile.Declared, now)).To(Equal(2 * time.Second))
 	g.Expect(p.status("other", compile.Declared, now)).To(BeZero())

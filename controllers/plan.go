@@ -29,12 +29,14 @@ type head struct {
 //	nothing known, nothing stored   a new epoch, generation 1
 //	nothing known, something stored a new epoch: a leadership begins
 //	stored as published             the same; the next generation on change
+//	the same, with another key      the next generation: somebody edited it
 //	stored newer, own key           a write of ours whose answer was lost
 //	stored newer, other key         errSuperseded
 //	stored older or gone            somebody restored or deleted it: a new epoch
 //
 // An epoch is the Unix time at which it began, at least one more than any
-// known: so it grows even if the stored one is lost.
+// known: so it grows even if the stored one is lost, and no other leadership
+// writes the very version that this one knows.
 func plan(before *lineage, stored *head, wanted head, now time.Time) (version routetable.Version, write bool, err error) {
 	if stored == nil {
 		stored = &head{}
@@ -52,9 +54,9 @@ func plan(before *lineage, stored *head, wanted head, now time.Time) (version ro
 			generation++
 		}
 		return routetable.Version{Epoch: epoch, Generation: generation}, true, nil
-	case stored.key != wanted.key:
+	case order > 0 && stored.key != wanted.key:
 		return routetable.Version{}, false, errSuperseded
-	case stored.hash != wanted.hash:
+	case stored.hash != wanted.hash || stored.key != wanted.key:
 		return routetable.Version{Epoch: stored.version.Epoch, Generation: stored.version.Generation + 1}, true, nil
 	default:
 		return stored.version, false, nil

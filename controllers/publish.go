@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -108,13 +109,15 @@ func (p *Publisher) Forget(key types.NamespacedName) {
 	defer p.mu.Unlock()
 	delete(p.lineages, key)
 	delete(p.intents, key)
+	configsPublished.DeleteLabelValues(key.Namespace, key.Name)
 }
 
 // Publish makes the stored config of a fleet hold a table: shards first, then
 // the index that commits them, and later away with the shards that nothing
 // names any more.
 // Nothing is written when nothing changed. It fails with errSuperseded when a
-// newer leadership has taken over. One call per fleet at a time.
+// newer leadership has taken over; with an error it may also return what it
+// published, when only the clearing failed. One call per fleet at a time.
 func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, table *routetable.Table, now time.Time) (Published, error) {
 	key := client.ObjectKeyFromObject(proxy)
 	encoded, err := routetable.Encode(table, routetable.DefaultShardBytes)
@@ -153,10 +156,7 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	p.lineages[key] = after
 	p.mu.Unlock()
 	next, err := p.clear(ctx, stored, encoded.Shards, after.wrote.Add(shardLinger), now)
-	if err != nil {
-		return Published{}, err
-	}
-	return Published{Version: version, Hash: encoded.Index.Hash, Wrote: write, Next: next, since: after.since}, nil
+	return Published{Version: version, Hash: encoded.Index.Hash, Wrote: write, Next: next, since: after.since}, err
 }
 
 func (p *Publisher) lineage(key types.NamespacedName, uid types.UID) *lineage {
@@ -192,65 +192,6 @@ func (p *Publisher) expects(part *callbackv1alpha1.CallbackProxyConfig, there bo
 	}
 	_, wanted := meant.shards[part.Spec.Hash]
 	return wanted == there && (!there || routetable.HashOf(part.Spec.Payload) == part.Spec.Hash)
-}
-
-// storedConfig is what the API server holds for one fleet.
-type storedConfig struct {
-	index  *callbackv1alpha1.CallbackProxyConfig
-	shards map[string]*callbackv1alpha1.CallbackProxyConfig // by name
-}
-
-func (p *Publisher) read(ctx context.Context, key types.NamespacedName) (*storedConfig, error) {
-	var list callbackv1alpha1.CallbackProxyConfigList
-	err := p.client.List(ctx, &list, client.InNamespace(key.Namespace),
-		client.MatchingLabels{callbackv1alpha1.ProxyLabel: key.Name}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return nil, err
-	}
-	stored := &storedConfig{shards: map[string]*callbackv1alpha1.CallbackProxyConfig{}}
-	for i := range list.Items {
-		switch part := &list.Items[i]; {
-		case part.Name == key.Name && part.Spec.Part == callbackv1alpha1.ConfigIndex:
-			stored.index = part
-		case part.Name != key.Name && part.Spec.Part == callbackv1alpha1.ConfigShard:
-			stored.shards[part.Name] = part
-		}
-	}
-	return stored, nil
-}
-
-// head returns the stored index without its content; nil when there is none.
-func (s *storedConfig) head() *head {
-	if s.index == nil {
-		return nil
-	}
-	spec := &s.index.Spec
-	h := &head{version: routetable.Version{Epoch: spec.Epoch, Generation: spec.Generation}, key: spec.ReportKey}
-	// A payload that somebody edited equals nothing that is wanted.
-	if routetable.HashOf(spec.Payload) == spec.Hash {
-		h.hash = spec.Hash
-	}
-	return h
-}
-
-// table decodes the stored config; nil when it is not whole.
-func (s *storedConfig) table() *routetable.Table {
-	if s.index == nil {
-		return nil
-	}
-	byHash := make(map[string]string, len(s.shards))
-	for _, shard := range s.shards {
-		byHash[shard.Spec.Hash] = shard.Spec.Payload
-	}
-	payload := routetable.Payload{Hash: s.index.Spec.Hash, Data: s.index.Spec.Payload}
-	table, err := routetable.Decode(payload, func(hash string) (string, bool) {
-		data, found := byHash[hash]
-		return data, found
-	})
-	if err != nil {
-		return nil
-	}
-	return table
 }
 
 // firstSeenIn finds, for each route of the table, the version that published
@@ -289,19 +230,35 @@ func (p *Publisher) createShards(ctx context.Context, proxy *callbackv1alpha1.Ca
 			Hash:    payload.Hash,
 			Payload: payload.Data,
 		}
-		if existing := stored.shards[shard.Name]; existing != nil && existing.Spec == shard.Spec {
-			continue
-		} else if existing != nil {
-			// Somebody wrote into it. A shard never changes, so it is replaced.
-			if err := p.delete(ctx, existing); err != nil {
+		if existing := stored.shards[shard.Name]; existing == nil || existing.Spec != shard.Spec {
+			if err := p.createShard(ctx, shard, existing); err != nil {
 				return err
 			}
 		}
-		if err := p.client.Create(ctx, shard); err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("create shard %s: %w", shard.Name, err)
-		}
 	}
 	return nil
+}
+
+// createShard creates a shard. A shard never changes, so one into which somebody
+// wrote is replaced, and so is one that lost its label.
+func (p *Publisher) createShard(ctx context.Context, shard, existing *callbackv1alpha1.CallbackProxyConfig) error {
+	if existing == nil {
+		err := p.client.Create(ctx, shard.DeepCopy())
+		if !apierrors.IsAlreadyExists(err) {
+			return named("create shard", shard.Name, err)
+		}
+		existing = &callbackv1alpha1.CallbackProxyConfig{}
+		if err := p.client.Get(ctx, client.ObjectKeyFromObject(shard), existing); err != nil {
+			return named("get shard", shard.Name, err)
+		}
+		if existing.Spec == shard.Spec && maps.Equal(existing.Labels, shard.Labels) {
+			return nil
+		}
+	}
+	if err := p.delete(ctx, existing); err != nil {
+		return err
+	}
+	return named("create shard", shard.Name, p.client.Create(ctx, shard))
 }
 
 // commit writes the index. The resourceVersion makes it fail when anybody
@@ -317,14 +274,16 @@ func (p *Publisher) commit(ctx context.Context, proxy *callbackv1alpha1.Callback
 		Payload:    payload.Data,
 	}
 	if old == nil {
-		if err := p.client.Create(ctx, index); err != nil {
-			return fmt.Errorf("create index %s: %w", index.Name, err)
-		}
-		return nil
+		return named("create index", index.Name, p.client.Create(ctx, index))
 	}
 	index.ResourceVersion = old.ResourceVersion
-	if err := p.client.Update(ctx, index); err != nil {
-		return fmt.Errorf("update index %s: %w", index.Name, err)
+	return named("update index", index.Name, p.client.Update(ctx, index))
+}
+
+// named says of what an error is; nil stays nil.
+func named(what, name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", what, name, err)
 	}
 	return nil
 }
@@ -355,10 +314,7 @@ func (p *Publisher) clear(ctx context.Context, stored *storedConfig, wanted []ro
 
 func (p *Publisher) delete(ctx context.Context, part *callbackv1alpha1.CallbackProxyConfig) error {
 	err := p.client.Delete(ctx, part, client.Preconditions{UID: &part.UID})
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete shard %s: %w", part.Name, err)
-	}
-	return nil
+	return named("delete shard", part.Name, client.IgnoreNotFound(err))
 }
 
 func (p *Publisher) part(proxy *callbackv1alpha1.CallbackProxy, name string) *callbackv1alpha1.CallbackProxyConfig {

@@ -44,6 +44,7 @@ func TestPlan(t *testing.T) {
 		{"content changed", knows(now, 7), ours(now, 7, "old"), "1800000000/8 write"},
 		{"an answer was lost, the write was not", knows(now, 6), ours(now, 7, "h"), "1800000000/7"},
 		{"a newer leadership took over", knows(now, 7), theirs(now+1, 7, "h"), "superseded"},
+		{"somebody edited the key", knows(now, 7), theirs(now, 7, "h"), "1800000000/8 write"},
 		{"somebody wrote beside us", knows(now, 7), theirs(now, 8, "h"), "superseded"},
 		{"an older backup was restored", knows(now, 7), theirs(now-9, 3, "h"), "1800000001/8 write"},
 		{"the index was deleted", knows(now, 7), nil, "1800000001/8 write"},
@@ -118,6 +119,21 @@ func TestPublish_RepairsWhatSomebodyBroke(t *testing.T) {
 			index.Spec.Payload = strings.Replace(index.Spec.Payload, "8080", "8081", 1)
 			w.Expect(w.client.Update(w.ctx, index)).To(Succeed())
 		},
+		"the index's key is edited": func() {
+			index := w.index()
+			index.Spec.ReportKey = strings.Repeat("A", 43) + "="
+			w.Expect(w.client.Update(w.ctx, index)).To(Succeed())
+		},
+		"the index loses its label": func() {
+			index := w.index()
+			index.Labels = nil
+			w.Expect(w.client.Update(w.ctx, index)).To(Succeed())
+		},
+		"a shard loses its label": func() {
+			shard := w.shards()[0]
+			shard.Labels = nil
+			w.Expect(w.client.Update(w.ctx, &shard)).To(Succeed())
+		},
 		"the index is deleted": func() { w.Expect(w.client.Delete(w.ctx, w.index())).To(Succeed()) },
 		"the index is set back": func() {
 			index := w.index()
@@ -137,6 +153,8 @@ func TestPublish_RepairsWhatSomebodyBroke(t *testing.T) {
 		w.Expect(w.table().Routes).To(HaveLen(1), name)
 		w.Expect(w.shards()).To(HaveLen(1), name)
 		after := w.index()
+		w.Expect(after.Spec.ReportKey).To(Equal(w.reconciler.Publisher.reportKey), name)
+		w.Expect(after.Labels).To(Equal(before.Labels), name)
 		w.Expect(versionOf(after).Compare(versionOf(before))).To(BeNumerically(">=", 0), "%s: no config goes back", name)
 		before = after
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,7 +31,7 @@ const fieldOwner = "callback-operator"
 // conflicts are between routes, so the table is the unit, not the route.
 type Reconciler struct {
 	Client   client.Client
-	Recorder events.EventRecorder
+	Recorder teller
 	Clock    clock.PassiveClock
 	// Publisher writes configs, Observer asks the instances.
 	Publisher *Publisher
@@ -53,6 +52,7 @@ type Reconciler struct {
 	arrivals arrivals
 	mu       sync.Mutex
 	tallies  map[types.NamespacedName]*tally
+	retold   map[types.NamespacedName]struct{}
 }
 
 // sight is what a pass sees of the world besides its objects.
@@ -69,49 +69,110 @@ func (s *sight) use(route *callbackv1alpha1.CallbackRoute) compile.Use {
 	return s.tally.total(route.UID, s.counted[route.UID], compile.StoredUse(&route.Status))
 }
 
+// maxSleep is how long nothing may ask for a pass of a fleet that waits for an
+// instant: a timer stands still while its machine sleeps, and does not know when
+// the time of day is set.
+const maxSleep = time.Minute
+
+// reconcile is Reconcile for those whose clock may change.
+func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.Reconcile(ctx, req)
+	result.RequeueAfter = min(result.RequeueAfter, maxSleep)
+	return result, err
+}
+
 // Reconcile makes one pass for the CallbackProxy of a request. It is also
 // called for names that do not exist, as routes may still point there.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	now := r.Clock.Now()
-	began := r.pace.clock.Now()
-	if wait := r.pace.pass(req.NamespacedName, began); wait > 0 {
+	key, now, began := req.NamespacedName, r.Clock.Now(), r.pace.clock.Now()
+	if wait := r.pace.pass(key, began); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	r.arrivals.begin(req)
-	snapshot, err := r.gather(ctx, req.NamespacedName)
+	proxy, err := r.getProxy(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	result := compile.Compile(snapshot, now)
-	undecodable.observe(req.NamespacedName, snapshot.Routes)
-
-	looked := r.pace.clock.Since(began)
-
-	seen := &sight{tally: r.tally(req.NamespacedName, result)}
-	var again time.Time
-	var failed error
-	if snapshot.Proxy == nil {
-		r.forget(req.NamespacedName)
-	} else {
-		if seen.published, err = r.Publisher.Publish(ctx, snapshot.Proxy, result.Table, now); err != nil {
-			return ctrl.Result{}, err
+	var next time.Time
+	switch {
+	case proxy == nil:
+		if wait := r.pace.passInVain(began); wait > 0 {
+			r.forget(key)
+			return ctrl.Result{RequeueAfter: wait}, nil
 		}
-		if seen.published.Wrote {
-			r.pace.published(req.NamespacedName)
-			r.Observer.keepTargets(req.NamespacedName, compile.Targets(result.Table))
-		}
-		// What cannot be run now does not keep what runs from being asked.
-		seen.deployed, again, failed = r.Deployer.Deploy(ctx, snapshot.Proxy, now)
-		if err = r.observe(ctx, req.NamespacedName, seen); err != nil {
-			return ctrl.Result{}, err
-		}
+		next, err = r.tellOrphans(ctx, key, now, began)
+	case proxy.DecodeError != "":
+		next, err = r.tellUnread(ctx, proxy, now, began)
+	default:
+		next, err = r.serve(ctx, &proxy.CallbackProxy, now, began)
 	}
-	r.pace.looked(req.NamespacedName, looked, began.Add(looked))
-	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
-	if err = errors.Join(err, failed); err != nil {
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return requeueAt(soonest(soonest(result.Next, more), soonest(seen.published.Next, again)), now), nil
+	return requeueAt(next, r.Clock.Now()), nil
+}
+
+// serve publishes what a fleet is to serve, and says what it does. It returns
+// when there is more to do; zero: when something changes.
+func (r *Reconciler) serve(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, now, began time.Time) (next time.Time, err error) {
+	key := client.ObjectKeyFromObject(proxy)
+	snapshot, err := r.gather(ctx, key, proxy)
+	if err != nil {
+		return time.Time{}, err
+	}
+	result := compile.Compile(snapshot, now)
+	looked := r.pace.clock.Since(began)
+	seen := &sight{tally: r.tally(key, result)}
+	seen.published, err = r.Publisher.Publish(ctx, proxy, result.Table, now)
+	if seen.published.Wrote {
+		r.pace.published(key)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	r.Observer.published(key, seen.published.Version, result.Table)
+	// What cannot be run now does not keep what runs from being asked.
+	deployed, again, failed := r.Deployer.Deploy(ctx, proxy, now)
+	seen.deployed = deployed
+	if err = r.observe(ctx, key, seen); err != nil {
+		return time.Time{}, err
+	}
+	r.pace.looked(key, looked, began.Add(looked))
+	r.retell(snapshot, now)
+	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
+	return soonest(soonest(result.Next, more), soonest(seen.published.Next, again)), errors.Join(err, failed)
+}
+
+// tellOrphans says of routes that their CallbackProxy does not exist. Nothing is
+// kept of that: its name is a tenant's choice.
+func (r *Reconciler) tellOrphans(ctx context.Context, key types.NamespacedName, now, began time.Time) (next time.Time, err error) {
+	snapshot, err := r.gather(ctx, key, nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	result := compile.Compile(snapshot, now)
+	looked := r.pace.clock.Since(began)
+	seen := &sight{tally: r.tally(key, result)}
+	r.forget(key)
+	r.pace.lookedInVain(looked, began.Add(looked))
+	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
+	return soonest(result.Next, more), err
+}
+
+// tellUnread says of a CallbackProxy that it cannot be read. What is published
+// for it stays, and so does what is said of its routes: which of them it would
+// accept is not known.
+func (r *Reconciler) tellUnread(ctx context.Context, proxy *StoredProxy, now, began time.Time) (next time.Time, err error) {
+	key := client.ObjectKeyFromObject(proxy)
+	snapshot, err := r.gather(ctx, key, nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	pending, next := r.pendingProxy(key, &proxy.CallbackProxy, func(p *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
+		return compile.UnreadProxyStatus(p, proxy.DecodeError, len(snapshot.Routes), now)
+	}, now)
+	more, err := r.write(ctx, key, pending, now, began)
+	return soonest(next, more), err
 }
 
 // requeueAt asks for a pass at the next transition; the zero time asks for
@@ -167,4 +228,5 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.tallies, key)
+	delete(r.retold, key)
 }

@@ -51,26 +51,6 @@ func TestReconcile_AFreshRouteIsNotCurrent(t *testing.T) {
 	w.Expect(expect.ToolsAgree(w.route("acme"))).To(Succeed())
 }
 
-// The property that keeps the API server quiet: an unchanged world is not
-// written to, and nothing is said about it twice.
-func TestReconcile_AnUnchangedWorldIsLeftAlone(t *testing.T) {
-	w := newWorld(t, controlPlane)
-	w.migration(w.newRoute("acme"), w.newRoute("conflict", func(s *callbackv1alpha1.CallbackRouteSpec) { s.Callback.Path = "/acme" }),
-		w.newRoute("late", func(s *callbackv1alpha1.CallbackRouteSpec) {
-			s.SunsetTime = metav1.NewTime(w.clock.Now().Add(-time.Hour))
-		}))
-	w.settle()
-	w.writes.take()
-	w.events.take()
-
-	for range 10 {
-		w.clock.SetTime(w.clock.Now().Add(time.Minute))
-		w.reconcile()
-	}
-	w.Expect(w.writes.take()).To(BeEmpty())
-	w.Expect(w.events.take()).To(BeEmpty())
-}
-
 func TestReconcile_ANewLeaderKeepsWhatIsTrue(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
@@ -13,8 +14,8 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -34,7 +35,8 @@ const (
 // many at a time, so they go before events wherever there are many of both,
 // as when ten thousand sunsets pass in one second. client-go's own recorder
 // keeps every event for half an hour, to count its repetitions; here nothing is
-// repeated, and what waits is small. It is an events.EventRecorder.
+// repeated, and what waits is small. The name of an event follows from what it
+// tells, so that it is there once, whoever tells it and however often.
 type recorder struct {
 	client   client.Writer
 	clock    clock.PassiveClock
@@ -46,9 +48,9 @@ type recorder struct {
 
 // news is an event that is not written yet.
 type news struct {
-	at                         time.Time
-	about                      *corev1.ObjectReference
-	kind, reason, action, note string
+	at    time.Time
+	about *corev1.ObjectReference
+	transition
 }
 
 func newRecorder(c client.Writer, now clock.PassiveClock, log logr.Logger) *recorder {
@@ -62,14 +64,10 @@ func newRecorder(c client.Writer, now clock.PassiveClock, log logr.Logger) *reco
 	}
 }
 
-// Eventf lets an event be written. One that cannot be written is lost: the
+// tell lets an event be written. One that cannot be written is lost: the
 // condition that it is about stays.
-func (r *recorder) Eventf(regarding, _ runtime.Object, kind, reason, action, note string, args ...any) {
-	reference, is := regarding.(*corev1.ObjectReference)
-	if !is {
-		return
-	}
-	n := news{at: r.clock.Now(), about: reference, kind: kind, reason: reason, action: action, note: fmt.Sprintf(note, args...)}
+func (r *recorder) tell(about *corev1.ObjectReference, t transition) {
+	n := news{at: r.clock.Now(), about: about, transition: t}
 	select {
 	case r.waiting <- n:
 	case <-r.ended:
@@ -99,22 +97,19 @@ func (r *recorder) Start(ctx context.Context) error {
 
 func (r *recorder) write(ctx context.Context, n news) {
 	event := &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: n.about.Namespace,
-			Name:      fmt.Sprintf("%s.%x", strings.TrimRight(n.about.Name[:min(len(n.about.Name), maxEventPrefix)], ".-"), n.at.UnixNano()),
-		},
+		ObjectMeta:          metav1.ObjectMeta{Namespace: n.about.Namespace, Name: n.name()},
 		EventTime:           metav1.NewMicroTime(n.at),
 		ReportingController: fieldOwner,
 		ReportingInstance:   r.instance,
-		Action:              n.action,
+		Action:              n.condition,
 		Reason:              n.reason,
 		Type:                n.kind,
-		Note:                clip(n.note, maxNoteBytes),
+		Note:                clip(n.message, maxNoteBytes),
 		Regarding:           *n.about,
 	}
 	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
-	if err := r.client.Create(ctx, event); err != nil {
+	if err := r.client.Create(ctx, event); err != nil && !apierrors.IsAlreadyExists(err) {
 		r.lost(n, err)
 	}
 }
@@ -123,5 +118,16 @@ func (r *recorder) lost(n news, err error) {
 	r.log.V(1).Info("event is lost", "kind", n.about.Kind, "namespace", n.about.Namespace, "name", n.about.Name, "reason", n.reason, "error", err.Error())
 }
 
-// maxEventPrefix leaves room for a dot and the time in an object's name.
-const maxEventPrefix = 253 - 1 - 16
+// name is the event's: the object's, as far as there is room, and a hash of what
+// is told.
+func (n *news) name() string {
+	hash := sha256.Sum256([]byte(string(n.about.UID) + " " + n.identity))
+	prefix := strings.TrimRight(n.about.Name[:min(len(n.about.Name), maxEventPrefix)], ".-")
+	return fmt.Sprintf("%s.%x", prefix, hash[:eventHashBytes])
+}
+
+const (
+	eventHashBytes = 8
+	// maxEventPrefix leaves room for a dot and the hash in an object's name.
+	maxEventPrefix = 253 - 1 - 2*eventHashBytes
+)

@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -20,12 +22,15 @@ import (
 // notes, and two of one moment do not get in each other's way.
 func TestRecorder_WritesEvents(t *testing.T) {
 	w := newWorld(t, controlPlane)
-	r := newRecorder(w.client, w.clock, logr.Discard())
+	r := newRecorder(w.client, w.clock, funcr.New(func(_, args string) { t.Error("nothing is lost, not even of what is there:", args) }, funcr.Options{Verbosity: 1}))
 	long := strings.Repeat("n", 253)
 	cut := strings.Repeat("n", maxEventPrefix-1) + ".and-more" // cut at its dot
 	for _, name := range []string{"acme", long, cut} {
-		r.Eventf(&corev1.ObjectReference{Kind: "CallbackRoute", Namespace: w.identity, Name: name}, nil,
-			corev1.EventTypeWarning, "SunsetPassed", "SunsetPassed", "%s", "100% "+strings.Repeat("ü", 2000))
+		for range 2 { // whoever tells it, it is there once
+			r.tell(&corev1.ObjectReference{Kind: "CallbackRoute", Namespace: w.identity, Name: name, UID: types.UID(name)}, transition{
+				kind: corev1.EventTypeWarning, reason: "SunsetPassed", condition: "SunsetPassed", message: "100% " + strings.Repeat("ü", 2000),
+			})
+		}
 	}
 	ended, end := context.WithCancel(w.ctx)
 	end()
@@ -50,5 +55,5 @@ func TestRecorder_KeepsNobodyAtTheEnd(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	g.Expect(r.Start(ended)).To(Succeed())
-	r.Eventf(&corev1.ObjectReference{Name: "acme"}, nil, corev1.EventTypeNormal, "Ready", "Ready", "nobody listens")
+	r.tell(&corev1.ObjectReference{Name: "acme"}, transition{message: "nobody listens"})
 }

@@ -11,7 +11,6 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -37,14 +36,8 @@ func TestF12_Status_ThatCannotBeStored(t *testing.T) {
 			return inner.SubResource(sub).Apply(ctx, object, opts...)
 		},
 	})
-	pass := func() ctrl.Result {
-		w.reconciler.Observer.Forget(w.proxyKey())
-		result, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.proxyKey()})
-		w.Expect(err).NotTo(HaveOccurred())
-		return result
-	}
 	for range 5 {
-		pass()
+		w.reconcile()
 		w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
 	}
 	w.Expect(sent).To(Equal(1))
@@ -52,9 +45,9 @@ func TestF12_Status_ThatCannotBeStored(t *testing.T) {
 	w.Expect(w.condition("new", callbackv1alpha1.ConditionProgrammed).Status).To(BeEquivalentTo("True"))
 
 	w.clock.SetTime(w.clock.Now().Add(refusalRest))
-	pass()
+	w.reconcile()
 	w.Expect(sent).To(Equal(2), "it is tried again")
-	w.Expect(pass().RequeueAfter).To(Equal(refusalRest), "and again")
+	w.Expect(w.reconcile().RequeueAfter).To(Equal(refusalRest), "and again")
 	w.Expect(sent).To(Equal(2))
 	w.Expect(w.events.take()).To(BeEmpty(), "and nothing is said twice")
 
@@ -62,8 +55,8 @@ func TestF12_Status_ThatCannotBeStored(t *testing.T) {
 	route := &StoredRoute{CallbackRoute: *w.route("old")}
 	route.Spec.Hostnames = []callbackv1alpha1.Hostname{"auth.acme.test"}
 	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
-	pass()
+	w.reconcile()
 	w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
-	pass()
+	w.reconcile()
 	w.Expect(w.condition("old", callbackv1alpha1.ConditionProgrammed).Status).To(BeEquivalentTo("True"), "a route that is applied anew is told of at once")
 }

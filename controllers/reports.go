@@ -18,75 +18,118 @@ import (
 // any fleet has, and little enough for one that lies.
 const maxKept = 50_000
 
-// instance is what is known of one ready pod.
+// instance is what is known of one pod.
 type instance struct {
 	target Target
+	// asking is closed when the question under way is answered; nil: there is
+	// none.
+	asking <-chan struct{}
 	asked  bool
 	misses int
 	heard  time.Time
 	report routetable.Report // the last one, without its Targets and Routes
+	// scoped is the version up to which targets holds nothing that left it.
+	scoped routetable.Version
 	// targets is never changed, only replaced: passes hold on to it.
 	targets map[string]routetable.TargetReport
 	uses    map[types.UID]routetable.RouteUse
-	// before is what it had counted when it was heard of first, if an earlier
-	// leadership may have read that already.
+	// before is what it had counted of which the status may know already: when
+	// an earlier leadership may have read it, or the route was gone meanwhile.
 	before map[types.UID]routetable.RouteUse
+	// inherited is true until it has told all that an earlier leadership may
+	// have read, late once the first pass did without it, leaving while something
+	// is set aside for a route that is gone.
+	inherited, late, leaving bool
+}
+
+// meet brings what is known of the pod itself up to date, and reports whether
+// it has to be asked anew.
+func (i *instance) meet(target Target) (anew bool) {
+	was := i.target
+	i.target = target
+	if target.Address != was.Address {
+		i.asking = nil // nobody waits for an answer from there
+	}
+	if target.Address == was.Address && (was.Ready || !target.Ready) {
+		return false
+	}
+	// Its last word is too old to stand for it.
+	i.asked, i.misses = false, missesAllowed
+	return target.Address != ""
+}
+
+// canBeAsked says whether it is asked: every ready one, and the others, which
+// may be ending, as long as they answer.
+func (i *instance) canBeAsked() bool {
+	return i.target.Address != "" && (i.target.Ready || i.report.Boot != "" && i.misses <= missesAllowed)
 }
 
 func (i *instance) reached() bool {
 	return i.asked && i.misses <= missesAllowed && i.report.ListenerPort != 0
 }
 
+func (i *instance) runs(v routetable.Version) bool { return i.reached() && i.report.Version == v }
+
 // words is one report, all its parts together, in which only what changed
 // since the last one is told.
 type words struct {
-	report  routetable.Report
+	report  routetable.Report // More is true when the rest has to be asked for
 	targets []routetable.TargetReport
 	routes  []routetable.RouteUse
 }
 
 // hear keeps what an instance said. It returns whether it sees backends
-// otherwise than before, whether anything came for routes, and what it had
-// counted and counts anew: everything after a restart of the process, and what
-// concerns a route that had left its config and is back.
-func (i *instance) hear(w *words, now time.Time) (health, use bool, ended map[types.UID]routetable.RouteUse) {
+// otherwise than before, whether anything came for routes, and what it had counted and counts anew:
+// everything after a restart of the process, and what concerns a route or a
+// backend that had left its config and is back.
+func (i *instance) hear(w *words, now time.Time) (health, use bool, ended []routetable.RouteUse) {
 	if i.report.Boot != "" && w.report.Boot != i.report.Boot {
-		ended = i.counted()
+		ended = slices.Collect(maps.Values(i.counted()))
 		health = len(i.targets) > 0
-		i.targets, i.uses, i.before = nil, nil, nil
+		i.targets, i.uses, i.before, i.inherited = nil, nil, nil, false
 	}
 	i.asked, i.misses, i.heard, i.report = true, 0, now, w.report
-	if len(w.targets) > 0 {
-		health = true
-		targets := maps.Clone(i.targets)
-		if targets == nil {
-			targets = make(map[string]routetable.TargetReport, len(w.targets))
-		}
-		for _, t := range w.targets {
-			if _, known := targets[t.ID]; known || len(targets) < maxKept {
-				targets[t.ID] = t
-			}
-		}
-		i.targets = targets
-	}
+	health = i.see(w.targets) || health
 	for _, u := range w.routes {
 		if old, again := i.count(u, now); again {
-			if ended == nil {
-				ended = map[types.UID]routetable.RouteUse{}
-			}
-			ended[types.UID(u.UID)] = old
+			ended = append(ended, old)
 		}
 	}
+	i.inherited = i.inherited && w.report.More
 	return health, len(w.routes) > 0, ended
 }
 
-// count keeps what came for one route. When the instance counts anew for it,
-// it returns what had been counted before.
-func (i *instance) count(u routetable.RouteUse, now time.Time) (before routetable.RouteUse, again bool) {
+// see keeps what it says of targets, and reports whether that is new.
+func (i *instance) see(told []routetable.TargetReport) (health bool) {
+	var targets map[string]routetable.TargetReport
+	for _, t := range told {
+		was, known := i.targets[t.ID]
+		if known && was == t && targets == nil {
+			continue
+		}
+		if targets == nil {
+			if targets = maps.Clone(i.targets); targets == nil {
+				targets = make(map[string]routetable.TargetReport, len(told))
+			}
+		}
+		if known || len(targets) < maxKept {
+			targets[t.ID] = t
+		}
+	}
+	if targets == nil {
+		return false
+	}
+	i.targets = targets
+	return true
+}
+
+// count keeps what came for one route. When the instance counts anew for it, or
+// for a backend of it, it returns what had been counted before.
+func (i *instance) count(u routetable.RouteUse, now time.Time) (ended routetable.RouteUse, again bool) {
 	uid := types.UID(u.UID)
 	old, known := i.uses[uid]
 	if !known && len(i.uses) >= maxKept {
-		return before, false
+		return ended, false
 	}
 	u.Last = earlier(u.Last, now)
 	for n := range u.Backends {
@@ -96,26 +139,66 @@ func (i *instance) count(u routetable.RouteUse, now time.Time) (before routetabl
 		i.uses = map[types.UID]routetable.RouteUse{}
 	}
 	i.uses[uid] = u
-	if !known || !fell(old, u) {
-		return before, false
+	switch {
+	case !known:
+		if i.inherited && i.late {
+			// It was silent when the first pass asked: what it counted may be part
+			// of what the status says already.
+			i.know(u)
+		}
+		return ended, false
+	case fell(old, u):
+		ended = less(old, i.before[uid])
+		delete(i.before, uid)
+		return ended, true
 	}
-	before = less(old, i.before[uid])
-	delete(i.before, uid)
-	return before, true
+	return i.countBackends(old, u)
 }
 
-// fell says whether an instance counts anew for a route.
-func fell(before, after routetable.RouteUse) bool {
-	if after.Callbacks < before.Callbacks || after.AfterSunset < before.AfterSunset ||
-		after.Other < before.Other || after.Refused < before.Refused {
-		return true
-	}
-	for _, b := range before.Backends {
-		if !slices.ContainsFunc(after.Backends, func(a routetable.BackendUse) bool { return a.Name == b.Name && a.Callbacks >= b.Callbacks }) {
-			return true
+// countBackends returns what had been counted of the backends that are gone, or
+// are back and counted anew. What came for the route is no less for it.
+func (i *instance) countBackends(old, u routetable.RouteUse) (ended routetable.RouteUse, again bool) {
+	var gone map[string]struct{}
+	for _, b := range old.Backends {
+		if !slices.ContainsFunc(u.Backends, func(a routetable.BackendUse) bool { return a.Name == b.Name && a.Callbacks >= b.Callbacks }) {
+			if gone == nil {
+				gone = map[string]struct{}{}
+			}
+			gone[b.Name] = struct{}{}
 		}
 	}
-	return false
+	if gone == nil {
+		return ended, false
+	}
+	isGone := func(b routetable.BackendUse) bool { _, is := gone[b.Name]; return is }
+	uid := types.UID(u.UID)
+	known := i.before[uid]
+	ended.UID = u.UID
+	for _, b := range less(old, known).Backends {
+		if isGone(b) {
+			ended.Backends = append(ended.Backends, b)
+		}
+	}
+	if len(known.Backends) > 0 {
+		known.Backends = slices.DeleteFunc(slices.Clone(known.Backends), isGone)
+		i.before[uid] = known
+	}
+	return ended, true
+}
+
+// know notes that what was counted for a route is known already.
+func (i *instance) know(u routetable.RouteUse) {
+	if i.before == nil {
+		i.before = map[types.UID]routetable.RouteUse{}
+	}
+	i.before[types.UID(u.UID)] = u
+}
+
+// fell says whether an instance counts anew for a route. What it counted of a
+// backend says nothing of that: one that left the route takes it along.
+func fell(before, after routetable.RouteUse) bool {
+	return after.Callbacks < before.Callbacks || after.AfterSunset < before.AfterSunset ||
+		after.Other < before.Other || after.Refused < before.Refused
 }
 
 // counted is what the instance counted and no earlier leadership can have read.

@@ -6,7 +6,6 @@ package controllers
 import (
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,16 +28,21 @@ func told(boot string, callbacks int64) *words {
 
 func countedBy(f *fleet) int64 { return f.counted()["r"].Callbacks }
 
+func ready(pods ...string) (targets []Target) {
+	for _, pod := range pods {
+		targets = append(targets, Target{Pod: pod, UID: types.UID(pod), Address: "10.0.0.1:9090", Ready: true})
+	}
+	return targets
+}
+
 // What instances count survives their restarts, their end and the arrival of
 // new ones, and nothing is counted twice.
 func TestFleet_CountsOverTheLivesOfInstances(t *testing.T) {
 	g := NewWithT(t)
-	o := NewObserver(nil, nil)
-	began := time.Unix(1_800_000_000, 0)
-	f := &fleet{began: began, instances: map[types.UID]*instance{}, retired: map[types.UID]compile.Use{}}
-	o.clock = fixed(began)
-	a := &instance{target: Target{UID: "a", Created: began.Add(-time.Hour)}}
-	f.instances["a"] = a
+	o := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)), nil)
+	f := newFleet()
+	f.meet(ready("a", "c"))
+	a, late := f.instances["a"], f.instances["c"]
 	o.hear(f, a, told("1", 5))
 	f.told = f.list()
 	g.Expect(countedBy(f)).To(BeEquivalentTo(5))
@@ -55,84 +59,132 @@ func TestFleet_CountsOverTheLivesOfInstances(t *testing.T) {
 	o.hear(f, a, told("2", 1))
 	g.Expect(countedBy(f)).To(BeEquivalentTo(12))
 
-	b := &instance{target: Target{UID: "b", Created: began.Add(time.Minute)}}
-	f.instances["b"] = b
-	o.hear(f, b, told("1", 4))
+	f.meet(ready("a", "b", "c"))
+	o.hear(f, f.instances["b"], told("1", 4))
 	g.Expect(countedBy(f)).To(BeEquivalentTo(16), "a new pod counts from its start")
 
-	late := &instance{target: Target{UID: "c", Created: began.Add(-time.Minute)}}
-	f.instances["c"] = late
-	o.hear(f, late, told("1", 100))
+	part := told("1", 100)
+	part.report.More = true
+	o.hear(f, late, part)
 	g.Expect(countedBy(f)).To(BeEquivalentTo(16), "what an old pod counted may have been read before")
+	rest := told("1", 0)
+	rest.routes = []routetable.RouteUse{{UID: "rest", Callbacks: 50}}
+	o.hear(f, late, rest)
+	g.Expect(f.counted()["rest"].Callbacks).To(BeZero(), "and so may the rest of it")
 	o.hear(f, late, told("1", 101))
 	g.Expect(countedBy(f)).To(BeEquivalentTo(17))
+	again := told("1", 0)
+	again.routes = []routetable.RouteUse{{UID: "new", Callbacks: 1}}
+	o.hear(f, late, again)
+	g.Expect(f.counted()["new"].Callbacks).To(BeEquivalentTo(1), "what it had not told then came since")
 
-	f.retire(a.counted())
-	delete(f.instances, "a")
+	f.meet(ready("b", "c"))
+	g.Expect(f.instances).To(HaveLen(2))
 	g.Expect(countedBy(f)).To(BeEquivalentTo(17), "a pod that is gone has counted")
 	g.Expect(f.counted()["r"].Backends["blue"].Callbacks).To(BeEquivalentTo(17))
 }
 
-// A target that leaves the config and comes back is not what it was.
-func TestObserver_ForgetsTargetsThatNobodyLooksAt(t *testing.T) {
+// A backend that leaves a route takes its count along, in the instance; what
+// came for the route was no less for it, and is not counted again.
+func TestFleet_ABackendThatLeavesIsNoNewCount(t *testing.T) {
 	g := NewWithT(t)
-	key := types.NamespacedName{Namespace: "platform", Name: "edge"}
-	o := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)))
-	i := &instance{}
-	f := &fleet{instances: map[types.UID]*instance{"a": i}, retired: map[types.UID]compile.Use{}}
-	o.fleets[key] = f
-	said := told("1", 0)
-	said.targets = []routetable.TargetReport{{ID: "stays", State: routetable.TargetUnhealthy}, {ID: "goes", State: routetable.TargetUnhealthy}}
-	o.hear(f, i, said)
-	before := f.list()[0].Targets
-	o.keepTargets(key, map[string]struct{}{"stays": {}})
-	g.Expect(f.list()[0].Targets).To(HaveLen(1))
-	g.Expect(f.list()[0].Targets).To(HaveKey("stays"))
-	g.Expect(before).To(HaveLen(2), "a pass that holds on to it sees no change")
+	o := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)), nil)
+	f := newFleet()
+	f.meet(ready("a"))
+	say := func(callbacks int64, backends ...routetable.BackendUse) compile.Use {
+		w := told("1", 0)
+		w.routes = []routetable.RouteUse{{UID: "r", Callbacks: callbacks, Backends: backends}}
+		o.hear(f, f.instances["a"], w)
+		f.told = f.list()
+		return f.counted()["r"]
+	}
+	blue := func(n int64) routetable.BackendUse { return routetable.BackendUse{Name: "blue", Callbacks: n} }
+	green := func(n int64) routetable.BackendUse { return routetable.BackendUse{Name: "green", Callbacks: n} }
+	say(4711, blue(4700), green(11))
+	use := say(4711, green(11))
+	g.Expect(use.Callbacks).To(BeEquivalentTo(4711))
+	g.Expect(use.Backends["blue"].Callbacks).To(BeEquivalentTo(4700), "what it got, it got")
+	g.Expect(use.Backends["green"].Callbacks).To(BeEquivalentTo(11))
+
+	use = say(4714, blue(2), green(12))
+	g.Expect(use.Callbacks).To(BeEquivalentTo(4714))
+	g.Expect(use.Backends["blue"].Callbacks).To(BeEquivalentTo(4702), "it is back and counted anew")
+	use = say(4715, blue(1), green(14))
+	g.Expect(use.Callbacks).To(BeEquivalentTo(4715))
+	g.Expect(use.Backends["blue"].Callbacks).To(BeEquivalentTo(4703), "gone and back between two reports")
+	g.Expect(use.Backends["green"].Callbacks).To(BeEquivalentTo(14))
 }
 
-// Whatever happens to instances and leaderships, the total never falls and
-// never exceeds what came.
-func TestTally_NeverFallsAndNeverExceeds(t *testing.T) {
+// The same, of what an earlier leadership may have read: it stays known.
+func TestFleet_ABackendThatLeavesTakesWhatWasKnown(t *testing.T) {
+	g := NewWithT(t)
+	o := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)), nil)
+	f := newFleet()
+	f.meet(ready("a"))
+	f.told = f.list()
+	o.hear(f, f.instances["a"], told("1", 10))
+	g.Expect(countedBy(f)).To(BeZero())
+	w := told("1", 0)
+	w.routes = []routetable.RouteUse{{UID: "r", Callbacks: 12, Backends: []routetable.BackendUse{{Name: "blue", Callbacks: 2}}}}
+	o.hear(f, f.instances["a"], w)
+	g.Expect(f.counted()["r"].Callbacks).To(BeEquivalentTo(2))
+	g.Expect(f.counted()["r"].Backends["blue"].Callbacks).To(BeEquivalentTo(2))
+}
+
+// Whatever happens to instances and leaderships, the totals of the route and of
+// its backend never fall and never exceed what came.
+func TestTally_NeverFallsAndNeverExceeds(t *testing.T) { //nolint:gocyclo // one case for each thing that happens
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		var came, stored int64
-		counts := []int64{0, 0, 0} // of the instances since their start
-		now := time.Unix(1_800_000_000, 0)
+		var came int64
+		stored := compile.Use{Backends: map[string]compile.BackendUse{}}
+		pods := []string{"a", "b", "c"}
+		counts, blues := []int64{0, 0, 0}, []int64{0, 0, 0} // of the instances since their start
+		boots := []string{"1", "1", "1"}
+		targets := ready(pods...)
 		lead := func() (*Observer, *fleet, *tally) {
-			o := NewObserver(nil, fixed(now))
-			f := &fleet{began: now, instances: map[types.UID]*instance{}, retired: map[types.UID]compile.Use{}}
-			for i := range counts {
-				uid := types.UID(rune('a' + i))
-				f.instances[uid] = &instance{target: Target{UID: uid, Created: now.Add(-time.Hour)}}
-			}
+			o, f := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)), nil), newFleet()
+			f.meet(targets)
 			return o, f, &tally{}
 		}
-		boots := []string{"1", "1", "1"}
 		o, f, total := lead()
 		for step := range 200 {
-			now = now.Add(time.Second)
 			i := random.IntN(len(counts))
-			switch random.IntN(6) {
+			switch random.IntN(9) {
 			case 0: // the instance restarts
-				counts[i], boots[i] = 0, boots[i]+"1"
+				counts[i], blues[i], boots[i] = 0, 0, boots[i]+"1"
 			case 1: // another leadership
 				o, f, total = lead()
-			case 2:
+			case 2: // the pod is absent, or back, the same process
+				targets[i].Ready = !targets[i].Ready
+				f.meet(targets)
+			case 3: // the pod is replaced
+				targets[i].UID += "1"
+				counts[i], blues[i], boots[i] = 0, 0, boots[i]+"2"
+				f.meet(targets)
+			case 4: // the backend left the route and is back
+				blues[i] = 0
+			case 5:
 				counts[i]++
+				blues[i]++
 				came++
 			default: // a pass, in which some instances may be silent
 				for n := range counts {
-					if random.IntN(4) > 0 {
-						o.hear(f, f.instances[types.UID(rune('a'+n))], told(boots[n], counts[n]))
+					if random.IntN(4) > 0 && targets[n].Ready {
+						w := told(boots[n], counts[n])
+						if len(w.routes) > 0 {
+							w.routes[0].Backends[0].Callbacks = blues[n]
+						}
+						o.hear(f, f.instances[targets[n].UID], w)
 					}
 				}
 				f.told = f.list()
-				use := total.total("r", f.counted()["r"], compile.Use{Callbacks: stored})
-				if use.Callbacks < stored || use.Callbacks > came {
-					t.Fatalf("seed %d, step %d: the total is %d; it was %d, and %d came", seed, step, use.Callbacks, stored, came)
+				use := total.total("r", f.counted()["r"], stored)
+				blue, was := use.Backends["blue"].Callbacks, stored.Backends["blue"].Callbacks
+				if use.Callbacks < stored.Callbacks || use.Callbacks > came || blue < was || blue > came {
+					t.Fatalf("seed %d, step %d: the total is %d, of blue %d; it was %d and %d, and %d came", seed, step, use.Callbacks, blue, stored.Callbacks, was, came)
 				}
-				stored = use.Callbacks
+				stored = use
 			}
 		}
 	}
@@ -215,43 +267,4 @@ func TestObserver_WaitsAMomentForTheAcknowledgement(t *testing.T) {
 		want(4)
 		g.Expect(time.Since(begin)).To(BeZero(), "an instance that does not answer")
 	})
-}
-
-// What an instance says is bounded: one that lies can fill neither the memory
-// nor a status.
-func TestCheck_RefusesWhatNoProxySays(t *testing.T) {
-	good := func() *routetable.Report { return &routetable.Report{ListenerPort: 8080, Boot: "b", Cursor: "c"} }
-	for name, change := range map[string]func(*routetable.Report){
-		"no port":          func(r *routetable.Report) { r.ListenerPort = 0 },
-		"long hash":        func(r *routetable.Report) { r.Hash = strings.Repeat("a", 65) },
-		"long boot":        func(r *routetable.Report) { r.Boot = strings.Repeat("a", 65) },
-		"long cursor":      func(r *routetable.Report) { r.Cursor = strings.Repeat("a", 129) },
-		"too many entries": func(r *routetable.Report) { r.Targets = make([]routetable.TargetReport, routetable.MaxReportEntries+1) },
-		"long target":      func(r *routetable.Report) { r.Targets = []routetable.TargetReport{{ID: strings.Repeat("a", 65)}} },
-		"negative count":   func(r *routetable.Report) { r.Routes = []routetable.RouteUse{{Callbacks: -1}} },
-		"absurd count":     func(r *routetable.Report) { r.Routes = []routetable.RouteUse{{Other: 1 << 60}} },
-		"negative backend": func(r *routetable.Report) {
-			r.Routes = []routetable.RouteUse{{Backends: []routetable.BackendUse{{Callbacks: -1}}}}
-		},
-		"too many backends": func(r *routetable.Report) {
-			r.Routes = []routetable.RouteUse{{Backends: make([]routetable.BackendUse, maxBackendsTold+1)}}
-		},
-		"long route": func(r *routetable.Report) { r.Routes = []routetable.RouteUse{{UID: strings.Repeat("a", 65)}} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			report := good()
-			if err := check(report); err != nil {
-				t.Fatalf("before: %v", err)
-			}
-			change(report)
-			if check(report) == nil {
-				t.Error("is believed")
-			}
-		})
-	}
-	report := good()
-	report.Targets = []routetable.TargetReport{{ID: "t", State: routetable.TargetUnhealthy, Reason: "<script>"}}
-	if err := check(report); err != nil || report.Targets[0].Reason != routetable.TargetUnreachable {
-		t.Errorf("a reason that is none: %v, %+v", err, report.Targets)
-	}
 }

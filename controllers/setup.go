@@ -84,7 +84,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 		Recorder:  recorder,
 		Clock:     now,
 		Publisher: NewPublisher(mgr.GetClient(), public),
-		Observer:  NewObserver(asker, clock.RealClock{}),
+		Observer:  NewObserver(asker, now, clock.RealClock{}),
 		Deployer:  NewDeployer(mgr.GetClient(), mgr.GetAPIReader(), settings),
 		Settings:  settings,
 		APIServer: apiServerAddresses(mgr.GetConfig()),
@@ -161,7 +161,7 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
 	r.watchParts(controlled)
-	return controlled.Build(r)
+	return controlled.Build(reconcile.Func(r.reconcile))
 }
 
 // watchParts wires what fleets are made of to them. Where none may be run there

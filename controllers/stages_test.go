@@ -229,11 +229,14 @@ func TestT5_NothingIsKeptOfWhatIsNotThere(t *testing.T) {
 
 	gone := w.route("orphan")
 	w.Expect(w.client.Delete(w.ctx, w.newRoute("orphan"))).To(Succeed())
+	w.reconciler.pace.gone(gone.UID)
 	status := gone.Status
 	status.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
 	var again atomic.Bool
-	w.Expect(w.reconciler.writeRouteStatus(w.ctx, &pendingStatus{route: gone, status: status, change: compile.Declared}, &again)).To(Succeed())
+	late := &pendingStatus{kind: kindRoute, object: gone, status: &status, change: compile.Declared, after: status.Conditions, news: routeNews}
+	w.Expect(w.reconciler.writeStatus(w.ctx, late, &again)).To(Succeed())
 	w.Expect(w.events.take()).To(BeEmpty())
+	w.Expect(w.reconciler.pace.routes).To(BeEmpty())
 }
 
 // A status that somebody else writes is put right: the write is noticed, and

@@ -6,21 +6,16 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -40,110 +35,169 @@ const (
 	longWritingTime = 5 * time.Second
 )
 
-// pendingStatus is a route's status that differs from the last one, which the
-// route has.
+// The kinds that have statuses.
+var (
+	kindRoute = callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute")
+	kindProxy = callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy")
+)
+
+// pendingStatus is the status of an object that differs from the last one.
 type pendingStatus struct {
-	route  *callbackv1alpha1.CallbackRoute
-	status callbackv1alpha1.CallbackRouteStatus
+	kind   schema.GroupVersionKind
+	object client.Object
+	status any // *CallbackRouteStatus or *CallbackProxyStatus
 	change compile.Change
-	// isRefused says that the API server would not store the route's last status.
+	// before and after are the conditions of the last status and of this one, of
+	// which the news is told by events.
+	before, after []metav1.Condition
+	news          newsRule
+	// isRefused says that the API server would not store the last status.
 	isRefused bool
 	// rank is how many of its namespace come before it.
 	rank int
 }
 
 // writeStatuses writes each status that differs from the stored one, whole,
-// and then emits the events of its transitions. One status that cannot be
-// written does not keep the others from being written. now is the time of day
-// of the pass, passBegan the same by the clock that measures. It returns when
-// there is more to write; zero: there is not.
+// and then emits the events of its transitions. now is the time of day of the
+// pass, passBegan the same by the clock that measures. It returns when there is
+// more to write; zero: there is not.
 func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now, passBegan time.Time) (next time.Time, err error) {
 	pending, next := r.pending(s.Key, result, seen, now)
+	inTurn(pending)
+	if s.Proxy != nil {
+		own, later := r.pendingProxy(s.Key, s.Proxy, func(p *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
+			return compile.ProxyStatus(p, result, &seen.fleet, now)
+		}, now)
+		pending, next = append(own, pending...), soonest(next, later)
+	}
+	more, err := r.write(ctx, s.Key, pending, now, passBegan)
+	return soonest(next, more), err
+}
+
+// write writes the statuses that wait for nothing else, as far as there is time.
+// One that cannot be written does not keep the others from being written.
+func (r *Reconciler) write(ctx context.Context, fleet types.NamespacedName, pending []pendingStatus, now, passBegan time.Time) (next time.Time, err error) {
 	var group errgroup.Group
 	group.SetLimit(statusWriters)
-	failed := make([]error, len(pending)+1)
+	failed := make([]error, len(pending))
 	var again atomic.Bool // there is news, such as that somebody else wrote as well
-	if s.Proxy != nil {
-		status := compile.ProxyStatus(s.Proxy, result, &seen.fleet, now)
-		wait := max(r.ackWait(s.Key, status.Conditions), r.pace.status(s.Proxy.UID, compile.Declared, r.pace.clock.Now()))
-		switch {
-		case apiequality.Semantic.DeepEqual(s.Proxy.Status, status):
-		case wait > 0:
-			next = soonest(next, now.Add(wait))
-		default:
-			group.Go(func() error {
-				failed[len(pending)] = r.writeProxyStatus(ctx, s.Proxy, &status, &again)
-				return nil
-			})
-		}
-	}
-	begin, begun := r.pace.clock.Now(), 0
-	brief := max(writingTime, begin.Sub(passBegan))
-	if s.Proxy != nil {
-		brief = max(brief, r.pace.pass(s.Key, begin))
-	}
+	begin, routes := r.pace.clock.Now(), 0
+	brief := max(writingTime, begin.Sub(passBegan), r.pace.pass(fleet, begin))
 	for i := range pending {
-		took := r.pace.clock.Since(begin)
-		if took > longWritingTime || took > brief && r.arrivals.any() {
+		at := r.pace.clock.Now()
+		if took := at.Sub(begin); took > longWritingTime || took > brief && r.arrivals.any() {
 			next = now
 			break
 		}
-		begun++
+		if wait := r.pace.begin(pending[i].change, at); wait > 0 {
+			next = soonest(next, now.Add(wait))
+			continue
+		}
+		if pending[i].kind == kindRoute {
+			routes++
+		}
 		group.Go(func() error {
-			failed[i] = r.writeRouteStatus(ctx, &pending[i], &again)
+			failed[i] = r.writeStatus(ctx, &pending[i], &again)
 			return nil
 		})
 	}
 	_ = group.Wait()
-	r.pace.turn(s.Key, begun)
+	r.pace.turn(fleet, routes)
 	if again.Load() {
 		next = now
 	}
 	return next, errors.Join(failed...)
 }
 
-// pending returns the statuses that may be written now, of each namespace in
-// turn, and when the first of the others may.
+// pending returns the statuses of routes that may be written now, and when the
+// first of the others may.
 func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
-	ranks := map[string]int{}
 	first := r.pace.turn(fleet, 0)
 	for i := range result.Verdicts {
 		verdict := &result.Verdicts[(first+i)%len(result.Verdicts)]
-		stored := &verdict.Route.Status
-		refused, rest := r.pace.refused(verdict.Route, r.pace.clock.Now())
-		if refused != nil {
-			verdict = withStatus(verdict, refused)
+		status, later := r.pendingRoute(fleet, verdict, seen, now)
+		if next = soonest(next, later); status != nil {
+			pending = append(pending, *status)
 		}
-		route := verdict.Route
-		use := seen.use(route)
-		status := compile.RouteStatus(verdict, &compile.Observed{Fleet: &seen.fleet, Since: seen.published.Since(route.UID), Use: use}, now)
-		if verdict.Accepted.OK {
-			if quiet, _ := compile.QuietAt(route, &use); now.Before(quiet) {
-				next = soonest(next, quiet)
-			}
-		}
+	}
+	return pending, next
+}
+
+// pendingRoute returns the status of a route if it differs and may be written
+// now, and when there may be another one to write.
+func (r *Reconciler) pendingRoute(fleet types.NamespacedName, verdict *compile.Verdict, seen *sight, now time.Time) (pending *pendingStatus, next time.Time) {
+	route, stored, before := verdict.Route, &verdict.Route.Status, &verdict.Route.Status
+	last, rest := r.pace.refused(route, r.pace.clock.Now())
+	if refused, is := last.(*callbackv1alpha1.CallbackRouteStatus); is {
+		verdict, before = withStatus(verdict, refused), refused
 		if rest > 0 {
-			stored, next = refused, soonest(next, now.Add(rest))
+			stored, next = refused, now.Add(rest)
 		}
-		change := compile.Compare(stored, &status)
-		if change == compile.Same {
-			continue
+	}
+	use, since := seen.use(verdict.Route), seen.published.Since(route.UID)
+	status := compile.RouteStatus(verdict, &compile.Observed{Fleet: &seen.fleet, Since: since, Use: use}, now)
+	if verdict.Accepted.OK {
+		if quiet, _ := compile.QuietAt(verdict.Route, &use); now.Before(quiet) {
+			next = soonest(next, quiet)
 		}
-		wait := r.ackWait(fleet, status.Conditions)
-		if wait == 0 {
-			wait = r.pace.status(route.UID, change, r.pace.clock.Now())
+	}
+	change := compile.Compare(stored, &status)
+	if change == compile.Same {
+		return nil, next
+	}
+	wait := r.pace.status(route.UID, change, r.pace.clock.Now())
+	if since == seen.published.Version { // others' changes are nothing to wait for
+		wait = max(wait, r.ackWait(fleet, status.Conditions))
+	}
+	if wait > 0 {
+		return nil, soonest(next, now.Add(wait))
+	}
+	return &pendingStatus{
+		kind: kindRoute, object: route, status: &status, change: change,
+		before: before.Conditions, after: status.Conditions, news: routeNews, isRefused: last != nil,
+	}, next
+}
+
+// pendingProxy returns the status of a CallbackProxy as compute has it, if it
+// may be written now, or when it may.
+func (r *Reconciler) pendingProxy(key types.NamespacedName, proxy *callbackv1alpha1.CallbackProxy,
+	compute func(*callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus, now time.Time,
+) (pending []pendingStatus, next time.Time) {
+	stored, before := &proxy.Status, &proxy.Status
+	last, rest := r.pace.refused(proxy, r.pace.clock.Now())
+	if refused, is := last.(*callbackv1alpha1.CallbackProxyStatus); is {
+		before = refused
+		if rest > 0 {
+			stored, next = refused, now.Add(rest)
 		}
-		if wait > 0 {
-			next = soonest(next, now.Add(wait))
-			continue
-		}
-		pending = append(pending, pendingStatus{
-			route: route, status: status, isRefused: refused != nil, change: change, rank: ranks[route.Namespace],
-		})
-		ranks[route.Namespace]++
+	}
+	as := *proxy
+	as.Status = *before
+	status := compute(&as)
+	if apiequality.Semantic.DeepEqual(*stored, status) {
+		return nil, next
+	}
+	wait := max(r.pace.status(proxy.UID, compile.Declared, r.pace.clock.Now()), r.ackWait(key, status.Conditions))
+	if wait > 0 {
+		return nil, soonest(next, now.Add(wait))
+	}
+	return []pendingStatus{{
+		kind: kindProxy, object: proxy, status: &status, change: compile.Declared,
+		before: before.Conditions, after: status.Conditions, news: proxyNews, isRefused: last != nil,
+	}}, next
+}
+
+// inTurn sorts statuses: of each namespace one in turn, and in each namespace
+// first what can wait least.
+func inTurn(pending []pendingStatus) {
+	slices.SortStableFunc(pending, func(a, b pendingStatus) int { return -cmp.Compare(a.change, b.change) })
+	ranks := map[string]int{}
+	for i := range pending {
+		namespace := pending[i].object.GetNamespace()
+		pending[i].rank = ranks[namespace]
+		ranks[namespace]++
 	}
 	slices.SortStableFunc(pending, func(a, b pendingStatus) int { return cmp.Compare(a.rank, b.rank) })
-	return pending, next
 }
 
 // withStatus returns a verdict on the same route with another status.
@@ -155,7 +209,7 @@ func withStatus(v *compile.Verdict, status *callbackv1alpha1.CallbackRouteStatus
 }
 
 // ackWait returns how long a status has to wait in which instances have not
-// acknowledged yet.
+// acknowledged yet what was published last.
 func (r *Reconciler) ackWait(fleet types.NamespacedName, conditions []metav1.Condition) time.Duration {
 	c := find(conditions, callbackv1alpha1.ConditionProgrammed)
 	if c == nil || c.Reason != callbackv1alpha1.ReasonPending {
@@ -170,87 +224,4 @@ func soonest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-func (r *Reconciler) writeRouteStatus(ctx context.Context, p *pendingStatus, again *atomic.Bool) error {
-	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute")
-	r.pace.writes(p.route.UID)
-	version, err := r.applyStatus(ctx, kind, p.route, &p.status)
-	if r.pace.wrote(p.route.UID, p.change, version, r.pace.clock.Now()) {
-		again.Store(true)
-	}
-	if apierrors.IsInvalid(err) {
-		// What is stored of this route breaks a rule that is younger than it, and
-		// so does whatever is added to it. Events still tell.
-		if !p.isRefused {
-			ctrl.LoggerFrom(ctx).Error(err, "a status cannot be stored: events tell of the route until it is applied anew",
-				"namespace", p.route.Namespace, "name", p.route.Name)
-		}
-		r.pace.refuse(p, r.pace.clock.Now())
-		again.Store(true) // the next pass knows when it is tried again
-	} else if err != nil || version == "" {
-		return err
-	}
-	r.emit(kind, p.route, p.route.Status.Conditions, p.status.Conditions, routeNews)
-	return nil
-}
-
-func (r *Reconciler) writeProxyStatus(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, status *callbackv1alpha1.CallbackProxyStatus, again *atomic.Bool) error {
-	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy")
-	r.pace.writes(proxy.UID)
-	version, err := r.applyStatus(ctx, kind, proxy, status)
-	if r.pace.wrote(proxy.UID, compile.Declared, version, r.pace.clock.Now()) {
-		again.Store(true)
-	}
-	if err != nil || version == "" {
-		return err
-	}
-	r.emit(kind, proxy, proxy.Status.Conditions, status.Conditions, proxyNews)
-	return nil
-}
-
-// statusPatch applies a status and nothing else. The answer of the API server
-// is read into it; it holds the whole object, which typed code may be unable
-// to read, so only the metadata are typed here.
-type statusPatch struct {
-	metav1ac.TypeMetaApplyConfiguration
-	*metav1ac.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-
-	Status json.RawMessage `json:"status"`
-}
-
-// IsApplyConfiguration marks the type as an apply configuration.
-func (*statusPatch) IsApplyConfiguration() {}
-
-// applyStatus returns the resourceVersion that the write gave the object; empty
-// when the object is gone.
-func (r *Reconciler) applyStatus(ctx context.Context, kind schema.GroupVersionKind, object client.Object, status any) (version string, err error) {
-	content, err := json.Marshal(status)
-	if err != nil {
-		return "", fmt.Errorf("encode status of %s: %w", kind.Kind, err)
-	}
-	patch := &statusPatch{
-		TypeMetaApplyConfiguration: *metav1ac.TypeMeta().WithAPIVersion(kind.GroupVersion().String()).WithKind(kind.Kind),
-		ObjectMetaApplyConfiguration: metav1ac.ObjectMeta().
-			WithNamespace(object.GetNamespace()).WithName(object.GetName()).WithUID(object.GetUID()),
-		Status: content,
-	}
-	if err := r.Client.Status().Apply(ctx, patch, client.ForceOwnership, client.FieldOwner(fieldOwner)); err != nil {
-		return "", gone(fmt.Errorf("write status of %s %s/%s: %w", kind.Kind, object.GetNamespace(), object.GetName(), err))
-	}
-	statusWrites.WithLabelValues(kind.Kind).Inc()
-	if patch.ResourceVersion != nil {
-		version = *patch.ResourceVersion
-	}
-	return version, nil
-}
-
-// gone drops the error of an object that was deleted in the meantime: its next
-// event brings the next pass. A conflict is no such case: whatever it came
-// from, the status has to be written again.
-func gone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

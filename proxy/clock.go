@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
@@ -108,7 +109,26 @@ func (s *State) sweep() {
 		return
 	}
 	judgement := s.clock.judgement()
+	turned := false
 	for route, record := range current.records {
-		record.latch.isClosed(route, judgement)
+		closed := record.latch.isClosed(route, judgement)
+		turned = turned || closed != record.swept
+		record.swept = closed
 	}
+	if turned && s.OnTurn != nil {
+		s.offers.Lock()
+		defer s.offers.Unlock()
+		s.OnTurn()
+	}
+}
+
+// IsClosed reports whether a route of the config that is served has ended. One
+// of another config has not.
+func (s *State) IsClosed(r *routetable.Route) bool {
+	current := s.Current()
+	if current == nil {
+		return false
+	}
+	record := current.records[r]
+	return record != nil && record.latch.isClosed(r, s.clock.judgement())
 }

@@ -6,7 +6,9 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -133,6 +135,36 @@ func TestF44_NeverReopens(t *testing.T) {
 	}
 }
 
+// F44: a hold that ended and is taken back, or cut short, opens nothing when
+// the clock has gone back meanwhile; a longer one does.
+func TestF44_EndedHoldOpensNothing(t *testing.T) {
+	const hold = 24 * time.Hour
+	held := func(end time.Time, d time.Duration) routetable.Route {
+		return ending(end, func(r *routetable.Route) { r.HeldUntil = end.Add(d) })
+	}
+	for name, next := range map[string]func(end time.Time) routetable.Route{
+		"taken back": func(end time.Time) routetable.Route { return ending(end, nil) },
+		"cut short":  func(end time.Time) routetable.Route { return held(end, hold-time.Second) },
+	} {
+		r, end := timed(t)
+		r.serve(held(end, hold))
+		r.clock.Set(end.Add(hold - 1))
+		r.expect("held", 200)
+		r.clock.Set(end.Add(hold))
+		r.expect("at the end of the hold", 410)
+		back := end.Add(-time.Minute)
+		r.clock.Jump(back)
+		r.state.clock.Heard(back)
+		r.expect("clock set back", 410)
+		r.serve(next(end))
+		r.expect(name, 410)
+		r.serve(held(end, hold))
+		r.expect("the same again", 410)
+		r.serve(held(end, hold+time.Second))
+		r.expect("a longer one", 200)
+	}
+}
+
 // F44: skew between the controller's, the API server's and the proxy's clock
 // is no reason for doubt: each proxy closes by its own.
 func TestF44_Skew(t *testing.T) {
@@ -244,6 +276,46 @@ func TestT16_ClosesWithoutTraffic(t *testing.T) {
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// What closes or opens by the clock alone is told, and told once.
+func TestState_TellsOfTurns(t *testing.T) {
+	clock := &clock{now: begin}
+	state := NewState(slog.New(slog.DiscardHandler), NewMetrics(), clock.Now)
+	state.clock.read = clock.reading
+	told := []bool{}
+	state.OnTurn = func() { told = append(told, state.IsClosed(&state.Current().Table.Routes[0])) }
+	other := newRoute(nil)
+	if state.IsClosed(&other) {
+		t.Error("without a config a route is closed")
+	}
+	end := begin.AddDate(0, 0, 2)
+	warned := newRoute(func(r *routetable.Route) {
+		r.Sunset, r.AfterSunset, r.UID, r.Name, r.Path = end, routetable.Warn, "warn", "warn", "/warn"
+	})
+	if refusal := state.Adopt(newOffer(t, v(1, 1), make([]byte, 32), routetable.Settings{}, ending(end, nil), warned)); refusal != nil {
+		t.Fatalf("%+v", refusal)
+	}
+	wants := func(when string, want ...bool) {
+		t.Helper()
+		for range 2 {
+			state.sweep()
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("%s: told %v, want %v", when, told, want)
+		}
+		if other.Sunset = end; state.IsClosed(&other) {
+			t.Error("a route that is not served is closed")
+		}
+	}
+	wants("open")
+	clock.Set(end)
+	wants("sunset", true)
+	clock.Jump(begin)
+	state.clock.Heard(begin)
+	wants("it was a wrong clock", true, false)
+	clock.Set(end)
+	wants("sunset again", true, false, true)
 }
 
 // F45: on a real server with the system's own clock, a request that is in

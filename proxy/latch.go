@@ -12,8 +12,8 @@ import (
 )
 
 // latch remembers that a route was closed. What was closed once stays closed,
-// whatever the clock says later: only another generation of the route, or
-// another end of its hold, opens it again. What was closed before the second
+// whatever the clock says later: only another generation of the route, or a
+// later end of its hold, opens it again: one that is taken back is no news. What was closed before the second
 // source of time overturned the clock of the start was never over, and is
 // judged anew. It lives in the route's record, so a swap of the config leaves
 // it as it is.
@@ -33,7 +33,7 @@ func (l *latch) isClosed(r *routetable.Route, now sunset.Judgement) bool {
 		return false
 	}
 	closed := l.closed.Load()
-	if closed != nil && closed.generation == r.Generation && closed.heldUntil.Equal(r.HeldUntil) &&
+	if closed != nil && closed.generation == r.Generation && !r.HeldUntil.After(closed.heldUntil) &&
 		(closed.overturned || !now.Overturned) {
 		return true
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,18 +82,21 @@ func parseCursor(text, boot string) cursor {
 }
 
 // newReportHandler answers GET /report to whoever holds the private half of
-// the report key of the config that is served: 401 to everyone else, 503 as
-// long as there is no config and therefore no key.
+// a report key: of the config that is served, or of a newer one that was
+// refused. 401 to everyone else, 503 as long as there is no key.
 func newReportHandler(state *State, port int32, targets TargetChanges) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		current := state.Current()
-		if current == nil {
+		keys := state.reportKeys()
+		if len(keys) == 0 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !found || !isAuthorized(token, current.ReportKey, localAddress(r), state.clock.Now()) {
+		opens := func(key ed25519.PublicKey) bool {
+			return isAuthorized(token, key, localAddress(r), state.clock.Now())
+		}
+		if !found || !slices.ContainsFunc(keys, opens) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
 			return

@@ -138,6 +138,95 @@ func TestReport_OnlyForTheController(t *testing.T) {
 	}
 }
 
+// leadership is one that publishes with a key of its own.
+type leadership struct {
+	public  ed25519.PublicKey
+	private ed25519.PrivateKey
+}
+
+func newLeadership() (l leadership) {
+	l.public, l.private, _ = ed25519.GenerateKey(nil)
+	return l
+}
+
+// unreadable is a config of a format that no proxy knows, yet.
+func (l leadership) unreadable(t *testing.T, version routetable.Version) Offer {
+	t.Helper()
+	o := newOffer(t, version, l.public, routetable.Settings{}, newRoute(nil))
+	o.Index.Data = `{"format":99}`
+	o.Index.Hash = routetable.HashOf(o.Index.Data)
+	return o
+}
+
+// hears asks for a report and returns the status and what was refused.
+func (r *rig) hears(l leadership) (int, *routetable.Refusal) {
+	r.t.Helper()
+	got := r.report(sign(r.t, jose.EdDSA, l.private, claimsFor(r.admin, begin)))
+	var report routetable.Report
+	if got.status == 200 {
+		if err := json.Unmarshal([]byte(got.body), &report); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return got.status, report.Refused
+}
+
+// A new leadership hears why its config was refused, though what is served is
+// of another one, and its key opens nothing any more once that is over.
+func TestReport_RefusalIsHeardAcrossLeaderships(t *testing.T) {
+	r := newRig(t)
+	first := leadership{r.public, r.private}
+	second, third := newLeadership(), newLeadership()
+	wants := func(when string, l leadership, status int, refused string) {
+		t.Helper()
+		got, refusal := r.hears(l)
+		if got != status || (refusal == nil) != (refused == "") || refusal != nil && refusal.Reason != refused {
+			t.Errorf("%s: %d with %+v, want %d with %q", when, got, refusal, status, refused)
+		}
+	}
+	r.state.Adopt(second.unreadable(t, v(2, 1)))
+	wants("nothing was ever adopted", second, 200, routetable.RefusedInvalid)
+	wants("nothing was ever adopted, of another", first, 401, "")
+
+	r.version.Epoch = 3
+	r.serve(newRoute(nil))
+	wants("adopted another", first, 200, "")
+	wants("refused before that", second, 401, "")
+
+	r.state.Adopt(second.unreadable(t, v(2, 9)))
+	wants("older, so perhaps replayed", second, 401, "")
+	wants("older", first, 200, routetable.RefusedOlder)
+
+	r.state.Adopt(third.unreadable(t, v(4, 1)))
+	wants("newer", third, 200, routetable.RefusedInvalid)
+	wants("newer, for who made what is served", first, 200, routetable.RefusedInvalid)
+	r.state.Adopt(second.unreadable(t, v(2, 9)))
+	wants("an older one came after it", third, 200, routetable.RefusedOlder)
+	bad := third.unreadable(t, v(4, 2))
+	bad.ReportKey = "x"
+	r.state.Adopt(bad)
+	wants("a newer one without a key", third, 200, routetable.RefusedInvalid)
+
+	fourth := newLeadership()
+	incomplete := newOffer(t, v(5, 1), fourth.public, routetable.Settings{}, newRoute(func(r *routetable.Route) { r.Path = "/x" }))
+	incomplete.Shards = nil
+	r.state.Adopt(incomplete)
+	wants("incomplete", fourth, 200, routetable.RefusedIncomplete)
+	wants("the last one counts", third, 401, "")
+
+	r.version.Generation++
+	r.serve(newRoute(nil))
+	wants("adopted", first, 200, "")
+	wants("adopted, before that", fourth, 401, "")
+	r.state.Adopt(third.unreadable(t, v(6, 1)))
+	wants("once more", third, 200, routetable.RefusedInvalid)
+	if refusal := r.state.Adopt(newOffer(t, r.version, first.public, routetable.Settings{}, newRoute(nil))); refusal != nil {
+		t.Fatalf("%+v", refusal)
+	}
+	wants("what is served was offered again", first, 200, "")
+	wants("what is served was offered again, and not its own", third, 401, "")
+}
+
 // targets are health checks that found something out about so many targets,
 // one after the other.
 type targets uint64

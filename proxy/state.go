@@ -54,10 +54,17 @@ type Snapshot struct {
 //	            |no        |no        |no
 //	            +----------+----------+-----> refusal kept for /report,
 //	                                          the last good config stays
+//
+// What is newer and refused is as a rule the config of a new leadership, with a
+// key of its own: that key opens the report as well until a config is adopted,
+// or nobody could hear of the refusal.
 type State struct {
 	// OnAdopt, when set, is called with each adopted config, in order. It must
 	// not block: offers wait for it.
 	OnAdopt func(Offer)
+	// OnTurn, when set, is called after routes of the config that is served
+	// closed, or opened again, by the clock alone. It takes turns with OnAdopt.
+	OnTurn func()
 
 	log     *slog.Logger
 	metrics *Metrics
@@ -70,6 +77,9 @@ type State struct {
 	offers   sync.Mutex // one offer at a time
 	snapshot atomic.Pointer[Snapshot]
 	refusal  atomic.Pointer[routetable.Refusal]
+	// refusedKey is the report key of the last newer config that was refused,
+	// nil when none was since the last adoption.
+	refusedKey atomic.Pointer[ed25519.PublicKey]
 	// confirmed is when a source last said that it is up to date, in
 	// nanoseconds after begin.
 	confirmed atomic.Int64
@@ -126,7 +136,7 @@ func (s *State) Adopt(o Offer) *routetable.Refusal {
 	defer s.offers.Unlock()
 	current := s.Current()
 	if current != nil && o.Version == current.Version && o.Index.Hash == current.Hash {
-		s.refusal.Store(nil)
+		s.refuseNothing()
 		return nil
 	}
 	if o.Epoch < 1 || o.Generation < 1 {
@@ -137,11 +147,8 @@ func (s *State) Adopt(o Offer) *routetable.Refusal {
 			"not newer than epoch %d generation %d, which is served", current.Epoch, current.Generation))
 	}
 	next, err := build(o, current)
-	switch {
-	case errors.Is(err, routetable.ErrIncomplete):
-		return s.refuse(o, routetable.RefusedIncomplete, err.Error())
-	case err != nil:
-		return s.refuse(o, routetable.RefusedInvalid, err.Error())
+	if err != nil {
+		return s.refuseNewer(o, err)
 	}
 	if current != nil && current.Table == next.Table {
 		next.records = current.records
@@ -152,7 +159,7 @@ func (s *State) Adopt(o Offer) *routetable.Refusal {
 		s.clock.notBefore(time.Unix(next.Epoch, 0)) // a leadership began then
 	}
 	s.snapshot.Store(next)
-	s.refusal.Store(nil)
+	s.refuseNothing()
 	s.metrics.adopted(current, next)
 	s.log.Info("config adopted", "epoch", next.Epoch, "generation", next.Generation,
 		"hash", next.Hash, "routes", len(next.Table.Routes))
@@ -160,6 +167,36 @@ func (s *State) Adopt(o Offer) *routetable.Refusal {
 		s.OnAdopt(o)
 	}
 	return nil
+}
+
+// refuseNothing forgets what was refused: what is offered is served.
+func (s *State) refuseNothing() {
+	s.refusal.Store(nil)
+	s.refusedKey.Store(nil)
+}
+
+// refuseNewer refuses a config that would have been the next one. Whoever made
+// it may ask why. That it is newer keeps the keys of past leaderships out.
+func (s *State) refuseNewer(o Offer, err error) *routetable.Refusal {
+	if key, unusable := parseReportKey(o.ReportKey); unusable == nil {
+		s.refusedKey.Store(&key)
+	}
+	reason := routetable.RefusedInvalid
+	if errors.Is(err, routetable.ErrIncomplete) {
+		reason = routetable.RefusedIncomplete
+	}
+	return s.refuse(o, reason, err.Error())
+}
+
+// reportKeys are the keys that open the report.
+func (s *State) reportKeys() (keys []ed25519.PublicKey) {
+	if current := s.Current(); current != nil {
+		keys = append(keys, current.ReportKey)
+	}
+	if refused := s.refusedKey.Load(); refused != nil {
+		keys = append(keys, *refused)
+	}
+	return keys
 }
 
 // maxMessageBytes bounds what a broken config can make us say about it.
@@ -184,9 +221,9 @@ func (s *State) refuse(o Offer, reason, message string) *routetable.Refusal {
 // build returns the snapshot of an offer. A new version of the same content
 // shares the table with the one before.
 func build(o Offer, current *Snapshot) (*Snapshot, error) {
-	key, err := base64.StdEncoding.Strict().DecodeString(o.ReportKey)
-	if err != nil || len(key) != ed25519.PublicKeySize || len(o.ReportKey) != base64.StdEncoding.EncodedLen(len(key)) {
-		return nil, errors.New("report key is not an Ed25519 public key")
+	key, err := parseReportKey(o.ReportKey)
+	if err != nil {
+		return nil, err
 	}
 	next := &Snapshot{Version: o.Version, Hash: o.Index.Hash, ReportKey: key}
 	if current != nil && current.Hash == o.Index.Hash && routetable.HashOf(o.Index.Data) == o.Index.Hash {
@@ -209,6 +246,14 @@ func build(o Offer, current *Snapshot) (*Snapshot, error) {
 		next.trusted = append(next.trusted, prefix)
 	}
 	return next, nil
+}
+
+func parseReportKey(text string) (ed25519.PublicKey, error) {
+	key, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(key) != ed25519.PublicKeySize || len(text) != base64.StdEncoding.EncodedLen(len(key)) {
+		return nil, errors.New("report key is not an Ed25519 public key")
+	}
+	return key, nil
 }
 
 // route returns the route of that identity, or nil.

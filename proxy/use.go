@@ -13,6 +13,7 @@ import (
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
 // kind says what a request was to its route.
@@ -72,6 +73,7 @@ type identity struct{ uid, namespace, name string }
 type record struct {
 	uid, id string
 	latch   latch
+	swept   bool // the last sweep found it closed; only the sweep uses it
 
 	// The following belong to the ledger's lock.
 	seq     uint64        // of the last change
@@ -150,16 +152,28 @@ func (l *ledger) count(r *record, v visit) {
 	case callback:
 		at := v.came.Unix()
 		r.callbacks++
-		r.last = max(r.last, at)
+		r.last = latest(r.last, at)
 		if v.late {
 			r.late++
 		}
 		if v.backend != "" {
 			b := r.backend(v.backend)
 			b.callbacks++
-			b.last = max(b.last, at)
+			b.last = latest(b.last, at)
 		}
 	}
+}
+
+// latest returns when the last callback came, of which two are known in the
+// order of their ends. The time that is judged goes back by more than the
+// tolerance only when it was wrong before: then the earlier word is void, or
+// one callback that came under a clock that is years ahead would be the last
+// for years.
+func latest(known, at int64) int64 {
+	if known > at+int64(sunset.Tolerance/time.Second) {
+		return at
+	}
+	return max(known, at)
 }
 
 // touch notes a change. The lock is held.

@@ -194,6 +194,31 @@ func TestUse_AfterTheSunset(t *testing.T) {
 	}
 }
 
+// A callback that came under a clock that was years ahead is not the last one
+// for years: once the clock is right, the next one is. What ends out of its
+// turn changes nothing.
+func TestUse_LastUnderAWrongClock(t *testing.T) {
+	r := newRig(t)
+	r.lead(blueAddress, newBackend(t, ok("")))
+	r.clock.Set(begin.AddDate(5, 0, 0))
+	r.serve(newRoute(func(r *routetable.Route) { r.Sunset = begin.AddDate(9, 0, 0) }))
+	r.get("/cb?code=1")
+	if got := r.use("uid"); !got.Last.Equal(begin.AddDate(5, 0, 0)) {
+		t.Fatalf("control: last at %s", got.Last)
+	}
+	r.clock.Jump(begin)
+	r.state.clock.Heard(begin)
+	r.get("/cb?code=1")
+	if got := r.use("uid"); got.Callbacks != 2 || !got.Last.Equal(begin) || !got.Backends[0].Last.Equal(begin) {
+		t.Errorf("use is %+v", got)
+	}
+	r.clock.Set(begin.Add(-5 * time.Minute)) // as one that takes its time
+	r.get("/cb?code=1")
+	if got := r.use("uid"); got.Callbacks != 3 || !got.Last.Equal(begin) || !got.Backends[0].Last.Equal(begin) {
+		t.Errorf("out of turn: use is %+v", got)
+	}
+}
+
 // What was counted belongs to the object: it outlives every change of it, and
 // not the object itself.
 func TestUse_LivesAsLongAsTheRoute(t *testing.T) {

@@ -221,7 +221,7 @@ type CallbackProxyStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	ConfigHash string `json:"configHash,omitempty"`
 	// instances are the fleet's ready pods and what each says it runs, by
-	// name; the first 256 when there are more.
+	// name; 256 when there are more, those that are not Current before others.
 	// +optional
 	// +listType=map
 	// +listMapKey=pod

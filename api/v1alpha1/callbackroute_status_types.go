@@ -106,8 +106,9 @@ type Traffic struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Other *int64 `json:"other,omitempty"`
-	// refused is how many requests to the callback's path broke a rule of the
-	// proxy and were delivered to nobody.
+	// refused is how many requests of the route broke a rule for answers, or
+	// came with half a body, and were delivered to nobody. What a rule for every
+	// request refuses belongs to no route and is not in it.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Refused *int64 `json:"refused,omitempty"`

@@ -42,7 +42,7 @@ const (
 	// callbacks another backend can take stays Ready.
 	//
 	// Reasons: BackendsHealthy, BackendUnhealthy, NoReadyEndpoints,
-	// CallbackPathNotServed, NotMeasured, NotAccepted.
+	// CallbackPathNotServed, NotMeasured, NotAccepted, SunsetPassed.
 	ConditionBackendsHealthy = "BackendsHealthy"
 
 	// ConditionReady sums up: callbacks are served as declared.

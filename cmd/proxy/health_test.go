@@ -54,6 +54,34 @@ func TestCommand_LooksAtBackends(t *testing.T) {
 	}
 }
 
+// From its sunset on a route's backends are left alone: what was found wrong
+// with them is wrong no more.
+func TestCommand_LeavesBackendsAloneAfterTheSunset(t *testing.T) {
+	dir := t.TempDir()
+	check := &routetable.HealthCheck{IntervalSeconds: 1, TimeoutSeconds: 1, UnhealthyThreshold: 1, HealthyThreshold: 1}
+	end := time.Now().UTC().Truncate(time.Second).Add(6 * time.Second)
+	keepConfigUntil(t, dir, end, routetable.Backend{Name: "gone", Addresses: []string{"10.0.0.2:80"}, Check: check})
+	// Nobody listens on a port that was just closed.
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	p := start(t, "--state-dir="+dir, "--connect-to=10.0.0.2:80="+closed.Listener.Addr().String())
+	defer func() { p.stop(); <-p.exited }()
+	for _, want := range []string{"\ncallbackproxy_target_unhealthy 1\n", "\ncallbackproxy_target_unhealthy 0\n"} {
+		text := ""
+		for begin := time.Now(); time.Since(begin) < 15*time.Second; time.Sleep(20 * time.Millisecond) {
+			if text = p.body(t, p.admin, "/metrics"); strings.Contains(text, want) {
+				break
+			}
+		}
+		if !strings.Contains(text, want) {
+			t.Fatalf("metrics lack %q: %s", want, text)
+		}
+	}
+	if now := time.Now(); now.Before(end) {
+		t.Errorf("left alone %s before the sunset", end.Sub(now))
+	}
+}
+
 func containsAll(text string, wants []string) bool {
 	for _, want := range wants {
 		if !strings.Contains(text, want) {

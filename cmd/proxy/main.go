@@ -79,11 +79,14 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	client := upstream.NewClient(upstream.Options{
 		ConnectTo: o.connectTo, Forbidden: forbidden(config), Now: time.Now,
 	})
-	checker := health.NewChecker(health.Options{Upstream: client, Now: time.Now, Looked: metrics.HealthCheck})
+	checker := health.NewChecker(health.Options{
+		Upstream: client, Now: time.Now, Closed: state.IsClosed, Looked: metrics.HealthCheck,
+	})
 	metrics.ObserveHealth(checker.Unhealthy)
 	// State has swapped the table in when it calls.
-	check := func(proxy.Offer) { checker.Set(state.Current().Table) }
-	state.OnAdopt = check
+	check := func() { checker.Set(state.Current().Table) }
+	state.OnAdopt = func(proxy.Offer) { check() }
+	state.OnTurn = check
 	server := &proxy.Server{
 		State: state, Metrics: metrics, Log: log, DrainDelay: o.drainDelay, Targets: checker,
 		Handler: proxy.NewHandler(proxy.HandlerOptions{
@@ -104,7 +107,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		restore(disk, o.stateDir, state, metrics, log)
 		state.OnAdopt = func(offer proxy.Offer) {
 			disk.Keep(offer)
-			check(offer)
+			check()
 		}
 		running.Go(func() { disk.Run(sources) })
 	}

@@ -99,6 +99,11 @@ func TestForbidden_HoldsTheAPIServer(t *testing.T) {
 // keepConfig writes a config as an earlier run would have.
 func keepConfig(t *testing.T, dir string, backends ...routetable.Backend) {
 	t.Helper()
+	keepConfigUntil(t, dir, time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), backends...)
+}
+
+func keepConfigUntil(t *testing.T, dir string, sunset time.Time, backends ...routetable.Backend) {
+	t.Helper()
 	backends = append(backends, routetable.Backend{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}})
 	encoded, err := routetable.Encode(&routetable.Table{
 		Settings: routetable.Settings{ListenerPort: 8080},
@@ -106,7 +111,7 @@ func keepConfig(t *testing.T, dir string, backends ...routetable.Backend) {
 			Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1, Hostnames: []string{"auth.acme.com"},
 			Protocol: routetable.OIDC, PathType: routetable.Exact, Path: "/cb",
 			Backends: backends, Preflight: len(backends) > 1,
-			TimeoutSeconds: 30, Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), AfterSunset: routetable.Reject,
+			TimeoutSeconds: 30, Sunset: sunset, AfterSunset: routetable.Reject,
 		}},
 	}, routetable.DefaultShardBytes)
 	if err != nil {

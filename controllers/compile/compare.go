@@ -13,13 +13,16 @@ import (
 // Change is what kind of news a status holds.
 type Change int
 
-// The kinds. Counted is what instances count, and in which words they say what
-// they see. Seen is that a backend is unhealthy now or was, Measured that a
-// healthy one was or is unknown. These change as traffic and
-// backends do, without end. Declared is everything else, and happens as often
-// as somebody does something, or a time comes.
+// The kinds, the ones that can wait longest first. Scaled is how many instances
+// there are and nothing else: it changes for all routes at once. Counted is what
+// instances count, and in which words they say what they see. Seen is that a
+// backend is unhealthy now or was, Measured that a healthy one was or is
+// unknown. These change as traffic and backends do, without end. Declared is
+// everything else, and happens as often as somebody does something, or a time
+// comes.
 const (
 	Same Change = iota
+	Scaled
 	Counted
 	Measured
 	Seen
@@ -33,6 +36,11 @@ func Compare(before, after *callbackv1alpha1.CallbackRouteStatus) Change {
 		return Same
 	case !apiequality.Semantic.DeepEqual(declared(before), declared(after)):
 		return Declared
+	}
+	counted := *before
+	counted.Proxies = after.Proxies
+	if apiequality.Semantic.DeepEqual(&counted, after) {
+		return Scaled
 	}
 	return flips(healths(before), healths(after))
 }

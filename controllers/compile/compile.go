@@ -168,7 +168,11 @@ func (v *Verdict) schedule(proxy *callbackv1alpha1.CallbackProxy, now time.Time)
 	}, now)
 	days, warning := sunset.WarningAt(v.Entry.Sunset, proxy.Spec.Policy.SunsetWarningDays, now)
 	v.Phase, v.Warning = phase, days
-	return earlier(next, warning)
+	next = earlier(next, warning)
+	if now.Before(v.Until) {
+		next = earlier(next, v.Until) // then another sunsetTime is no way out any more
+	}
+	return next
 }
 
 // byAge returns the routes that are not being deleted, the oldest first:

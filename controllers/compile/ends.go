@@ -37,7 +37,7 @@ func addEnds(set *conditionSet, v *Verdict, use *Use) {
 		})
 	}
 	if v.Phase >= sunset.Held {
-		set.add(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v, use))
+		set.add(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v, use, set.now))
 	}
 	if v.Hold != nil {
 		set.add(callbackv1alpha1.ConditionSunsetHeld, *v.Hold)
@@ -55,25 +55,30 @@ func (v *Verdict) afterwards() string {
 	return "from then on callbacks are answered with 410 Gone"
 }
 
-func sunsetPassed(v *Verdict, use *Use) Finding {
+func sunsetPassed(v *Verdict, use *Use, now time.Time) Finding {
 	var text strings.Builder
 	text.WriteString("sunsetTime " + stamp(v.Entry.Sunset) + " has passed and callbacks are ")
+	warns := v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn
 	switch {
-	case v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn:
+	case warns:
 		text.WriteString("still served (afterSunset: Warn)")
 	case v.Phase == sunset.Held:
 		text.WriteString("still served until " + stamp(v.Entry.HeldUntil) + " (annotation " + callbackv1alpha1.HoldAnnotation + ")")
 	default:
 		text.WriteString("answered with 410 Gone")
 	}
-	if use.AfterSunset > 0 {
-		fmt.Fprintf(&text, "; %s came since, the last at %s", plural(use.AfterSunset, "callback"), stamp(use.Last))
+	// They are counted for the route's whole life, in which there may have been
+	// other sunsets; the last one says whether any came after this one.
+	switch came := !use.Last.Before(v.Entry.Sunset); {
+	case came && use.AfterSunset > 0:
+		fmt.Fprintf(&text, "; %s came after a sunset of this route, the last at %s", plural(use.AfterSunset, "callback"), stamp(use.Last))
+	case !came && warns:
+		text.WriteString("; none was counted since")
 	}
-	// A hold that has ended has used up what the policy allows.
-	if held := !v.Entry.HeldUntil.IsZero(); v.Entry.Sunset.Equal(v.Until) || held && v.Phase == sunset.Passed {
-		text.WriteString(": delete the route; the policy allows no later sunsetTime")
-	} else {
+	if now.Before(v.Until) {
 		text.WriteString(": delete the route, or set a later sunsetTime; the policy allows until " + stamp(v.Until))
+	} else {
+		text.WriteString(": delete the route; the policy allows no sunsetTime after " + stamp(v.Until))
 	}
 	return Finding{OK: true, Reason: callbackv1alpha1.ReasonSunsetPassed, Message: text.String()}
 }
@@ -93,7 +98,7 @@ func (c *candidate) isHeld() bool {
 func holdReason(route *callbackv1alpha1.CallbackRoute) (string, bool) {
 	reason := strings.TrimSpace(route.Annotations[callbackv1alpha1.HoldAnnotation])
 	printable := strings.IndexFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
-	return reason, reason != "" && utf8.RuneCountInString(reason) <= maxHoldReason && printable
+	return reason, reason != "" && utf8.RuneCountInString(reason) <= maxHoldReason && printable && utf8.ValidString(reason)
 }
 
 // hold returns the condition SunsetHeld, nil without the annotation.

@@ -37,6 +37,9 @@ func walk(t testing.TB, s *scenario) []string {
 		var all []string
 		for _, c := range RouteStatus(v, s.observed(v.Route, s.fleet(t, nil)), now).Conditions {
 			all = append(all, c.Type+"="+string(c.Status)+" "+c.Reason)
+			if c.Type == callbackv1alpha1.ConditionSunsetPassed && strings.Contains(c.Message, "allows no sunsetTime") {
+				all = append(all, "the policy's end")
+			}
 		}
 		return append(all, "phase "+v.Phase.String(), strings.Repeat("w", int(v.Warning)))
 	}
@@ -84,7 +87,8 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 			"2026-12-20 06:00:00 Deprecated=True Deprecated, phase Deprecated",
 			"2026-12-21 00:00:00 warning 10 days",
 			"2026-12-29 00:00:00 warning 2 days",
-			"2026-12-31 00:00:00 Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+			"2027-01-30 00:00:00 the policy's end",
 		}},
 		{"held", func(_ *scenario, r *callbackv1alpha1.CallbackRoute) {
 			r.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "partner is late"}
@@ -94,12 +98,13 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 			"2026-12-21 00:00:00 warning 10 days",
 			"2026-12-29 00:00:00 warning 2 days",
 			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Held",
-			"2027-01-30 00:00:00 Ready=False SunsetPassed, SunsetHeld=False HoldExpired, phase Passed",
+			"2027-01-30 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, the policy's end, SunsetHeld=False HoldExpired, phase Passed",
 		}},
 		{"without warnings and deprecation", func(s *scenario, r *callbackv1alpha1.CallbackRoute) {
 			s.snapshot.Proxy.Spec.Policy.SunsetWarningDays, r.Spec.DeprecationTime = nil, nil
 		}, []string{
-			"2026-12-31 00:00:00 Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+			"2027-01-30 00:00:00 the policy's end",
 		}},
 		{"with Warn", func(s *scenario, r *callbackv1alpha1.CallbackRoute) {
 			s.snapshot.Proxy.Spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{"Warn"}
@@ -108,6 +113,7 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 		}, []string{
 			"2026-12-30 00:00:00 SunsetApproaching=True SunsetApproaching, warning 1 day",
 			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Passed",
+			"2027-01-30 00:00:00 the policy's end",
 		}},
 		{"not accepted", func(_ *scenario, r *callbackv1alpha1.CallbackRoute) { r.Spec.Owner = "" }, nil},
 	} {
@@ -142,6 +148,18 @@ func TestT16_AHoldNeverOutlivesThePolicy(t *testing.T) {
 	s.snapshot.Proxy.Spec.Policy.MaxLifetimeDays = 60
 	if v := s.find(t, "identity/acme-sso"); !v.Entry.HeldUntil.IsZero() || v.Hold.OK || v.Hold.Reason != callbackv1alpha1.ReasonHoldExpired {
 		t.Errorf("at the limit: held until %v, %+v", v.Entry.HeldUntil, v.Hold)
+	}
+}
+
+// What is half a character is no reason that can be repeated.
+func TestCompile_AHoldsReasonIsText(t *testing.T) {
+	t.Parallel()
+	s, route := ending(t)
+	for reason, want := range map[string]bool{"\xc3": false, "late \xc3\xbc": true, "late \xc3": false, "\ufffd": true} {
+		route.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: reason}
+		if v := s.find(t, "identity/acme-sso"); v.Hold.OK != want || v.Entry.HeldUntil.IsZero() == want {
+			t.Errorf("a hold because of %q: %+v, until %v", reason, v.Hold, v.Entry.HeldUntil)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package compile
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"os"
@@ -121,8 +122,11 @@ func (s *scenario) run(t testing.TB) *outcome {
 			entries[result.Table.Routes[i].ID()] = &result.Table.Routes[i]
 		}
 	}
-	if s.snapshot.Proxy != nil {
+	if s.snapshot.Proxy != nil || s.unread != nil {
 		out.Proxy = &outcomeProxy{Name: s.Proxy, Conditions: conditionsOf(s.proxyStatus(t, result, fleet).Conditions)}
+	}
+	if s.unread != nil {
+		return out // nothing is said of its routes
 	}
 	for i := range result.Verdicts {
 		v := &result.Verdicts[i]
@@ -165,12 +169,18 @@ func (s *scenario) routeStatus(t testing.TB, v *Verdict, fleet *Fleet) callbackv
 
 func (s *scenario) proxyStatus(t testing.TB, result *Result, fleet *Fleet) callbackv1alpha1.CallbackProxyStatus {
 	t.Helper()
-	proxy := s.snapshot.Proxy.DeepCopy()
-	proxy.Status = ProxyStatus(s.snapshot.Proxy, result, fleet, s.Now)
+	compute := func(p *callbackv1alpha1.CallbackProxy, now time.Time) callbackv1alpha1.CallbackProxyStatus {
+		if s.unread != nil {
+			return UnreadProxyStatus(p, s.decodeError, len(s.snapshot.Routes), now)
+		}
+		return ProxyStatus(p, result, fleet, now)
+	}
+	proxy := cmp.Or(s.unread, s.snapshot.Proxy).DeepCopy()
+	proxy.Status = compute(proxy, s.Now)
 	if err := expect.ConsistentProxy(proxy); err != nil {
 		t.Error(err)
 	}
-	if second := ProxyStatus(proxy, result, fleet, s.Now.Add(time.Second)); !apiequality.Semantic.DeepEqual(second, proxy.Status) {
+	if second := compute(proxy, s.Now.Add(time.Second)); !apiequality.Semantic.DeepEqual(second, proxy.Status) {
 		t.Errorf("a second pass over %s gives another status", s.Proxy)
 	}
 	return proxy.Status

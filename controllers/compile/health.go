@@ -25,7 +25,7 @@ type backendState struct {
 }
 
 // backendHealth finds how the backends of a route stand. Nothing looks at
-// those of a route that is not accepted.
+// those of a route that is not accepted, or has ended: its services may go.
 //
 //	no ready endpoint              Unhealthy at once, whatever instances say
 //	an instance sees it unhealthy  Unhealthy
@@ -37,7 +37,7 @@ func backendHealth(v *Verdict, fleet *Fleet) []backendState {
 	for i := range declared {
 		state := &states[i]
 		*state = backendState{name: declared[i].Name, health: callbackv1alpha1.HealthUnknown}
-		if v.Entry == nil {
+		if v.Entry == nil || v.late() {
 			continue
 		}
 		backend := &v.Entry.Backends[i]
@@ -163,6 +163,13 @@ func healthFinding(v *Verdict, backends []backendState, fleet *Fleet) Finding {
 			Unknown: true,
 			Reason:  callbackv1alpha1.ReasonNotAccepted,
 			Message: "backends are looked at once the route is accepted",
+		}
+	}
+	if v.late() {
+		return Finding{
+			Unknown: true,
+			Reason:  callbackv1alpha1.ReasonSunsetPassed,
+			Message: "nothing looks at the backends of a route that has ended",
 		}
 	}
 	var broken, unknown []string

@@ -5,6 +5,7 @@ package compile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,14 +40,36 @@ func ProxyStatus(proxy *callbackv1alpha1.CallbackProxy, result *Result, fleet *F
 		ConfigGeneration:   fleet.Published.Generation,
 		ConfigHash:         fleet.Hash,
 	}
-	for i := range fleet.Instances[:min(len(fleet.Instances), maxInstances)] {
-		status.Instances = append(status.Instances, instanceStatus(fleet, &fleet.Instances[i]))
-	}
+	status.Instances = instanceStatuses(fleet)
+	keepLastReports(status.Instances, proxy.Status.Instances)
 	return status
 }
 
 // maxInstances is the CRD's maximum.
 const maxInstances = 256
+
+// instanceStatuses are by name. Where there is no room for all, those that run
+// the published config are left out first: the others are what is looked for.
+func instanceStatuses(fleet *Fleet) []callbackv1alpha1.ProxyInstance {
+	all := make([]callbackv1alpha1.ProxyInstance, len(fleet.Instances))
+	others := 0
+	for i := range all {
+		all[i] = instanceStatus(fleet, &fleet.Instances[i])
+		if all[i].State != callbackv1alpha1.InstanceCurrent {
+			others++
+		}
+	}
+	others = min(others, maxInstances)
+	current := maxInstances - others
+	return slices.DeleteFunc(all, func(i callbackv1alpha1.ProxyInstance) bool {
+		room := &others
+		if i.State == callbackv1alpha1.InstanceCurrent {
+			room = &current
+		}
+		*room--
+		return *room < 0
+	})
+}
 
 func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
 	out := callbackv1alpha1.ProxyInstance{
@@ -67,6 +90,20 @@ func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
 		out.LastReportTime = timestamp(i.LastHeard)
 	}
 	return out
+}
+
+// keepLastReports lets a leadership that never heard of an instance go on saying
+// when the one before did.
+func keepLastReports(instances, before []callbackv1alpha1.ProxyInstance) {
+	for n := range instances {
+		i := &instances[n]
+		if i.State != callbackv1alpha1.InstanceUnreachable || i.LastReportTime != nil {
+			continue
+		}
+		if at := slices.IndexFunc(before, func(b callbackv1alpha1.ProxyInstance) bool { return b.Pod == i.Pod }); at >= 0 {
+			i.LastReportTime = before[at].LastReportTime
+		}
+	}
 }
 
 // clockSuspect names the instances that doubt their clocks; nil when none does.

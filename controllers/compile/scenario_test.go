@@ -55,6 +55,9 @@ type scenario struct {
 	Since map[string]int64 `json:"since,omitempty"`
 
 	snapshot Snapshot
+	// unread is the CallbackProxy if it cannot be read, for that reason.
+	unread      *callbackv1alpha1.CallbackProxy
+	decodeError string
 }
 
 // instance is one ready pod of a scenario's fleet.
@@ -75,9 +78,8 @@ type instance struct {
 	Sees map[string]string `json:"sees,omitempty"`
 }
 
-// undecodableRoute is how an input file says that a stored object cannot be
-// read.
-type undecodableRoute struct {
+// undecodable is how an input file says that a stored object cannot be read.
+type undecodable struct {
 	metav1.ObjectMeta `json:"metadata"`
 	DecodeError       string `json:"decodeError"`
 }
@@ -164,9 +166,16 @@ func (s *scenario) add(t testing.TB, object map[string]any) {
 	case "UndecodableRoute":
 		delete(object, "kind")
 		delete(object, "apiVersion")
-		broken := &undecodableRoute{}
+		broken := &undecodable{}
 		decode(t, object, broken)
 		s.addRoute(Route{Object: &callbackv1alpha1.CallbackRoute{ObjectMeta: broken.ObjectMeta}, DecodeError: broken.DecodeError})
+	case "UndecodableProxy":
+		delete(object, "kind")
+		delete(object, "apiVersion")
+		broken := &undecodable{}
+		decode(t, object, broken)
+		s.unread = &callbackv1alpha1.CallbackProxy{ObjectMeta: broken.ObjectMeta}
+		s.unread.Generation, s.decodeError = max(broken.Generation, 1), broken.DecodeError
 	case "Namespace":
 		namespace := &corev1.Namespace{}
 		decode(t, object, namespace)

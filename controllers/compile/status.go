@@ -81,7 +81,7 @@ func RouteStatus(v *Verdict, o *Observed, now time.Time) callbackv1alpha1.Callba
 	set.add(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
 	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
 	set.add(callbackv1alpha1.ConditionBackendsHealthy, healthy)
-	set.add(callbackv1alpha1.ConditionReady, readiness(v, o, programmed, healthy, backends))
+	set.add(callbackv1alpha1.ConditionReady, readiness(v, o, programmed, healthy, backends, now))
 	status := callbackv1alpha1.CallbackRouteStatus{
 		ObservedGeneration: v.Route.Generation,
 		Backends:           backendStatuses(backends, &o.Use),
@@ -147,36 +147,39 @@ func programmed(fleet *Fleet, since routetable.Version, what subject) Finding {
 		if fleet.runs(instance, since) {
 			continue
 		}
-		if refusal := fleet.refused(instance); refusal != nil {
+		switch refusal := fleet.refused(instance); {
+		case refusal != nil:
 			refused = append(refused, instance.Pod+" ("+what.reason(refusal)+")")
-		} else if !instance.Reached {
+		case !instance.Reached:
 			behind = append(behind, instance.Pod+" (unreachable)")
-		} else {
+		case instance.Report.Hash != "" && instance.Report.Compare(fleet.Published) > 0:
+			behind = append(behind, instance.Pod+" (runs a newer config than the published one)")
+		default:
 			behind = append(behind, instance.Pod)
 		}
 	}
-	switch {
-	case len(refused) > 0:
-		return Finding{
-			Reason:  callbackv1alpha1.ReasonRefusedByProxy,
-			Message: "instances refused the config and serve their last good one: " + enumerate(refused),
-		}
-	case len(behind) > 0:
-		return Finding{
-			Reason:  callbackv1alpha1.ReasonPending,
-			Message: fmt.Sprintf("instances have not acknowledged %s yet: %s", what.name, enumerate(behind)),
-		}
+	var said []string
+	reason := callbackv1alpha1.ReasonPending
+	if len(refused) > 0 {
+		reason = callbackv1alpha1.ReasonRefusedByProxy
+		said = append(said, "instances refused the config and serve their last good one: "+enumerate(refused))
+	}
+	if len(behind) > 0 {
+		said = append(said, fmt.Sprintf("instances have not acknowledged %s yet: %s", what.name, enumerate(behind)))
+	}
+	if len(said) > 0 {
+		return Finding{Reason: reason, Message: strings.Join(said, "; ")}
 	}
 	return Finding{OK: true, Reason: callbackv1alpha1.ReasonProgrammed, Message: "every ready instance runs " + what.name}
 }
 
 // readiness is the first thing that stands in the way of serving as declared.
-func readiness(v *Verdict, o *Observed, programmed, healthy Finding, backends []backendState) Finding {
+func readiness(v *Verdict, o *Observed, programmed, healthy Finding, backends []backendState, now time.Time) Finding {
 	switch {
 	case !v.Accepted.OK:
 		return v.Accepted
 	case v.late():
-		passed := sunsetPassed(v, &o.Use)
+		passed := sunsetPassed(v, &o.Use, now)
 		passed.OK = false
 		return passed
 	case !v.ResolvedRefs.OK:
@@ -220,11 +223,9 @@ func (s *conditionSet) add(kind string, f Finding) {
 	s.conditions = append(s.conditions, condition)
 }
 
-// bounded keeps a message within what the API accepts.
+// bounded keeps a message within what the API accepts, and within what it
+// stores as it is sent: one that came back changed would be written for ever.
 func bounded(message string) string {
 	const most = 4096
-	if len(message) <= most {
-		return message
-	}
-	return strings.ToValidUTF8(message[:most], "")
+	return strings.ToValidUTF8(message[:min(len(message), most)], "")
 }

@@ -4,6 +4,8 @@
 package compile
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +194,32 @@ func TestProxyStatus_Instances(t *testing.T) {
 	}
 }
 
+// A leadership that never heard of an instance knows from the status when the
+// one before did.
+func TestProxyStatus_KeepsWhenAnInstanceWasHeardLast(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	heard := metav1.NewTime(s.Now.Add(-time.Hour))
+	s.snapshot.Proxy.Status.Instances = []callbackv1alpha1.ProxyInstance{
+		{Pod: "edge-0", State: callbackv1alpha1.InstanceCurrent}, {Pod: "edge-1", State: callbackv1alpha1.InstanceUnreachable, LastReportTime: &heard},
+	}
+	last := func() *metav1.Time {
+		return ProxyStatus(s.snapshot.Proxy, result, fleet, s.Now).Instances[0].LastReportTime
+	}
+	fleet.Instances[0].Reached = false
+	if got := last(); !got.Equal(&heard) {
+		t.Errorf("never heard by this leadership: last report at %v, want %v", got, heard)
+	}
+	fleet.Instances[0].LastHeard = s.Now.Add(-time.Minute)
+	if got, want := last(), metav1.NewTime(s.Now.Add(-time.Minute)); !got.Equal(&want) {
+		t.Errorf("heard a minute ago: last report at %v", got)
+	}
+	fleet.Instances[0].Reached = true
+	if got := last(); got != nil {
+		t.Errorf("an instance that is heard has a last report at %v", got)
+	}
+}
+
 // What the API would refuse is cut before: a status that cannot be written
 // tells nobody anything.
 func TestStatus_StaysWithinTheAPIsBounds(t *testing.T) {
@@ -205,12 +233,35 @@ func TestStatus_StaysWithinTheAPIsBounds(t *testing.T) {
 			t.Errorf("%s has a message of %d bytes, valid: %t", c.Type, len(c.Message), utf8.ValidString(c.Message))
 		}
 	}
-	for i := range 300 {
-		fleet.Instances = append(fleet.Instances, Instance{Pod: "edge-" + strings.Repeat("x", i)})
+	v.Accepted.Message = "owner \xc3"
+	if c := RouteStatus(v, s.observed(v.Route, fleet), s.Now).Conditions[0]; c.Message != "owner " {
+		t.Errorf("a message that the API would change is %q", c.Message)
 	}
-	status := ProxyStatus(s.snapshot.Proxy, result, fleet, s.Now)
-	if len(status.Instances) != 256 {
-		t.Errorf("%d instances, the CRD allows 256", len(status.Instances))
+}
+
+// Of a fleet that is larger than its status those are listed first whom
+// something is wrong with, and all in the order of their names.
+func TestProxyStatus_ListsWhoIsNotCurrent(t *testing.T) {
+	t.Parallel()
+	s, result, fleet := oneRoute(t)
+	current := fleet.Instances[0]
+	for _, tc := range []struct{ silent, listed int }{{0, 0}, {1, 1}, {255, 255}, {256, 256}, {300, 256}} {
+		fleet.Instances = nil
+		for i := range 300 {
+			current.Pod, current.Reached = fmt.Sprintf("edge-%03d", i), i < 300-tc.silent
+			fleet.Instances = append(fleet.Instances, current)
+		}
+		instances := ProxyStatus(s.snapshot.Proxy, result, fleet, s.Now).Instances
+		names, silent := []string{}, 0
+		for i := range instances {
+			names = append(names, instances[i].Pod)
+			if instances[i].State == callbackv1alpha1.InstanceUnreachable {
+				silent++
+			}
+		}
+		if len(names) != 256 || silent != tc.listed || !slices.IsSorted(names) {
+			t.Errorf("of 300 instances, %d silent, the status lists %d, %d silent: %v", tc.silent, len(names), silent, names)
+		}
 	}
 }
 

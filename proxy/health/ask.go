@@ -44,22 +44,38 @@ func (a *ask) every() time.Duration {
 
 // asks goes through what a table says is to be looked at, by ID, with a
 // function that makes the ask: nil for addresses without a check. The same ID
-// may come several times.
-func asks(table *routetable.Table) iter.Seq2[string, func() *ask] {
+// may come several times. Those of closed routes come last, and without such a
+// function: their backends are to be left alone.
+func asks(table *routetable.Table, isClosed func(*routetable.Route) bool) iter.Seq2[string, func() *ask] {
 	return func(yield func(string, func() *ask) bool) {
+		rests := func(id string, _ func() *ask) bool { return yield(id, nil) }
+		var closed []*routetable.Route
 		for i := range table.Routes {
 			r := &table.Routes[i]
-			for j := range r.Backends {
-				if !asksOf(r, &r.Backends[j], yield) {
-					return
-				}
+			if isClosed(r) {
+				closed = append(closed, r)
+			} else if !asksOf(r, yield) {
+				return
+			}
+		}
+		for _, r := range closed {
+			if !asksOf(r, rests) {
+				return
 			}
 		}
 	}
 }
 
-// asksOf are those of one backend.
-func asksOf(r *routetable.Route, b *routetable.Backend, yield func(string, func() *ask) bool) bool {
+func asksOf(r *routetable.Route, yield func(string, func() *ask) bool) bool {
+	for i := range r.Backends {
+		if !asksOfBackend(r, &r.Backends[i], yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func asksOfBackend(r *routetable.Route, b *routetable.Backend, yield func(string, func() *ask) bool) bool {
 	for _, address := range b.Addresses {
 		check := func() *ask {
 			if b.Check == nil {

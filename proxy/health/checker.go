@@ -44,6 +44,9 @@ type Options struct {
 	Upstream Upstream
 	// Now must carry a monotonic reading, as time.Now does.
 	Now func() time.Time
+	// Closed, when set, says whether a route of the table has ended. Set asks
+	// for each, and what no other route leads to is not looked at.
+	Closed func(*routetable.Route) bool
 	// Looked, when set, is told of each look at a target: its kind, "check" or
 	// "preflight", and what was found.
 	Looked func(kind, result string)
@@ -57,11 +60,11 @@ type Checker struct {
 	now    func() time.Time
 	begin  time.Time
 	random func() float64 // from 0 to 1
+	closed func(*routetable.Route) bool
 
 	// sets lets one Set go on at a time. The map that targets points to is
 	// never written once it is there.
 	sets    sync.Mutex
-	table   *routetable.Table
 	targets atomic.Pointer[map[string]*target]
 
 	mu        sync.Mutex
@@ -74,7 +77,10 @@ type Checker struct {
 func NewChecker(o Options) *Checker {
 	c := &Checker{
 		look: prober{o.Upstream, o.Now}.look, looked: o.Looked, now: o.Now, begin: o.Now(),
-		random: rand.Float64,
+		random: rand.Float64, closed: o.Closed,
+	}
+	if c.closed == nil {
+		c.closed = func(*routetable.Route) bool { return false }
 	}
 	c.targets.Store(&map[string]*target{})
 	for i := range c.lanes {
@@ -85,40 +91,44 @@ func NewChecker(o Options) *Checker {
 
 // Set replaces the targets by those of a table. What is known of a target that
 // stays is kept, what is known of one that goes is dropped: should it come
-// again, it begins Unmeasured and unreported.
+// again, it begins Unmeasured and unreported. A target whose last route closed
+// goes too, though it keeps its name, under which it is reported Unmeasured; so
+// Set is to be called again when routes of the table close or open.
 func (c *Checker) Set(table *routetable.Table) {
 	c.sets.Lock()
 	defer c.sets.Unlock()
-	if table == c.table {
-		return
-	}
 	before := *c.targets.Load()
 	after := make(map[string]*target, len(before))
 	var added []*target
-	for id, newAsk := range asks(table) {
+	for id, newAsk := range asks(table, c.closed) {
 		if _, twice := after[id]; twice {
 			continue
 		}
 		t, stays := before[id]
-		if !stays {
-			t = &target{id: id, ask: newAsk()}
+		if rests := newAsk == nil; !stays || t.rests != rests {
+			t = &target{id: id, rests: rests}
+			if !rests {
+				t.ask = newAsk()
+			}
 			added = append(added, t)
 		}
 		after[id] = t
 	}
 	c.swap(before, after, added)
-	c.table = table
 }
 
 func (c *Checker) swap(before, after map[string]*target, added []*target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, t := range before {
-		if _, stays := after[id]; !stays {
+		if after[id] != t {
 			c.drop(t)
 		}
 	}
 	for _, t := range added {
+		if was := before[t.id]; was != nil && was.change != 0 {
+			c.changes.add(t, len(after)) // what was told of it holds no more
+		}
 		if t.ask != nil {
 			c.plan(t, time.Duration(c.random()*float64(min(t.ask.every(), firstWithin))))
 		}

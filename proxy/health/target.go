@@ -72,6 +72,8 @@ func (f finding) String() string {
 type target struct {
 	id  string
 	ask *ask
+	// rests: every route that leads there is closed, so there is no ask either.
+	rests bool
 	// due is when it is looked at next, or when what is known of it is too old,
 	// on the Checker's clock; queued is its place in its lane's queue plus 1, 0
 	// for none.

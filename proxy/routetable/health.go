@@ -65,7 +65,8 @@ func TargetID(address string, c *HealthCheck) string {
 }
 
 // PreflightID names what the preflight of a route asks at one address of a
-// backend.
+// backend: all that the request is made of, and so also the hostname that the
+// backend is told, by which it may tell its tenants apart.
 func PreflightID(address string, r *Route, b *Backend) string {
 	host, path := b.Host, b.Path
 	if host == "" {
@@ -74,7 +75,7 @@ func PreflightID(address string, r *Route, b *Backend) string {
 	if path == "" {
 		path = r.Path
 	}
-	return idOf(fmt.Sprintf("%s preflight %s %s %s", address, r.Protocol, host, path))
+	return idOf(fmt.Sprintf("%s preflight %s %s %s %s", address, r.Protocol, r.Hostnames[0], host, path))
 }
 
 func idOf(text string) string {

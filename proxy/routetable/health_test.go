@@ -77,6 +77,10 @@ func TestPreflightID_NamesWhatIsAsked(t *testing.T) {
 	}
 	const address = "10.0.0.1:80"
 	same := id(address, func(*Route) {})
+	tenant := func(host string) func(*Route) {
+		return func(r *Route) { r.Hostnames[0], r.Backends[0].Host = host, "idp.svc" }
+	}
+	wantDistinct(t, []string{id(address, tenant("a.example.com")), id(address, tenant("b.example.com"))})
 	wantDistinct(t, []string{
 		same, id("10.0.0.1:81", func(*Route) {}), TargetID(address, nil),
 		id(address, func(r *Route) { r.Protocol = SAML }), id(address, func(r *Route) { r.Path = "/b" }),

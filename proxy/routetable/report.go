@@ -89,8 +89,8 @@ type RouteUse struct {
 	// Last is when the last well-formed callback came, in whole seconds.
 	Last time.Time `json:"last,omitzero"`
 	// Callbacks counts well-formed callbacks, AfterSunset those of them that
-	// came after the sunset, Other what came to the path and is none, Refused
-	// what broke a rule.
+	// came after a sunset of the route, Other what came to the path and is none,
+	// Refused what broke a rule once the route was known.
 	Callbacks   int64 `json:"callbacks,omitempty"`
 	AfterSunset int64 `json:"afterSunset,omitempty"`
 	Other       int64 `json:"other,omitempty"`

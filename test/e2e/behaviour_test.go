@@ -31,6 +31,7 @@ func TestBehaviour(t *testing.T) {
 		{"a deleted route is gone within five seconds (P8)", deletionTakesEffect},
 		{"a revoked grant stops the traffic within five seconds (F23)", revokedGrantTakesEffect},
 		{"deleting the CallbackProxy takes its config along", configFollowsItsOwner},
+		{"no status contradicts itself", (*system).expectConsistent},
 	} {
 		if !t.Run(step.name, func(t *testing.T) {
 			step.run(&system{

@@ -75,6 +75,7 @@ func TestF01_TheControlPlaneIsAwayForAMinute(t *testing.T) {
 	s.expectFlawless("steady, after the restart", s.judge(again))
 	s.expectFlawless("closing", s.judge(closing))
 	watch()
+	s.expectConsistent()
 }
 
 // The manager is killed at moments that chance chooses while routes change:
@@ -114,6 +115,7 @@ func TestF08_TheManagerIsKilledAtAnyMoment(t *testing.T) {
 	var parts callbackv1alpha1.CallbackProxyConfigList
 	s.Expect(s.client.List(s.ctx, &parts, client.InNamespace("callback-system"))).To(Succeed())
 	s.Expect(parts.Items).To(HaveLen(2), "an index and one shard: nothing half-done stays behind")
+	s.expectConsistent()
 }
 
 // A proxy is stopped and started under load, as a rollout does: readiness goes
@@ -133,6 +135,7 @@ func TestF46_AProxyIsStoppedUnderLoad(t *testing.T) {
 		s.startProxy(i)
 	}
 	s.expectFlawless("steady", s.judge(l))
+	s.expectConsistent()
 }
 
 // Canaries: what is secret in a callback is found nowhere but at the backend.

@@ -11,8 +11,21 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// endIsTold: a route past its sunset is ready only if it keeps serving, and a
-// sunset that has passed approaches no more.
+// endComesOnce: a sunset that has passed approaches no more, and only one that
+// has passed is to blame.
+func endComesOnce(s status) error {
+	passed := s.find(callbackv1alpha1.ConditionSunsetPassed) != nil
+	switch {
+	case passed && s.find(callbackv1alpha1.ConditionSunsetApproaching) != nil:
+		return errors.New("the sunset has passed and approaches")
+	case !passed && s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed:
+		return errors.New("the condition Ready blames a sunset that has not passed")
+	}
+	return nil
+}
+
+// endIsTold: a route past its sunset is ready only if it keeps serving, and one
+// with a deprecationTime is deprecated by then.
 func endIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if s.find(callbackv1alpha1.ConditionDeprecated) != nil && route.Spec.DeprecationTime == nil {
 		return errors.New("deprecated without a deprecationTime")
@@ -21,12 +34,10 @@ func endIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
 	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn && !s.isTrue(callbackv1alpha1.ConditionSunsetHeld)
 	blamed := s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed
 	switch {
-	case passed && s.find(callbackv1alpha1.ConditionSunsetApproaching) != nil:
-		return errors.New("the sunset has passed and approaches")
 	case passed && rejects && !blamed:
 		return errors.New("the sunset has passed and callbacks are rejected, and Ready says otherwise")
-	case blamed && !(passed && rejects):
-		return errors.New("the condition Ready blames a sunset that has not passed, or that changes nothing")
+	case blamed && !rejects:
+		return errors.New("the condition Ready blames a sunset that changes nothing")
 	case passed && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
 		return errors.New("past the sunset and not deprecated")
 	}

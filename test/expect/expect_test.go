@@ -280,7 +280,7 @@ func TestConsistentRoute_AllowsWhatCanBe(t *testing.T) {
 			one := int64(1)
 			r.Status.Traffic.AfterSunset = &one
 			passed := newCondition("SunsetPassed", "True", "SunsetPassed")
-			passed.Message = "it is over; 1 callback came since, the last at noon"
+			passed.Message = "it is over; 1 callback came after a sunset of this route, the last at noon"
 			set(r, passed)
 			blame(r, "SunsetPassed")
 		},

@@ -19,11 +19,30 @@ var unhealthyReasons = []string{
 	callbackv1alpha1.ReasonBackendUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints, callbackv1alpha1.ReasonCallbackPathNotServed,
 }
 
-// backendsAgree: the backends of the status are those that are declared, each
-// with a health, and with a reason exactly when it is unhealthy. The active one
-// of an accepted route has the highest weight.
+// backendsAgree: each backend has a health, and a reason exactly when it is
+// unhealthy. The active one is one of them.
 func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
-	accepted := s.isTrue(callbackv1alpha1.ConditionAccepted)
+	active := route.Status.ActiveBackend
+	told := active == ""
+	for i := range route.Status.Backends {
+		b := &route.Status.Backends[i]
+		if !s.isTrue(callbackv1alpha1.ConditionAccepted) && b.Health != callbackv1alpha1.HealthUnknown {
+			return fmt.Errorf("not accepted, and backend %s is %s", b.Name, b.Health)
+		}
+		if err := backendAgrees(b); err != nil {
+			return err
+		}
+		told = told || b.Name == active
+	}
+	if !told {
+		return fmt.Errorf("backend %q is active, and not told of", active)
+	}
+	return nil
+}
+
+// backendsAreDeclared: the backends of the status are those that are declared,
+// and the active one of an accepted route has the highest weight.
+func backendsAreDeclared(route *callbackv1alpha1.CallbackRoute, s status) error {
 	declared, told := route.Spec.Backends, route.Status.Backends
 	if len(declared) != len(told) {
 		return fmt.Errorf("%d backends are declared, the status tells of %d", len(declared), len(told))
@@ -32,14 +51,8 @@ func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
 		if told[i].Name != declared[i].Name {
 			return fmt.Errorf("backend %s is declared, the status tells of %s in its place", declared[i].Name, told[i].Name)
 		}
-		if !accepted && told[i].Health != callbackv1alpha1.HealthUnknown {
-			return fmt.Errorf("not accepted, and backend %s is %s", told[i].Name, told[i].Health)
-		}
-		if err := backendAgrees(&told[i]); err != nil {
-			return err
-		}
 	}
-	if accepted && route.Status.ActiveBackend != heaviest(declared) {
+	if s.isTrue(callbackv1alpha1.ConditionAccepted) && route.Status.ActiveBackend != heaviest(declared) {
 		return fmt.Errorf("backend %q is active, %q has the highest weight", route.Status.ActiveBackend, heaviest(declared))
 	}
 	return nil

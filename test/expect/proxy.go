@@ -18,14 +18,15 @@ var proxyReasons = reasons{
 	callbackv1alpha1.ConditionAccepted: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonAccepted},
 		metav1.ConditionFalse: {
-			callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
+			callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable,
+			callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
 		},
 	},
 	callbackv1alpha1.ConditionProgrammed: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonProgrammed},
 		metav1.ConditionFalse: {
 			callbackv1alpha1.ReasonPending, callbackv1alpha1.ReasonNoReadyInstances, callbackv1alpha1.ReasonRefusedByProxy,
-			callbackv1alpha1.ReasonListenerMismatch, callbackv1alpha1.ReasonNotDeployed,
+			callbackv1alpha1.ReasonListenerMismatch, callbackv1alpha1.ReasonNotDeployed, callbackv1alpha1.ReasonNotAccepted,
 		},
 	},
 	callbackv1alpha1.ConditionReady: {
@@ -36,9 +37,24 @@ var proxyReasons = reasons{
 
 // ConsistentProxy returns why the status of a CallbackProxy contradicts
 // itself, or why tools read it otherwise than it is meant; nil when nothing
-// does.
+// does. It holds whenever nothing is held back that is known: the status is
+// about the present generation.
 func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 	s := statusOf(proxy.Generation, proxy.Status.ObservedGeneration, proxy.Status.Conditions)
+	return aboutProxy(proxy, s.isCurrent(), soundProxy(proxy, s))
+}
+
+// SoundProxy is what holds of ConsistentProxy at any moment, as SoundRoute does
+// of ConsistentRoute.
+func SoundProxy(proxy *callbackv1alpha1.CallbackProxy) error {
+	s := statusOf(proxy.Generation, proxy.Status.ObservedGeneration, proxy.Status.Conditions)
+	if s.isUnwritten() {
+		return aboutProxy(proxy, ToolsAgree(proxy))
+	}
+	return aboutProxy(proxy, soundProxy(proxy, s))
+}
+
+func soundProxy(proxy *callbackv1alpha1.CallbackProxy, s status) error {
 	errs := []error{
 		s.isWellFormed(proxyReasons),
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionReady),
@@ -46,9 +62,15 @@ func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 		s.readyHasACause(),
 		routesAgree(proxy.Status.Routes),
 		instancesAgree(&proxy.Status, s),
-		modeAgrees(proxy.Spec.Mode, s),
 		ToolsAgree(proxy),
 	}
+	if s.isCurrent() == nil {
+		errs = append(errs, modeAgrees(proxy.Spec.Mode, s))
+	}
+	return errors.Join(errs...)
+}
+
+func aboutProxy(proxy *callbackv1alpha1.CallbackProxy, errs ...error) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("status of CallbackProxy %s/%s: %w", proxy.Namespace, proxy.Name, err)
 	}

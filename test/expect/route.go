@@ -44,7 +44,7 @@ var routeReasons = reasons{
 	callbackv1alpha1.ConditionBackendsHealthy: {
 		metav1.ConditionTrue:    {callbackv1alpha1.ReasonBackendsHealthy},
 		metav1.ConditionFalse:   unhealthyReasons,
-		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotMeasured, callbackv1alpha1.ReasonNotAccepted},
+		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotMeasured, callbackv1alpha1.ReasonNotAccepted, callbackv1alpha1.ReasonSunsetPassed},
 	},
 	callbackv1alpha1.ConditionReady: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
@@ -61,9 +61,25 @@ var routeReasons = reasons{
 
 // ConsistentRoute returns why the status of a CallbackRoute contradicts
 // itself, its spec or its annotations, or why tools read it otherwise than it is
-// meant; nil when nothing does.
+// meant; nil when nothing does. It holds whenever nothing is held back that
+// is known: the status is about the present generation.
 func ConsistentRoute(route *callbackv1alpha1.CallbackRoute) error {
 	s := statusOf(route.Generation, route.Status.ObservedGeneration, route.Status.Conditions)
+	return aboutRoute(route, s.isCurrent(), soundRoute(route, s), holdIsTold(route, s))
+}
+
+// SoundRoute is what holds of ConsistentRoute at any moment, whatever has not
+// been written yet: that there is no status at all, or one that contradicts
+// neither itself nor, as far as it is about the present one, the spec.
+func SoundRoute(route *callbackv1alpha1.CallbackRoute) error {
+	s := statusOf(route.Generation, route.Status.ObservedGeneration, route.Status.Conditions)
+	if s.isUnwritten() {
+		return aboutRoute(route, ToolsAgree(route))
+	}
+	return aboutRoute(route, soundRoute(route, s))
+}
+
+func soundRoute(route *callbackv1alpha1.CallbackRoute, s status) error {
 	errs := []error{
 		s.isWellFormed(routeReasons),
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed,
@@ -71,15 +87,20 @@ func ConsistentRoute(route *callbackv1alpha1.CallbackRoute) error {
 		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
 		notAcceptedIsNowhere(route, s),
-		endIsTold(route, s),
-		holdIsTold(route, s),
+		endComesOnce(s),
 		backendsAgree(route, s),
 		healthAgrees(route, s),
-		readyFollowsHealth(route, s),
 		trafficAgrees(route, s),
 		countsAgree(route.Status.Proxies, s),
 		ToolsAgree(route),
 	}
+	if s.isCurrent() == nil {
+		errs = append(errs, endIsTold(route, s), backendsAreDeclared(route, s), readyFollowsHealth(route, s))
+	}
+	return errors.Join(errs...)
+}
+
+func aboutRoute(route *callbackv1alpha1.CallbackRoute, errs ...error) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("status of CallbackRoute %s/%s: %w", route.Namespace, route.Name, err)
 	}

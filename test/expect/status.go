@@ -43,12 +43,28 @@ func (s status) reason(kind string) string {
 	return ""
 }
 
-// isWellFormed: each condition once, about this generation, with a known
-// reason for its status, and with a message.
+// unwritten is the observedGeneration of an object of which nothing was said
+// yet: the schema's default.
+const unwritten = -1
+
+// isUnwritten says whether there is nothing but the schema's default.
+func (s status) isUnwritten() bool { return s.observed == unwritten && len(s.conditions) == 0 }
+
+// isCurrent: the status is about the present generation.
+func (s status) isCurrent() error {
+	if s.observed != s.generation {
+		return fmt.Errorf("observedGeneration is %d, the generation is %d", s.observed, s.generation)
+	}
+	return nil
+}
+
+// isWellFormed: each condition once, about the same generation as the whole
+// status, with a known reason for its status, and with a message. Nothing is
+// about a generation that is still to come.
 func (s status) isWellFormed(known reasons) error {
 	var errs []error
-	if s.observed != s.generation {
-		errs = append(errs, fmt.Errorf("observedGeneration is %d, the generation is %d", s.observed, s.generation))
+	if s.observed < 1 || s.observed > s.generation {
+		errs = append(errs, fmt.Errorf("observedGeneration is %d, and the generation %d", s.observed, s.generation))
 	}
 	seen := map[string]bool{}
 	for _, c := range s.conditions {
@@ -67,8 +83,8 @@ func (s status) isWellFormed(known reasons) error {
 			errs = append(errs, fmt.Errorf("condition %s is %s with reason %q", c.Type, c.Status, c.Reason))
 		}
 		seen[c.Type] = true
-		if c.ObservedGeneration != s.generation {
-			errs = append(errs, fmt.Errorf("condition %s is about generation %d, the generation is %d", c.Type, c.ObservedGeneration, s.generation))
+		if c.ObservedGeneration != s.observed {
+			errs = append(errs, fmt.Errorf("condition %s is about generation %d, the status about %d", c.Type, c.ObservedGeneration, s.observed))
 		}
 		if c.Message == "" || c.LastTransitionTime.IsZero() {
 			errs = append(errs, fmt.Errorf("condition %s lacks a message or a time", c.Type))

@@ -17,8 +17,8 @@ import (
 
 // ToolsAgree returns why a tool reads an object otherwise than its conditions
 // mean: kstatus (Flux, Helm 4) must say Current exactly while Ready is True of
-// the present generation, and kubectl wait --for=condition=Ready must end
-// exactly then; nil when both do. An object without a status is called Current
+// the present generation, and kubectl wait must end for Ready, and for each
+// other condition, exactly while that is; nil when both do. An object without a status is called Current
 // by kstatus, so that is an error as well. What is being deleted is Terminating.
 func ToolsAgree(object runtime.Object) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
@@ -30,7 +30,7 @@ func ToolsAgree(object runtime.Object) error {
 	if err != nil {
 		return fmt.Errorf("compute kstatus: %w", err)
 	}
-	ready := isReady(u)
+	ready := holds(u, callbackv1alpha1.ConditionReady)
 	switch result.Status {
 	case kstatus.CurrentStatus:
 		if !ready {
@@ -44,17 +44,19 @@ func ToolsAgree(object runtime.Object) error {
 	case kstatus.NotFoundStatus, kstatus.UnknownStatus:
 		return fmt.Errorf("kstatus says %s (%s)", result.Status, result.Message)
 	}
-	if ends := waitEnds(u, callbackv1alpha1.ConditionReady); ends != ready {
-		return fmt.Errorf("kubectl wait --for=condition=Ready ends: %t, the object is ready: %t", ends, ready)
+	for _, kind := range append([]string{callbackv1alpha1.ConditionReady}, typesOf(u)...) {
+		if ends, meant := waitEnds(u, kind), holds(u, kind); ends != meant {
+			return fmt.Errorf("kubectl wait --for=condition=%s ends: %t, the condition holds: %t", kind, ends, meant)
+		}
 	}
 	return nil
 }
 
-// isReady is what is meant: the condition Ready is True, and it and the whole
-// status speak of the present generation.
-func isReady(u *unstructured.Unstructured) bool {
+// holds is what is meant: a condition is True, and it and the whole status
+// speak of the present generation.
+func holds(u *unstructured.Unstructured, kind string) bool {
 	observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
-	condition := conditionOf(u, callbackv1alpha1.ConditionReady)
+	condition := conditionOf(u, kind)
 	value, _, _ := unstructured.NestedString(condition, "status")
 	about, _, _ := unstructured.NestedInt64(condition, "observedGeneration")
 	return value == string(metav1.ConditionTrue) && observed == u.GetGeneration() && about == u.GetGeneration()
@@ -77,6 +79,19 @@ func waitEnds(u *unstructured.Unstructured, kind string) bool {
 		return false
 	}
 	return strings.EqualFold(value, string(metav1.ConditionTrue))
+}
+
+// typesOf returns the types of all conditions.
+func typesOf(u *unstructured.Unstructured) []string {
+	var types []string
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		if kind, _, _ := unstructured.NestedString(condition, "type"); kind != "" {
+			types = append(types, kind)
+		}
+	}
+	return types
 }
 
 // conditionOf returns the first condition of a type; nil when there is none.

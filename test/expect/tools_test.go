@@ -45,6 +45,12 @@ func TestToolsAgree(t *testing.T) {
 			change(func(r *callbackv1alpha1.CallbackRoute) { ready(r).ObservedGeneration = 0 }), "kstatus says Current",
 		},
 		{
+			"another condition of an older generation than the status",
+			change(func(r *callbackv1alpha1.CallbackRoute) {
+				r.Generation, r.Status.ObservedGeneration, r.Status.Conditions[0].ObservedGeneration = 4, 2, 4
+			}), "kubectl wait --for=condition=Accepted ends: true",
+		},
+		{
 			"a status of an older generation with a condition of this one",
 			change(func(r *callbackv1alpha1.CallbackRoute) { r.Status.ObservedGeneration = 2 }), "kubectl wait --for=condition=Ready ends: true",
 		},

@@ -12,7 +12,7 @@ import (
 )
 
 // trafficAgrees: no count exceeds what it is a part of, quiet is since the last
-// callback or since the creation, and SunsetPassed counts what came since.
+// callback or since the creation, and SunsetPassed counts what came late.
 func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	t := route.Status.Traffic
 	if t == nil || t.Callbacks == nil {
@@ -45,16 +45,20 @@ func quietAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	return nil
 }
 
+// lateOnesAgree: SunsetPassed counts what came after a sunset, unless the last
+// of it came before this one.
 func lateOnesAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
-	t := route.Status.Traffic
-	if passed := s.find(callbackv1alpha1.ConditionSunsetPassed); passed != nil {
-		counted := strings.Contains(passed.Message, " came since")
-		if counted != (t.AfterSunset != nil) {
-			return errors.New("the condition SunsetPassed and the traffic disagree about callbacks since the sunset")
-		}
-		if counted && !strings.Contains(passed.Message, fmt.Sprintf("; %d callback", *t.AfterSunset)) {
-			return fmt.Errorf("%d callbacks came since the sunset, and SunsetPassed counts others", *t.AfterSunset)
-		}
+	passed, t := s.find(callbackv1alpha1.ConditionSunsetPassed), route.Status.Traffic
+	if passed == nil {
+		return nil
+	}
+	counted := strings.Contains(passed.Message, " came after a sunset")
+	since := s.isCurrent() == nil && t.LastCallbackTime != nil && !t.LastCallbackTime.Before(&route.Spec.SunsetTime)
+	switch {
+	case counted && t.AfterSunset == nil, since && !counted && t.AfterSunset != nil:
+		return errors.New("the condition SunsetPassed and the traffic disagree about callbacks after the sunset")
+	case counted && !strings.Contains(passed.Message, fmt.Sprintf("; %d callback", *t.AfterSunset)):
+		return fmt.Errorf("%d callbacks came after a sunset, and SunsetPassed counts others", *t.AfterSunset)
 	}
 	return nil
 }

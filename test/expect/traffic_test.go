@@ -36,11 +36,11 @@ func TestConsistentRoute_FindsContradictionsAboutTraffic(t *testing.T) {
 			r.Status.Traffic.AfterSunset = &three
 		},
 		"past, and told of others": func(r *callbackv1alpha1.CallbackRoute) {
-			message(r, "it is over; 2 callbacks came since, the last at noon")
+			message(r, "it is over; 2 callbacks came after a sunset of this route, the last at noon")
 			r.Status.Traffic.AfterSunset = &three
 		},
 		"past, and told of some that did not come": func(r *callbackv1alpha1.CallbackRoute) {
-			message(r, "it is over; 2 callbacks came since, the last at noon")
+			message(r, "it is over; 2 callbacks came after a sunset of this route, the last at noon")
 		},
 	}.contradict(t)
 }

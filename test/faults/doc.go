@@ -49,9 +49,9 @@
 //     looked at.
 //   - finish is the oracle for the rest, and the same for each fault: of all
 //     callbacks none failed, was misrouted, delivered twice, lied about or
-//     changed in a byte; every proxy was ready all the time; and no proxy went
+//     changed in a byte; every proxy was ready all the time; no proxy went
 //     back to an older config, adopted one that no manager wrote, or was offered
-//     an index without its shards. A spec that takes a proxy down uses
+//     an index without its shards; and no status contradicts itself or is late. A spec that takes a proxy down uses
 //     restartProxy, which takes it out of the load first.
 //   - Whoever counts requests asks an interposer for its Calls.
 //   - shared instead of start gives an installation that such tests use one

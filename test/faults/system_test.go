@@ -270,7 +270,7 @@ func (s *system) load(path string, status int, backends ...string) {
 
 // finish ends the load and everything that watches, and judges: no callback
 // misrouted, delivered twice, lied about, corrupted or failed; no proxy went
-// back, was unready or saw half a config.
+// back, was unready or saw half a config; no status contradicts itself.
 func (s *system) finish() {
 	s.t.Helper()
 	var sum fixture.Outcome
@@ -282,6 +282,7 @@ func (s *system) finish() {
 	s.Expect(sum.Flawed()+sum.Failed).To(BeZero(), "%s; first: %s", sum, sum.First)
 	s.endWatch()
 	s.expectOnlyWholeConfigs()
+	s.expectConsistent()
 }
 
 // record adds a figure to this fault's row.

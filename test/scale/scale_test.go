@@ -78,6 +78,7 @@ func (r *run) measure(all *table) {
 	r.rest()
 	r.sunset()
 	r.sum()
+	r.expectConsistent()
 }
 
 // BenchmarkFloor measures what the API server alone takes on this machine: the

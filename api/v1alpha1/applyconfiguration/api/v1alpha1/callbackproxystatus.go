@@ -27,7 +27,7 @@ type CallbackProxyStatusApplyConfiguration struct {
 	// configHash is the hash of the config published last.
 	ConfigHash *string `json:"configHash,omitempty"`
 	// instances are the fleet's ready pods and what each says it runs, by
-	// name; the first 256 when there are more.
+	// name; 256 when there are more, those that are not Current before others.
 	Instances []ProxyInstanceApplyConfiguration `json:"instances,omitempty"`
 }
 

@@ -1,0 +1,87 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+// storedConfig is what the API server holds for one fleet.
+type storedConfig struct {
+	index  *callbackv1alpha1.CallbackProxyConfig
+	shards map[string]*callbackv1alpha1.CallbackProxyConfig // by name
+}
+
+func (p *Publisher) read(ctx context.Context, key types.NamespacedName) (*storedConfig, error) {
+	var list callbackv1alpha1.CallbackProxyConfigList
+	err := p.client.List(ctx, &list, client.InNamespace(key.Namespace),
+		client.MatchingLabels{callbackv1alpha1.ProxyLabel: key.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, err
+	}
+	stored := &storedConfig{shards: map[string]*callbackv1alpha1.CallbackProxyConfig{}}
+	for i := range list.Items {
+		switch part := &list.Items[i]; {
+		case part.Name == key.Name && part.Spec.Part == callbackv1alpha1.ConfigIndex:
+			stored.index = part
+		case part.Name != key.Name && part.Spec.Part == callbackv1alpha1.ConfigShard:
+			stored.shards[part.Name] = part
+		}
+	}
+	if stored.index == nil {
+		return stored, p.readLost(ctx, key, stored)
+	}
+	return stored, nil
+}
+
+// readLost finds an index that lost its label: its name is taken all the same.
+func (p *Publisher) readLost(ctx context.Context, key types.NamespacedName, stored *storedConfig) error {
+	index := &callbackv1alpha1.CallbackProxyConfig{}
+	err := p.client.Get(ctx, key, index)
+	if err == nil {
+		stored.index = index
+	}
+	return client.IgnoreNotFound(err)
+}
+
+// head returns the stored index without its content; nil when there is none.
+func (s *storedConfig) head() *head {
+	if s.index == nil {
+		return nil
+	}
+	spec := &s.index.Spec
+	h := &head{version: routetable.Version{Epoch: spec.Epoch, Generation: spec.Generation}, key: spec.ReportKey}
+	// What somebody edited equals nothing that is wanted: the payload, or the
+	// label by which the proxies find it.
+	if routetable.HashOf(spec.Payload) == spec.Hash && s.index.Labels[callbackv1alpha1.ProxyLabel] == s.index.Name {
+		h.hash = spec.Hash
+	}
+	return h
+}
+
+// table decodes the stored config; nil when it is not whole.
+func (s *storedConfig) table() *routetable.Table {
+	if s.index == nil {
+		return nil
+	}
+	byHash := make(map[string]string, len(s.shards))
+	for _, shard := range s.shards {
+		byHash[shard.Spec.Hash] = shard.Spec.Payload
+	}
+	payload := routetable.Payload{Hash: s.index.Spec.Hash, Data: s.index.Spec.Payload}
+	table, err := routetable.Decode(payload, func(hash string) (string, bool) {
+		data, found := byHash[hash]
+		return data, found
+	})
+	if err != nil {
+		return nil
+	}
+	return table
+}

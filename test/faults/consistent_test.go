@@ -1,0 +1,52 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/test/expect"
+)
+
+// expectConsistent looks at every status once a fault is over: none contradicts
+// itself, and soon each is about the present generation.
+func (s *system) expectConsistent() {
+	s.t.Helper()
+	s.Eventually(s.consistent, patience, time.Second).Should(Succeed())
+}
+
+// consistent returns which statuses are not about the present generation. A
+// contradiction is not waited for to go away.
+func (s *system) consistent() error {
+	routes, err := s.routes()
+	var proxies controllers.StoredProxyList
+	if err = errors.Join(err, s.wide().List(s.ctx, &proxies)); apierrors.IsNotFound(err) {
+		return nil // uninstalled
+	} else if err != nil {
+		return fmt.Errorf("read statuses: %w", err)
+	}
+	var contradictions, late []error
+	for i := range routes {
+		route := &routes[i].CallbackRoute
+		contradictions = append(contradictions, expect.SoundRoute(route))
+		if client.ObjectKeyFromObject(route) != s.mute {
+			late = append(late, expect.ConsistentRoute(route))
+		}
+	}
+	for i := range proxies.Items {
+		proxy := &proxies.Items[i].CallbackProxy
+		contradictions, late = append(contradictions, expect.SoundProxy(proxy)), append(late, expect.ConsistentProxy(proxy))
+	}
+	if err := errors.Join(contradictions...); err != nil {
+		return StopTrying("a status contradicts itself").Wrap(err)
+	}
+	return errors.Join(late...)
+}

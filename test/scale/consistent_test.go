@@ -1,0 +1,38 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scale
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/expect"
+)
+
+// expectConsistent looks at every status after all that was measured: none
+// contradicts itself, and soon each is about the present generation.
+func (r *run) expectConsistent() {
+	r.b.Helper()
+	r.Eventually(r.consistent, 30*time.Second, 2*time.Second).Should(Succeed())
+}
+
+func (r *run) consistent() error {
+	var routes callbackv1alpha1.CallbackRouteList
+	var proxies callbackv1alpha1.CallbackProxyList
+	errs := []error{r.client.List(r.ctx, &routes), r.client.List(r.ctx, &proxies)}
+	if len(routes.Items) != r.n {
+		errs = append(errs, fmt.Errorf("%d routes are stored, %d were created", len(routes.Items), r.n))
+	}
+	for i := range routes.Items {
+		errs = append(errs, expect.ConsistentRoute(&routes.Items[i]))
+	}
+	for i := range proxies.Items {
+		errs = append(errs, expect.ConsistentProxy(&proxies.Items[i]))
+	}
+	return errors.Join(errs...)
+}
