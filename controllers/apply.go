@@ -87,6 +87,10 @@ func (r *Reconciler) applyStatus(ctx context.Context, p *pendingStatus) (version
 // there: to apply leaves it, as it was never ours. It returns the resourceVersion
 // that this gave the object; empty when there was nothing to take out.
 func (r *Reconciler) replaceStatus(ctx context.Context, p *pendingStatus, stored, applied []byte, version string) (string, error) {
+	if len(stored) <= len(applied) {
+		// It holds all that was applied, in the same encoding, and so no more.
+		return "", nil
+	}
 	is, err := withContent(stored, version)
 	if err != nil {
 		return "", fmt.Errorf("read status of %s %s/%s: %w", p.kind.Kind, p.object.GetNamespace(), p.object.GetName(), err)
