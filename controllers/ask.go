@@ -225,7 +225,8 @@ func isCount(u *routetable.RouteUse) bool {
 func isMoment(t time.Time) bool { return t.IsZero() || t.Unix() >= 0 }
 
 // clip shortens foreign words without leaving half a character behind: what
-// is stored must be what was meant, or each pass would write it again.
+// is stored must be what was meant, or each pass would write it again. It keeps
+// nothing of the rest in memory.
 func clip(s string, most int) string {
 	return strings.Clone(strings.ToValidUTF8(s[:min(len(s), most)], ""))
 }

@@ -98,7 +98,7 @@ func slimRoute(route *StoredRoute) *StoredRoute {
 	if reason, held := annotations[callbackv1alpha1.HoldAnnotation]; held {
 		// One that is longer has no effect, however long it is.
 		route.Annotations = map[string]string{
-			callbackv1alpha1.HoldAnnotation: strings.Clone(clip(strings.TrimSpace(reason), maxCachedHold)),
+			callbackv1alpha1.HoldAnnotation: clip(strings.TrimSpace(reason), maxCachedHold),
 		}
 	}
 	return route

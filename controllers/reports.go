@@ -79,9 +79,9 @@ type words struct {
 }
 
 // hear keeps what an instance said. It returns whether it sees backends
-// otherwise than before, whether anything came for routes, and what it had counted and counts anew:
-// everything after a restart of the process, and what concerns a route or a
-// backend that had left its config and is back.
+// otherwise than before, whether anything came for routes, and what it had
+// counted and counts anew: everything after a restart of the process, and what
+// concerns a route or a backend that had left its config and is back.
 func (i *instance) hear(w *words, now time.Time) (health, use bool, ended []routetable.RouteUse) {
 	if i.report.Boot != "" && w.report.Boot != i.report.Boot {
 		ended = slices.Collect(maps.Values(i.counted()))

@@ -13,10 +13,10 @@ import (
 
 // latch remembers that a route was closed. What was closed once stays closed,
 // whatever the clock says later: only another generation of the route, or a
-// later end of its hold, opens it again: one that is taken back is no news. What was closed before the second
-// source of time overturned the clock of the start was never over, and is
-// judged anew. It lives in the route's record, so a swap of the config leaves
-// it as it is.
+// later end of its hold, opens it again; a hold that is taken back opens
+// nothing. What was closed before the second source of time overturned the
+// clock of the start was never over, and is judged anew. It lives in the route's
+// record, so a swap of the config leaves it as it is.
 type latch struct{ closed atomic.Pointer[closure] }
 
 // closure is what was closed.

@@ -29,17 +29,9 @@ func (s *system) consistent() error {
 	if err := errors.Join(s.client.List(s.ctx, &routes), s.client.List(s.ctx, &proxies)); err != nil {
 		return fmt.Errorf("read statuses: %w", err)
 	}
-	var contradictions, late []error
-	for i := range routes.Items {
-		route := &routes.Items[i]
-		contradictions, late = append(contradictions, expect.SoundRoute(route)), append(late, expect.ConsistentRoute(route))
+	contradictions, late := expect.All(routes.Items, proxies.Items)
+	if contradictions != nil {
+		return StopTrying("a status contradicts itself").Wrap(contradictions)
 	}
-	for i := range proxies.Items {
-		proxy := &proxies.Items[i]
-		contradictions, late = append(contradictions, expect.SoundProxy(proxy)), append(late, expect.ConsistentProxy(proxy))
-	}
-	if err := errors.Join(contradictions...); err != nil {
-		return StopTrying("a status contradicts itself").Wrap(err)
-	}
-	return errors.Join(late...)
+	return late
 }

@@ -123,3 +123,31 @@ func TestSoundProxy(t *testing.T) {
 		}
 	}
 }
+
+func TestAll_TellsContradictionsFromWhatIsLate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		route        func(*callbackv1alpha1.CallbackRoute)
+		proxy        func(*callbackv1alpha1.CallbackProxy)
+		wrong, later bool
+	}{
+		"all is said":      {},
+		"a route is late":  {route: edit, later: true},
+		"a proxy is late":  {proxy: func(p *callbackv1alpha1.CallbackProxy) { p.Generation++ }, later: true},
+		"a route is wrong": {route: func(r *callbackv1alpha1.CallbackRoute) { r.Status.ActiveBackend = "yellow" }, wrong: true, later: true},
+		"a proxy says twice": {proxy: func(p *callbackv1alpha1.CallbackProxy) {
+			p.Status.Conditions = append(p.Status.Conditions, p.Status.Conditions[0])
+		}, wrong: true, later: true},
+	} {
+		route, proxy := readyRoute(), readyProxy()
+		if tc.route != nil {
+			tc.route(route)
+		}
+		if tc.proxy != nil {
+			tc.proxy(proxy)
+		}
+		wrong, late := All([]callbackv1alpha1.CallbackRoute{*readyRoute(), *route}, []callbackv1alpha1.CallbackProxy{*proxy})
+		if (wrong != nil) != tc.wrong || (late != nil) != tc.later {
+			t.Errorf("%s: contradictions %v, late %v", name, wrong, late)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
@@ -33,21 +34,24 @@ func (s *system) consistent() error {
 	} else if err != nil {
 		return fmt.Errorf("read statuses: %w", err)
 	}
-	var contradictions, late []error
+	var judged []callbackv1alpha1.CallbackRoute
+	var contradictions []error
 	for i := range routes {
 		route := &routes[i].CallbackRoute
-		contradictions = append(contradictions, expect.SoundRoute(route))
 		// Of one that names no CallbackProxy nobody says anything.
-		if route.Spec.ProxyRef.Name != "" && client.ObjectKeyFromObject(route) != s.mute {
-			late = append(late, expect.ConsistentRoute(route))
+		if route.Spec.ProxyRef.Name == "" || client.ObjectKeyFromObject(route) == s.mute {
+			contradictions = append(contradictions, expect.SoundRoute(route))
+		} else {
+			judged = append(judged, *route)
 		}
 	}
-	for i := range proxies.Items {
-		proxy := &proxies.Items[i].CallbackProxy
-		contradictions, late = append(contradictions, expect.SoundProxy(proxy)), append(late, expect.ConsistentProxy(proxy))
+	fleets := make([]callbackv1alpha1.CallbackProxy, len(proxies.Items))
+	for i := range fleets {
+		fleets[i] = proxies.Items[i].CallbackProxy
 	}
-	if err := errors.Join(contradictions...); err != nil {
+	wrong, late := expect.All(judged, fleets)
+	if err := errors.Join(append(contradictions, wrong)...); err != nil {
 		return StopTrying("a status contradicts itself").Wrap(err)
 	}
-	return errors.Join(late...)
+	return late
 }

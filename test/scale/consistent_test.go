@@ -28,11 +28,6 @@ func (r *run) consistent() error {
 	if len(routes.Items) != r.n {
 		errs = append(errs, fmt.Errorf("%d routes are stored, %d were created", len(routes.Items), r.n))
 	}
-	for i := range routes.Items {
-		errs = append(errs, expect.ConsistentRoute(&routes.Items[i]))
-	}
-	for i := range proxies.Items {
-		errs = append(errs, expect.ConsistentProxy(&proxies.Items[i]))
-	}
-	return errors.Join(errs...)
+	contradictions, late := expect.All(routes.Items, proxies.Items)
+	return errors.Join(append(errs, contradictions, late)...)
 }
