@@ -35,7 +35,7 @@ help: ## Show this list.
 
 .PHONY: demo
 demo: ## A real login through the proxy, blue to green, the sunset. KEEP=1 leaves it running.
-	@cd hack/demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../../bin/demo .
+	@cd demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../bin/demo .
 	@KEEP=$(KEEP) bin/demo
 
 .PHONY: control-plane

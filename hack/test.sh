@@ -32,7 +32,7 @@ for module in $CODE_MODULES; do
 	detector=
 	case $module in
 	.) packages=$(go list ./... | grep -v '/test/faults$') detector=$race fresh= ;;
-	hack/demo) detector=$race ;;
+	demo | test/idp) detector=$race ;;
 	# The suite itself needs a cluster: make e2e.
 	test/cluster) packages=./app/... detector=$race ;;
 	esac

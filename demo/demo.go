@@ -16,8 +16,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 

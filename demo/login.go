@@ -12,9 +12,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/browser"
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 )
 
 func (d *demo) loginOnBlue(ctx context.Context) error {

@@ -15,8 +15,8 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 

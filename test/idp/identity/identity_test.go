@@ -15,9 +15,9 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/browser"
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 )
 
 const host = "auth.acme.test:8080"

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/oauth2"
 	"k8s.io/utils/clock"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 )
 
 const (

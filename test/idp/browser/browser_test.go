@@ -11,7 +11,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
 )
 
 func serve(t *testing.T, handler http.HandlerFunc) *browser.Browser {
