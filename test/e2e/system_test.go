@@ -42,7 +42,7 @@ func runWithBinaries(m *testing.M) int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if binaries.assets, err = fixture.Assets(ctx, os.Stderr); err != nil {
+	if binaries.assets, err = fixture.Assets(ctx, os.Stderr, fixture.WithControllerManager); err != nil {
 		panic(err)
 	}
 	if binaries.manager, binaries.proxy, err = fixture.BuildBinaries(ctx, dir, fixture.Build{Race: raceEnabled}); err != nil {

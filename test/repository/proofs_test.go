@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package house
+package repository
 
 import (
 	"regexp"
@@ -16,7 +16,7 @@ var (
 	testFunc  = regexp.MustCompile(`(?m)^func (Test[A-Z0-9][A-Za-z0-9_]*)\(`)
 )
 
-// A page that names a test as a proof names one that there is.
+// A page names a test as a proof.
 func TestPages_NameTestsThatExist(t *testing.T) {
 	var exist []string
 	for _, file := range files(t, "_test.go") {

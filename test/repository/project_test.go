@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package house
+package repository
 
 import (
 	"go/ast"
@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kind is what PROJECT, a CRD and the Go types each say of one kind.
+// kind is the description of one kind in PROJECT, in a CRD and in the Go types.
 type kind struct {
 	Group, Version string
 	Namespaced     bool

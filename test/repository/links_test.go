@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package house
+package repository
 
 import (
 	"os"
@@ -24,7 +24,7 @@ var (
 	inSlug  = regexp.MustCompile(`[^\p{L}\p{N}\-_ ]`)
 )
 
-func TestPages_LinkToWhatExists(t *testing.T) {
+func TestPages_LinkToFilesThatExist(t *testing.T) {
 	var dead []string
 	for _, page := range files(t, ".md") {
 		for _, target := range relativeLinks(read(t, page)) {
@@ -48,8 +48,8 @@ func relativeLinks(markdown string) []string {
 	return targets
 }
 
-// resolves says whether a link from a page leads to a file or folder of the
-// tree and, when it names a section of a page, to a heading there.
+// resolves reports whether a link from a page leads to a file or directory of
+// the repository and, when it names a section of a page, to a heading there.
 func resolves(t *testing.T, page, target string) bool {
 	t.Helper()
 	name, section, _ := strings.Cut(target, "#")

@@ -13,6 +13,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// chartDir is the chart, relative to the root of the repository.
+const chartDir = "charts/callback-operator"
+
 // page is the README without its table.
 //
 //go:embed readme.tmpl
