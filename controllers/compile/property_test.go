@@ -20,8 +20,8 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
-	"github.com/callbackproxy/callback-operator/test/crd/specimen"
+	"github.com/callbackproxy/callback-operator/test/schema"
+	"github.com/callbackproxy/callback-operator/test/schema/specimen"
 )
 
 // P7: no tenant can make the table invalid. Whatever routes and proxies the
