@@ -5,11 +5,11 @@
 
 package v1alpha1
 
-// ProxyCountsApplyConfiguration represents a declarative configuration of the ProxyCounts type for use
+// InstanceCountsApplyConfiguration represents a declarative configuration of the InstanceCounts type for use
 // with apply.
 //
-// ProxyCounts counts proxy instances (pods).
-type ProxyCountsApplyConfiguration struct {
+// InstanceCounts counts proxy instances (pods).
+type InstanceCountsApplyConfiguration struct {
 	// total is the number of pods of the CallbackProxy.
 	Total *int32 `json:"total,omitempty"`
 	// ready is how many of them are Ready.
@@ -19,16 +19,16 @@ type ProxyCountsApplyConfiguration struct {
 	Programmed *int32 `json:"programmed,omitempty"`
 }
 
-// ProxyCountsApplyConfiguration constructs a declarative configuration of the ProxyCounts type for use with
+// InstanceCountsApplyConfiguration constructs a declarative configuration of the InstanceCounts type for use with
 // apply.
-func ProxyCounts() *ProxyCountsApplyConfiguration {
-	return &ProxyCountsApplyConfiguration{}
+func InstanceCounts() *InstanceCountsApplyConfiguration {
+	return &InstanceCountsApplyConfiguration{}
 }
 
 // WithTotal sets the Total field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Total field is set to the value of the last call.
-func (b *ProxyCountsApplyConfiguration) WithTotal(value int32) *ProxyCountsApplyConfiguration {
+func (b *InstanceCountsApplyConfiguration) WithTotal(value int32) *InstanceCountsApplyConfiguration {
 	b.Total = &value
 	return b
 }
@@ -36,7 +36,7 @@ func (b *ProxyCountsApplyConfiguration) WithTotal(value int32) *ProxyCountsApply
 // WithReady sets the Ready field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Ready field is set to the value of the last call.
-func (b *ProxyCountsApplyConfiguration) WithReady(value int32) *ProxyCountsApplyConfiguration {
+func (b *InstanceCountsApplyConfiguration) WithReady(value int32) *InstanceCountsApplyConfiguration {
 	b.Ready = &value
 	return b
 }
@@ -44,7 +44,7 @@ func (b *ProxyCountsApplyConfiguration) WithReady(value int32) *ProxyCountsApply
 // WithProgrammed sets the Programmed field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Programmed field is set to the value of the last call.
-func (b *ProxyCountsApplyConfiguration) WithProgrammed(value int32) *ProxyCountsApplyConfiguration {
+func (b *InstanceCountsApplyConfiguration) WithProgrammed(value int32) *InstanceCountsApplyConfiguration {
 	b.Programmed = &value
 	return b
 }
