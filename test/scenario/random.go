@@ -21,8 +21,8 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
-	"github.com/callbackproxy/callback-operator/test/crd/specimen"
+	"github.com/callbackproxy/callback-operator/test/schema/schema"
+	"github.com/callbackproxy/callback-operator/test/schema/specimen"
 )
 
 // Random draws a scenario: a random CallbackProxy, and those of 30 random routes

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package crd
+package schema_test
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
 	"github.com/callbackproxy/callback-operator/test/fixture"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // server is an API server with our CRDs, started by the first test that asks

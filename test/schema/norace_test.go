@@ -3,6 +3,6 @@
 
 //go:build !race
 
-package crd
+package schema_test
 
 const raceEnabled = false

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package crd
+package schema_test
 
 import (
 	"encoding/json"
@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
-	"github.com/callbackproxy/callback-operator/test/crd/specimen"
+	"github.com/callbackproxy/callback-operator/test/schema"
+	"github.com/callbackproxy/callback-operator/test/schema/specimen"
 )
 
 var schemas = sync.OnceValues(func() (map[string]*schema.Schema, error) { return schema.Load("../../config/crd/bases") })

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package crd
+package schema_test
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // What a reader copies from docs/spec, the README or config/samples is

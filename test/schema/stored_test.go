@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package crd
+package schema_test
 
 import (
 	"encoding/json"
@@ -22,7 +22,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // The shortest route and the shortest CallbackProxy, as the API server stores
@@ -273,7 +273,7 @@ func wantColumns(t testing.TB, got *metav1.Table, want map[string]any) {
 
 func newNamespace(t testing.TB, s *server) string {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "crd-"}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "schema-"}}
 	if err := s.client.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}

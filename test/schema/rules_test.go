@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package crd
+package schema_test
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // bases are valid objects; each case changes one in one place.
