@@ -5,15 +5,16 @@ package v1alpha1
 
 import "k8s.io/apimachinery/pkg/api/resource"
 
-// ProxyMode says who runs the proxies of a fleet.
+// ProxyMode defines who runs the proxies of a fleet.
 //
-// +kubebuilder:validation:Enum=Deployment;Sidecar
+// +kubebuilder:validation:Enum=Deployment;Sidecar;External
 type ProxyMode string
 
 // The modes.
 const (
 	ModeDeployment ProxyMode = "Deployment"
 	ModeSidecar    ProxyMode = "Sidecar"
+	ModeExternal   ProxyMode = "External"
 )
 
 // ProxyDeployment is how the operator runs the proxies of a fleet.

@@ -5,20 +5,22 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// CallbackRoute keeps one external callback URL alive while the identity
-// service behind it is replaced: it says which path on which hosts is the
-// callback, which backends may answer it, and when it ends.
+// CallbackRoute keeps external callback URLs alive while the identity service
+// behind them is replaced. It declares the registered hosts and paths, the
+// backends that may receive the callbacks, and the time at which it ends.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cbr,categories=callbacks
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.hostnames[0]`
-// +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.callback.path`
-// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.activeBackend`
+// +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.callbacks[0].path`
+// +kubebuilder:printcolumn:name="Primary",type=string,JSONPath=`.status.primaryBackend`
+// +kubebuilder:printcolumn:name="Healthy",type=string,JSONPath=`.status.conditions[?(@.type=="BackendsHealthy")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Sunset",type=string,JSONPath=`.spec.sunsetTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Ended",type=string,JSONPath=`.status.conditions[?(@.type=="SunsetPassed")].status`,priority=1
 // +kubebuilder:printcolumn:name="Last callback",type=date,JSONPath=`.status.traffic.lastCallbackTime`,priority=1
 type CallbackRoute struct {
 	metav1.TypeMeta `json:",inline"`
@@ -29,19 +31,23 @@ type CallbackRoute struct {
 	// spec is what the identity team declares.
 	// +required
 	Spec CallbackRouteSpec `json:"spec,omitzero"`
-	// status is what the controller found. It is written whole. Until then it
-	// says -1, so that tools which look for a current status keep waiting.
+	// status is what the controller observed. It is always written as a whole.
+	// Until the first write observedGeneration is -1, so that tools that wait for
+	// a current status keep waiting.
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status CallbackRouteStatus `json:"status,omitzero"`
 }
 
-// CallbackRouteSpec declares a callback, its backends and its end.
+// CallbackRouteSpec declares callbacks, their backends and their end.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.deprecationTime) || timestamp(self.deprecationTime) <= timestamp(self.sunsetTime)",message="deprecationTime must not be after sunsetTime (RFC 9745)"
-// +kubebuilder:validation:XValidation:rule="self.backends.exists_one(b, b.weight > 0 && self.backends.all(o, o.weight <= b.weight))",message="exactly one backend must have the highest weight, above 0: it gets the callbacks; others above 0 stand by for it, and weight: 0 keeps a backend idle"
-// +kubebuilder:validation:XValidation:rule="self.callback.pathType == 'Exact' || self.backends.all(b, !has(b.path))",message="a backend's path replaces the whole path and needs callback.pathType: Exact"
-// +kubebuilder:validation:XValidation:rule="self.protocol != 'Opaque' || !has(self.callback.preflight) || self.callback.preflight == 'Disabled'",message="preflight sends an error response of the protocol, and protocol Opaque has none"
+// +kubebuilder:validation:XValidation:rule="self.callbacks.all(c, self.callbacks.exists_one(o, o.path == c.path && (has(o.pathType) ? o.pathType : 'Exact') == (has(c.pathType) ? c.pathType : 'Exact')))",message="two callbacks of a route have the same path: remove one of them"
+// +kubebuilder:validation:XValidation:rule="self.backends.size() == 1 || self.backends.all(b, has(b.weight))",message="with several backends each needs a weight: the primary backend has one above 0, every other one has weight: 0"
+// +kubebuilder:validation:XValidation:rule="self.backends.size() == 1 ? self.backends.all(b, !has(b.weight) || b.weight > 0) : self.backends.exists_one(b, has(b.weight) && b.weight > 0)",message="exactly one backend must have a weight above 0: weight is the proportion of new logins, and logins start outside the proxy, so no share can be kept; give the others weight: 0"
+// +kubebuilder:validation:XValidation:rule="self.backends.all(b, !has(b.failover) || self.backends.exists(o, o.name == b.failover.backend && o.name != b.name && has(o.weight) && o.weight == 0))",message="failover.backend must name another backend of this route, one with weight: 0"
+// +kubebuilder:validation:XValidation:rule="self.backends.all(b, !has(b.paths) || b.paths.all(p, self.callbacks.exists(c, c.name == p.callback && (!has(c.pathType) || c.pathType == 'Exact'))))",message="backends[].paths replaces the whole path: each entry must name a callback of this route with pathType: Exact"
+// +kubebuilder:validation:XValidation:rule="self.protocol != 'Opaque' || self.callbacks.all(c, !has(c.pathProbe) || c.pathProbe == 'Disabled')",message="pathProbe sends an error response of the protocol, and protocol Opaque has none: remove pathProbe"
 type CallbackRouteSpec struct {
 	// proxyRef names the CallbackProxy that serves this route.
 	// +required
@@ -55,18 +61,24 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Hostnames []Hostname `json:"hostnames,omitempty"`
 
-	// protocol says what an answer looks like, and so what is checked in it
-	// and what is secret: OAuth2 and OIDC (code, state, iss, ...), SAML
-	// (SAMLResponse, RelayState, ...) or Opaque (nothing is looked at).
+	// protocol defines what a response looks like, and so what the proxy checks,
+	// counts and redacts: OAuth2 and OIDC (code, state, iss, ...), SAML
+	// (SAMLResponse, RelayState, ...) or Opaque (no parameter is read).
 	// +required
 	Protocol Protocol `json:"protocol,omitempty"`
 
-	// callback is the registered path.
+	// callbacks are the registered paths that move together: with one change of
+	// weights and one sunset. The route claims all of them on all hostnames, or
+	// none.
 	// +required
-	Callback Callback `json:"callback,omitzero"`
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Callbacks []Callback `json:"callbacks,omitempty"`
 
-	// backends are the services that may receive the callback. Exactly one
-	// has the highest weight.
+	// backends are the services that may receive the callbacks. Exactly one
+	// has a weight above 0, the primary backend.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -79,12 +91,12 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:default={requestSeconds: 30}
 	Timeouts Timeouts `json:"timeouts,omitzero"`
 
-	// Of both times: the API server's check of a string with a format lets lists
-	// pass, and one list here would stop Go from reading any route. The rule
-	// about the year holds for every time and for no list.
+	// Note on both times: the API server's check of a string with a format accepts
+	// lists, and one list here would stop the controller from decoding any route.
+	// The rule about the year accepts every time and no list.
 
 	// deprecationTime is when the callback becomes deprecated (RFC 9745), as
-	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Answers
+	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Responses
 	// carry it in the Deprecation header. Not after sunsetTime.
 	// +optional
 	// +kubebuilder:validation:Type=string
@@ -103,22 +115,22 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 1998",message="must be one time, such as 2026-12-31T00:00:00Z"
 	SunsetTime metav1.Time `json:"sunsetTime,omitzero"`
 
-	// afterSunset is Reject (410 Gone, the default) or Warn (keeps serving
-	// and keeps saying so). The CallbackProxy's policy says which are allowed.
+	// afterSunset is Reject (410 Gone, the default) or Serve (callbacks are still
+	// delivered, and the condition SunsetPassed reports it). The CallbackProxy's
+	// policy.allowedAfterSunset lists what a route may use.
 	// +optional
 	// +kubebuilder:default=Reject
 	AfterSunset AfterSunset `json:"afterSunset,omitempty"`
 
-	// infoURL is a page for people: the 410 page and the Link header point
-	// to it.
+	// infoURL is a page for users: the 410 page and the Link header point to it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9/._~!$&()*+,;=:@%-]*)?([?][A-Za-z0-9/._~!$&()*+,;=:@%?-]*)?(#[A-Za-z0-9/._~!$&()*+,;=:@%?-]*)?$')",message="must be an absolute https:// URL without user information, quotes, spaces or angle brackets"
 	InfoURL string `json:"infoURL,omitempty"`
 
-	// owner says whom to ask about this route, for example a team's address.
-	// The CallbackProxy's policy may require it.
+	// owner is the contact for this route, for example a team's address. The
+	// CallbackProxy's policy may require it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -135,7 +147,7 @@ type ProxyReference struct {
 	Namespace Namespace `json:"namespace,omitempty"`
 }
 
-// Protocol is the protocol whose answers a callback receives.
+// Protocol is the protocol whose responses a callback receives.
 //
 // +kubebuilder:validation:Enum=OAuth2;OIDC;SAML;Opaque
 type Protocol string
@@ -148,7 +160,7 @@ const (
 	ProtocolOpaque Protocol = "Opaque"
 )
 
-// PathType says how a callback path is compared with a request's.
+// PathType defines how a callback path is compared with the path of a request.
 //
 // +kubebuilder:validation:Enum=Exact;Prefix
 type PathType string
@@ -161,40 +173,48 @@ const (
 	PathPrefix PathType = "Prefix"
 )
 
-// Callback is the registered path.
+// Callback is one registered path.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.preflight) || self.preflight == 'Disabled' || self.pathType == 'Exact'",message="preflight asks for one path and needs pathType: Exact"
-// +kubebuilder:validation:XValidation:rule="self.pathType == 'Exact' || self.path == '/' || !self.path.endsWith('/')",message="a Prefix path must not end with /: /saml already covers /saml/ and everything below it"
+// +kubebuilder:validation:XValidation:rule="!has(self.pathProbe) || self.pathProbe == 'Disabled' || !has(self.pathType) || self.pathType == 'Exact'",message="pathProbe requests one path and needs pathType: Exact"
+// +kubebuilder:validation:XValidation:rule="!has(self.pathType) || self.pathType == 'Exact' || self.path == '/' || !self.path.endsWith('/')",message="a Prefix path must not end with /: /saml already covers /saml/ and everything below it"
+// +kubebuilder:validation:XValidation:rule="!has(self.pathType) || self.pathType == 'Exact' || (self.path.matches('^/[A-Za-z0-9/._~!$&()*+,=:@-]*$') && !self.path.contains('//') && !self.path.matches('/[.][.]?(/|$)'))",message="a Prefix path must be in its canonical spelling: only letters, digits and / . _ ~ ! $ & ( ) * + , = : @ -, no //, no . or .. segment; use pathType: Exact for a path with escapes"
 type Callback struct {
-	// path is the path part of the registered URL.
+	// name of the callback within the route.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+	// path is the path part of the registered URL, exactly as it is registered,
+	// escapes included.
 	// +required
 	Path CallbackPath `json:"path,omitempty"`
-	// pathType is Exact (the default) or Prefix.
+	// pathType is Exact (the default: the same bytes) or Prefix (whole
+	// segments).
 	// +optional
-	// +kubebuilder:default=Exact
 	PathType PathType `json:"pathType,omitempty"`
-	// preflight is Disabled (the default) or Enabled: the proxies then send
-	// each backend, now and then, a well-formed error response of the route's
-	// protocol, whose state (RelayState) begins with callbackproxy-preflight.
-	// A backend that answers 404, 405 or 5xx does not serve the callback's
-	// path: it is reported, before anybody's login meets it. Not for protocol
-	// Opaque.
+	// pathProbe is Disabled (the default) or Enabled: at intervals the proxies
+	// then send each backend a well-formed error response of the route's
+	// protocol, whose state (RelayState) begins with callbackproxy-probe. A
+	// backend that responds with 404, 405 or 5xx does not serve the path, and
+	// the condition BackendsHealthy reports it before a login fails. Not for
+	// protocol Opaque.
 	// +optional
-	Preflight Preflight `json:"preflight,omitempty"`
+	PathProbe PathProbe `json:"pathProbe,omitempty"`
 }
 
-// Preflight says whether backends are asked for the callback's path.
+// PathProbe switches the probe of a callback's path on or off.
 //
 // +kubebuilder:validation:Enum=Disabled;Enabled
-type Preflight string
+type PathProbe string
 
 // The values.
 const (
-	PreflightDisabled Preflight = "Disabled"
-	PreflightEnabled  Preflight = "Enabled"
+	PathProbeDisabled PathProbe = "Disabled"
+	PathProbeEnabled  PathProbe = "Enabled"
 )
 
-// Backend is one service that may receive the callback.
+// Backend is one service that may receive the callbacks.
 type Backend struct {
 	// name of the backend within the route.
 	// +required
@@ -207,51 +227,96 @@ type Backend struct {
 	// +required
 	Service ServiceReference `json:"service,omitzero"`
 
-	// weight is the backend's rank. The backend with the highest weight gets
-	// every callback; others above 0 stand by, the higher first, and get what
-	// it cannot be reached for; 0 keeps a backend declared and idle.
+	// weight is the proportion of new logins that the backend gets. It is
+	// required when there are several backends. Exactly one backend, the primary
+	// one, has a weight above 0 and gets the callbacks; a backend with weight 0
+	// gets none, unless it is the failover of another backend.
 	// +optional
-	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	Weight *int32 `json:"weight,omitempty"`
 
-	// path replaces the path of the request at this backend, when the new
-	// service has its callback elsewhere. A constant, never computed from the
-	// request; the query is kept byte for byte. Needs callback.pathType Exact.
+	// failover names the backend that gets this backend's callbacks while no
+	// connection to this one can be made. Without it those callbacks get 503,
+	// which means: not delivered.
 	// +optional
-	Path CallbackPath `json:"path,omitempty"`
+	Failover *Failover `json:"failover,omitempty"` //nolint:kubeapilinter // nil: none is declared
 
-	// hostHeader is Preserve (the backend sees the external host, as its
-	// redirect_uri needs) or Backend (the Service's DNS name). Preserve when
-	// absent: not as a default of the schema, since those inside lists make
-	// kubectl apply say "configured" when nothing changed.
+	// paths replace the path of the request at this backend, by callback name,
+	// where the new service has its callback elsewhere. Each is a constant, never
+	// computed from the request; the query is kept byte for byte. Only for
+	// callbacks with pathType Exact.
+	// +optional
+	// +listType=map
+	// +listMapKey=callback
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Paths []BackendPath `json:"paths,omitempty"`
+
+	// hostHeader is Preserve (the default: the backend sees the external host, as
+	// its redirect_uri needs) or Backend (the Service's DNS name). The schema has
+	// no default for it: defaults inside lists make kubectl apply report
+	// "configured" when nothing changed.
 	// +optional
 	HostHeader HostHeader `json:"hostHeader,omitempty"`
 
-	// healthCheck has the proxies look at the backend again and again. Without
-	// it, its health is known only from failures to reach it and from what its
-	// EndpointSlices say.
+	// healthCheck makes the proxies check the backend at intervals. Without it,
+	// the backend's health is derived from failed connections and from its
+	// EndpointSlices only.
 	// +optional
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"` //nolint:kubeapilinter // nil: none is declared
 }
 
-// HealthCheck is how the proxies look at a backend. Each instance looks for
-// itself, so what counts is what it can reach. No field has a default in the
+// Failover is the replacement of a backend that cannot be reached.
+type Failover struct {
+	// backend is the name of another backend of the route, one with weight 0.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Backend string `json:"backend,omitempty"`
+	// loginState is Shared: the author declares that the other backend can
+	// complete logins that this one started, because both use the same login
+	// state. The proxy cannot check it.
+	// +required
+	LoginState LoginState `json:"loginState,omitempty"`
+}
+
+// LoginState defines how two backends keep the state of logins in progress.
+//
+// +kubebuilder:validation:Enum=Shared
+type LoginState string
+
+// LoginStateShared declares that both backends use the same login state.
+const LoginStateShared LoginState = "Shared"
+
+// BackendPath is the path of one callback at a backend.
+type BackendPath struct {
+	// callback is the name of a callback of the route.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Callback string `json:"callback,omitempty"`
+	// path replaces the whole path of the request.
+	// +required
+	Path CallbackPath `json:"path,omitempty"`
+}
+
+// HealthCheck defines how the proxies check a backend. Each instance checks for
+// itself, from its own place in the network. No field has a default in the
 // schema, see hostHeader.
 //
 // +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="has(self.type) && self.type == 'TCP' ? !has(self.path) : has(self.path)",message="an HTTP check needs a path; a TCP check (type: TCP) has none"
 // +kubebuilder:validation:XValidation:rule="(has(self.timeoutSeconds) ? self.timeoutSeconds : 2) <= (has(self.intervalSeconds) ? self.intervalSeconds : 5)",message="timeoutSeconds (2 when absent) must not be longer than intervalSeconds (5 when absent)"
 type HealthCheck struct {
-	// type is HTTP (the default: a GET that is answered with a status from
-	// 200 to 399) or TCP (a connection is accepted).
+	// type is HTTP (the default: a GET must get a status from 200 to 399) or TCP
+	// (a connection must be accepted).
 	// +optional
 	Type HealthCheckType `json:"type,omitempty"`
 	// path of an HTTP check. Its Host is the Service's DNS name. Redirects
 	// are not followed.
 	// +optional
-	Path CallbackPath `json:"path,omitempty"`
+	Path ProbePath `json:"path,omitempty"`
 	// intervalSeconds is the time between two checks, in seconds; 5 when
 	// absent.
 	// +optional
@@ -288,7 +353,7 @@ const (
 	HealthCheckTCP  HealthCheckType = "TCP"
 )
 
-// HostHeader says which Host a backend sees.
+// HostHeader defines which Host a backend sees.
 //
 // +kubebuilder:validation:Enum=Preserve;Backend
 type HostHeader string
@@ -321,8 +386,8 @@ type ServiceReference struct {
 // +kubebuilder:validation:MinProperties=1
 type Timeouts struct {
 	// requestSeconds bounds one delivery from dialling to the last byte of the
-	// answer, in seconds. The first byte of the answer must come within 15
-	// seconds, or within half of the whole where that is more.
+	// response, in seconds. The first byte of the response must arrive within 15
+	// seconds, or within half of requestSeconds where that is more.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=1

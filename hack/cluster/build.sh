@@ -79,7 +79,7 @@ build_all() {
 	[ "$kubernetes" = "$(version k8s.io/kubernetes ../controlplane)" ] ||
 		fail "hack/cluster/kubernetes and hack/controlplane pin different versions of Kubernetes"
 	# Not from KUBEBUILDER_ASSETS: a kubelet may not be newer than its API server.
-	env -u KUBEBUILDER_ASSETS "$root/hack/controlplane/build.sh" | tail -n 1
+	env -u KUBEBUILDER_ASSETS "$root/hack/controlplane/build.sh" --with-controller-manager | tail -n 1
 	group kubernetes "kube-scheduler kubelet kube-proxy" \
 		"k8s.io/kubernetes/cmd/kube-scheduler k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kube-proxy" \
 		-ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$(echo "$kubernetes" | cut -d. -f2)"

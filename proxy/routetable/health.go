@@ -64,18 +64,18 @@ func TargetID(address string, c *HealthCheck) string {
 		c.IntervalSeconds, c.TimeoutSeconds, c.UnhealthyThreshold, c.HealthyThreshold))
 }
 
-// PreflightID names what the preflight of a route asks at one address of a
-// backend: all that the request is made of, and so also the hostname that the
-// backend is told, by which it may tell its tenants apart.
-func PreflightID(address string, r *Route, b *Backend) string {
-	host, path := b.Host, b.Path
+// PathProbeID names the probe of one callback's path at one address of a backend.
+// It covers all that the request is made of, and so also the hostname that the
+// backend is told, by which it may distinguish its tenants.
+func PathProbeID(address string, r *Route, c *Callback, b *Backend) string {
+	host, path := b.Host, b.PathOf(c.Name)
 	if host == "" {
 		host = r.Hostnames[0]
 	}
 	if path == "" {
-		path = r.Path
+		path = c.Path
 	}
-	return idOf(fmt.Sprintf("%s preflight %s %s %s %s", address, r.Protocol, r.Hostnames[0], host, path))
+	return idOf(fmt.Sprintf("%s pathProbe %s %s %s %s", address, r.Protocol, r.Hostnames[0], host, path))
 }
 
 func idOf(text string) string {

@@ -22,7 +22,7 @@ type CallbackProxyConfigSpecApplyConfiguration struct {
 	// generation grows with each published change.
 	Generation *int64 `json:"generation,omitempty"`
 	// reportKey is the controller's Ed25519 public key, base64: a proxy
-	// answers /report only to requests signed by its private half.
+	// serves /report only to requests signed by its private half.
 	ReportKey *string `json:"reportKey,omitempty"`
 	// hash is the SHA-256 of payload, as 64 hexadecimal digits.
 	Hash *string `json:"hash,omitempty"`
