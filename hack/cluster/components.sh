@@ -44,7 +44,7 @@ start_component() {
 			--shutdown-watch-termination-grace-period=2s
 		;;
 	controller-manager)
-		# Nobody else could lead, and without a lease it outlives a minute without the API server.
+		# There is only one, and without a lease it survives a minute without the API server.
 		run_component controller-manager kube-controller-manager --kubeconfig=$config/kube-controller-manager.kubeconfig \
 			--bind-address=127.0.0.1 --leader-elect=false --use-service-account-credentials --root-ca-file=$pki/ca.crt \
 			--service-account-private-key-file=$pki/service-accounts.key --cluster-cidr="$pod_range" \

@@ -32,8 +32,8 @@ no_cgroups() {
 	[ -z "$left" ]
 }
 
-# empty NAMESPACE...: whether nobody is in any of them. A process loses its mark before it is gone, and the node's first one waits
-# for all the others in between.
+# empty NAMESPACE...: whether none of them contains a process. A process loses its mark before it ends, and the first process of the
+# node waits for all others in between.
 empty() {
 	local namespace in_use
 	in_use=$(readlink /proc/[0-9]*/ns/* 2>/dev/null | sort -u)

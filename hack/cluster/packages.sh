@@ -8,10 +8,10 @@ set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
 
-# Where Debian keeps the CNI plugins; config/containerd.toml says so too.
+# Debian's directory of the CNI plugins; config/containerd.toml contains it too.
 cni=/usr/lib/cni
 
-# The package and one file of it that is used here.
+# Each package and one of its files that the node uses.
 needed="runc:runc containernetworking-plugins:$cni/bridge iptables:iptables iproute2:ip util-linux:nsenter openssl:openssl
 	libc-bin:getent mount:mount"
 

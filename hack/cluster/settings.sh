@@ -18,8 +18,8 @@ pod_range=10.244.0.0/16
 service_range=10.96.0.0/16
 cgroup=callback-cluster
 
-# Makes the first process of a node recognisable from outside, and tells its directory. What a pid file says may be long past;
-# this dies with the process.
+# Environment variable that marks the first process of a node and holds the node's directory. Unlike a pid file, it ends with the
+# process.
 mark=CALLBACK_CLUSTER_NODE
 
 say() { echo "cluster: $*" >&2; }
@@ -35,10 +35,10 @@ marked() { { grep -lzsxF -- "$mark=$dir" /proc/[0-9]*/environ || true; } | tr -d
 # init_pid: the first process of the node in $dir, as this machine numbers it; nothing when there is none.
 init_pid() { marked | first_of_namespace; }
 
-# any_init_pid: that of whatever cluster.
+# any_init_pid: the process id of the first process of any cluster.
 any_init_pid() { { grep -lzs -- "^$mark=" /proc/[0-9]*/environ || true; } | tr -dc '0-9\n' | first_of_namespace; }
 
-# Of the processes on stdin the one that is number 1 in a process namespace of its own.
+# first_of_namespace: selects, from the process ids on stdin, the one that has number 1 in its own process namespace.
 first_of_namespace() {
 	local pid
 	while read -r pid; do
@@ -49,8 +49,8 @@ first_of_namespace() {
 	done
 }
 
-# in_node COMMAND...: runs it among the node's processes, mounts and interfaces, with the node's programs on the PATH. What it
-# starts there does not inherit the lock of up.sh.
+# in_node COMMAND...: runs a command in the node's namespaces, with the node's programs on the PATH. Its processes do not inherit the
+# lock of up.sh.
 in_node() {
 	local init
 	init=$(init_pid)
