@@ -42,7 +42,7 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: ## Run a login through the proxy, a switch from blue to green, and a sunset. KEEP=1 leaves the demo running.
-	@cd hack/demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../../bin/demo .
+	@cd demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../bin/demo .
 	@KEEP=$(KEEP) bin/demo
 
 .PHONY: control-plane

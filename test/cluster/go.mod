@@ -4,12 +4,12 @@ go 1.26.0
 
 replace (
 	github.com/callbackproxy/callback-operator => ../..
-	github.com/callbackproxy/callback-operator/hack/demo => ../../hack/demo
+	github.com/callbackproxy/callback-operator/test/idp => ../idp
 )
 
 require (
 	github.com/callbackproxy/callback-operator v0.0.0-00010101000000-000000000000
-	github.com/callbackproxy/callback-operator/hack/demo v0.0.0-00010101000000-000000000000
+	github.com/callbackproxy/callback-operator/test/idp v0.0.0-00010101000000-000000000000
 	github.com/coder/websocket v1.8.15
 	github.com/onsi/gomega v1.44.0
 	k8s.io/api v0.37.2

@@ -16,8 +16,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/browser"
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/latency"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/load"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"

@@ -22,8 +22,8 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/record"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 )

@@ -1,0 +1,145 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package schema_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/callbackproxy/callback-operator/test/schema"
+)
+
+// bases are valid objects; each case changes one in one place.
+var bases = map[string]string{
+	"CallbackRoute": `
+apiVersion: callbackproxy.io/v1alpha1
+kind: CallbackRoute
+metadata: {name: acme-sso, namespace: default}
+spec:
+  proxyRef: {name: edge}
+  hostnames: [auth.acme.com]
+  protocol: OIDC
+  callback: {path: /oauth2/callback}
+  backends: [{name: blue, service: {name: legacy-idp, port: 8080}}]
+  sunsetTime: "2026-12-31T00:00:00Z"`,
+	"CallbackProxy": `
+apiVersion: callbackproxy.io/v1alpha1
+kind: CallbackProxy
+metadata: {name: edge, namespace: default}
+spec:
+  hosts: [{hostname: auth.acme.com}]`,
+	"CallbackProxyConfig": `
+apiVersion: callbackproxy.io/v1alpha1
+kind: CallbackProxyConfig
+metadata: {name: edge, namespace: default}
+spec: {part: Index, epoch: 1, generation: 1, reportKey: "` + key44 + `", hash: "` + hash64 + `", payload: "{}"}`,
+}
+
+var (
+	hash64 = strings.Repeat("0af9", 16)
+	key44  = strings.Repeat("Ab+/", 10) + "Abc="
+)
+
+// Each rule refuses what it is there for, with a message for the author, and
+// lets pass what is right beside it.
+func TestRules_AcceptAndReject(t *testing.T) {
+	t.Parallel()
+	s := mustServer(t)
+	for _, c := range cases {
+		t.Run(c.kind+" "+c.at+" "+c.rule, func(t *testing.T) {
+			t.Parallel()
+			for _, patch := range c.accept {
+				object := patched(t, c.kind, patch)
+				if err := s.tryCreate(t.Context(), object); err != nil {
+					t.Errorf("refuses %.200s: %v", patch, err)
+				}
+				if errs := mustSchemas(t)[c.kind].Admit(object); len(errs) > 0 {
+					t.Errorf("without a server, refuses %.200s: %v", patch, errs)
+				}
+			}
+			for _, patch := range c.reject {
+				object := patched(t, c.kind, patch)
+				if err := c.isRefusal(s.tryCreate(t.Context(), object)); err != nil {
+					t.Errorf("%.200s: %v", patch, err)
+				}
+				if errs := mustSchemas(t)[c.kind].Admit(object); len(errs) == 0 {
+					t.Errorf("without a server, accepts %.200s", patch)
+				}
+			}
+		})
+	}
+}
+
+// isRefusal returns why an error is not the one that the case wants.
+func (c *ruleCase) isRefusal(err error) error {
+	if err == nil {
+		return errors.New("is accepted")
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return fmt.Errorf("is refused, but not as invalid: %w", err)
+	}
+	message := keywords[c.rule]
+	if message == "" {
+		message = regexp.QuoteMeta(c.rule)
+	}
+	for _, cause := range status.Status().Details.Causes {
+		field := regexp.MustCompile(`\[[0-9]+\]`).ReplaceAllString(cause.Field, "[]")
+		if c.isAt(field) && regexp.MustCompile(message).MatchString(cause.Message) {
+			return nil
+		}
+	}
+	return fmt.Errorf("is refused without saying %q about %s: %w", message, c.at, err)
+}
+
+// isAt allows for the two ways in which the API server names a place: a
+// duplicate is named by the second element of its list, and a list of words by
+// the word.
+func (c *ruleCase) isAt(field string) bool {
+	switch c.rule {
+	case "list-type":
+		return field == c.at+"[]" || field == c.at
+	case "maxItems", "minItems":
+		return strings.TrimSuffix(field, "[]") == c.at
+	}
+	return field == c.at || c.at == "" && (field == "<nil>" || field == "")
+}
+
+// patched is the base of a kind after a JSON merge patch (RFC 7386).
+func patched(t testing.TB, kind, patch string) map[string]any {
+	t.Helper()
+	object, err := schema.ParseYAML([]byte(bases[kind]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change, err := schema.ParseYAML([]byte(patch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return merge(object, change)
+}
+
+func merge(object, patch map[string]any) map[string]any {
+	merged := map[string]any{}
+	maps.Copy(merged, object)
+	for key, value := range patch {
+		below, isObject := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(merged, key)
+		case isObject:
+			old, _ := merged[key].(map[string]any)
+			merged[key] = merge(old, below)
+		default:
+			merged[key] = value
+		}
+	}
+	return merged
+}
