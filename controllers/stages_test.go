@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 const day = 24 * time.Hour
@@ -233,7 +233,7 @@ func TestT5_NothingIsKeptOfWhatIsNotThere(t *testing.T) {
 	status := gone.Status
 	status.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
 	var again atomic.Bool
-	late := &pendingStatus{kind: kindRoute, object: gone, status: &status, change: compile.Declared, after: status.Conditions, news: routeNews}
+	late := &pendingStatus{kind: kindRoute, object: gone, status: &status, change: status.Spec, after: status.Conditions, news: routeNews}
 	w.Expect(w.reconciler.writeStatus(w.ctx, late, &again)).To(Succeed())
 	w.Expect(w.events.take()).To(BeEmpty())
 	w.Expect(w.reconciler.pace.routes).To(BeEmpty())
