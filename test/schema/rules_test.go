@@ -26,7 +26,7 @@ spec:
   proxyRef: {name: edge}
   hostnames: [auth.acme.com]
   protocol: OIDC
-  callback: {path: /oauth2/callback}
+  callbacks: [{name: login, path: /oauth2/callback}]
   backends: [{name: blue, service: {name: legacy-idp, port: 8080}}]
   sunsetTime: "2026-12-31T00:00:00Z"`,
 	"CallbackProxy": `
@@ -34,6 +34,7 @@ apiVersion: callbackproxy.io/v1alpha1
 kind: CallbackProxy
 metadata: {name: edge, namespace: default}
 spec:
+  mode: External
   hosts: [{hostname: auth.acme.com}]`,
 	"CallbackProxyConfig": `
 apiVersion: callbackproxy.io/v1alpha1
@@ -47,8 +48,8 @@ var (
 	key44  = strings.Repeat("Ab+/", 10) + "Abc="
 )
 
-// Each rule refuses what it is there for, with a message for the author, and
-// lets pass what is right beside it.
+// Each rule refuses what it is for, with a message for the author, and accepts
+// the nearest valid value.
 func TestRules_AcceptAndReject(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)
@@ -77,7 +78,7 @@ func TestRules_AcceptAndReject(t *testing.T) {
 	}
 }
 
-// isRefusal returns why an error is not the one that the case wants.
+// isRefusal returns the difference between an error and the one of the case.
 func (c *ruleCase) isRefusal(err error) error {
 	if err == nil {
 		return errors.New("is accepted")
@@ -96,7 +97,7 @@ func (c *ruleCase) isRefusal(err error) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("is refused without saying %q about %s: %w", message, c.at, err)
+	return fmt.Errorf("is refused without the text %q at %s: %w", message, c.at, err)
 }
 
 // isAt allows for the two ways in which the API server names a place: a
