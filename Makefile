@@ -42,8 +42,10 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: ## Run a login through the proxy, a switch from blue to green, and a sunset. KEEP=1 leaves the demo running.
-	@cd demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../bin/demo .
-	@KEEP=$(KEEP) bin/demo
+	@CGO_ENABLED=0 $(WAIT) "build the manager and the proxy" \
+	  go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/manager ./cmd/proxy
+	@cd demo && CGO_ENABLED=0 $(ROOT)/$(WAIT) "build the demo" go build -trimpath -o ../bin/demo .
+	@KEEP=$(KEEP) bin/demo -programs bin
 
 .PHONY: control-plane
 control-plane: ## Start a control plane for development and print its kubeconfig.

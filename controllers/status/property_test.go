@@ -16,7 +16,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/schema/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 	"github.com/callbackproxy/callback-operator/test/scenario"
 )
 

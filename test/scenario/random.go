@@ -21,7 +21,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/schema/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 	"github.com/callbackproxy/callback-operator/test/schema/specimen"
 )
 

@@ -33,7 +33,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/schema/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // Published is the version of the config in every scenario.
