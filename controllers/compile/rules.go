@@ -120,7 +120,7 @@ func (c *candidate) selects(from callbackv1alpha1.HostNamespaces) bool {
 	switch from.From {
 	case callbackv1alpha1.NamespacesFromAll:
 		return true
-	case callbackv1alpha1.NamespacesFromSame:
+	case "", callbackv1alpha1.NamespacesFromSame:
 		return namespace == c.snapshot.Key.Namespace
 	case callbackv1alpha1.NamespacesFromSelector:
 		// A selector that cannot be read gives nothing to anybody.
