@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
@@ -209,7 +209,7 @@ func (s *system) wide() client.Client {
 	f := &s.furniture
 	f.once.Do(func() {
 		var err error
-		f.client, err = client.New(s.controlPlane.Config, client.Options{Scheme: controllers.NewScheme()})
+		f.client, err = client.New(s.controlPlane.Config, client.Options{Scheme: kube.NewScheme()})
 		s.Expect(err).NotTo(HaveOccurred())
 	})
 	return f.client

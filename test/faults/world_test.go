@@ -21,8 +21,8 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
@@ -86,8 +86,8 @@ func agrees(v *compile.Verdict) error {
 }
 
 // routes lists all routes, readable or not.
-func (s *system) routes() ([]controllers.StoredRoute, error) {
-	var list controllers.StoredRouteList
+func (s *system) routes() ([]kube.Route, error) {
+	var list kube.RouteList
 	if err := s.wide().List(s.ctx, &list); err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -100,7 +100,7 @@ func (s *system) snapshot(key types.NamespacedName) (*compile.Snapshot, error) {
 		Key: key, Namespaces: map[string]labels.Set{},
 		Services: map[types.NamespacedName]*corev1.Service{}, EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
-	proxy := &controllers.StoredProxy{}
+	proxy := &kube.Proxy{}
 	var services corev1.ServiceList
 	var namespaces corev1.NamespaceList
 	var slices discoveryv1.EndpointSliceList
@@ -152,7 +152,7 @@ func addressesOf(slice *discoveryv1.EndpointSlice) []netip.Addr {
 // there.
 func (s *system) condition(namespace, name, kind string) metav1.Condition {
 	s.t.Helper()
-	stored := &controllers.StoredRoute{}
+	stored := &kube.Route{}
 	s.Expect(s.wide().Get(s.ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)).To(Succeed())
 	if condition := meta.FindStatusCondition(stored.Status.Conditions, kind); condition != nil {
 		return *condition
