@@ -11,8 +11,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
@@ -82,7 +82,7 @@ func (l lateness) within(wait time.Duration) bool { return l.again > 0 && l.agai
 func (l lateness) isAbout(uid types.UID) bool {
 	pace := l.w.reconciler.pace
 	return l.all || l.within(time.Millisecond) || l.within(l.w.acknowledgement(l.key)) ||
-		l.within(pace.status(uid, compile.Declared, pace.clock.Now()))
+		l.within(pace.status(uid, status.Spec, pace.clock.Now()))
 }
 
 // isRefused says whether the API server would not store the object's status.

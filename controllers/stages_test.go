@@ -22,8 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 const day = 24 * time.Hour
@@ -231,10 +231,10 @@ func TestT5_NothingIsKeptOfWhatIsNotThere(t *testing.T) {
 	gone := w.route("orphan")
 	w.Expect(w.client.Delete(w.ctx, w.newRoute("orphan"))).To(Succeed())
 	w.reconciler.pace.gone(gone.UID)
-	status := gone.Status
-	status.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
+	computed := gone.Status
+	computed.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
 	var again atomic.Bool
-	late := &pendingStatus{kind: kindRoute, object: gone, status: &status, change: compile.Declared, after: status.Conditions, news: routeNews}
+	late := &pendingStatus{kind: kindRoute, object: gone, status: &computed, change: status.Spec, after: computed.Conditions, news: routeNews}
 	w.Expect(w.reconciler.writeStatus(w.ctx, late, &again)).To(Succeed())
 	w.Expect(w.events.take()).To(BeEmpty())
 	w.Expect(w.reconciler.pace.routes).To(BeEmpty())

@@ -22,8 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -56,12 +56,12 @@ func TestF13_Status_OthersChangesHoldBackNothing(t *testing.T) {
 // that a backend died goes before what came for others.
 func TestPending_WhatCanWaitLeastGoesFirst(t *testing.T) {
 	g := NewWithT(t)
-	news := func(namespace, name string, c compile.Change) pendingStatus {
+	news := func(namespace, name string, c status.Change) pendingStatus {
 		return pendingStatus{change: c, object: &callbackv1alpha1.CallbackRoute{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}}
 	}
 	pending := []pendingStatus{
-		news("a", "counted", compile.Counted), news("a", "scaled", compile.Scaled), news("a", "measured", compile.Measured),
-		news("b", "counted", compile.Counted), news("a", "dead", compile.Seen), news("a", "declared", compile.Declared),
+		news("a", "counted", status.Counters), news("a", "scaled", status.Scale), news("a", "measured", status.Measurement),
+		news("b", "counted", status.Counters), news("a", "dead", status.Health), news("a", "declared", status.Spec),
 	}
 	inTurn(pending)
 	var order []string
@@ -82,14 +82,14 @@ func TestF24_Status_ADeathDoesNotWaitForCounts(t *testing.T) {
 	}))
 	w.endpoints("legacy-idp", true)
 	w.settle()
-	for now := w.clock.Now(); w.reconciler.pace.begin(compile.Counted, now) == 0; {
+	for now := w.clock.Now(); w.reconciler.pace.begin(status.Counters, now) == 0; {
 	}
 	w.fleet.uses = []routetable.RouteUse{{UID: string(w.route("busy").UID), Callbacks: 9, Last: w.clock.Now()}}
 	w.endpoints("legacy-idp", false)
 	result := w.reconcile()
 	w.Expect(w.condition("acme", "Ready").Reason).To(Equal("NoReadyEndpoints"))
 	w.Expect(*w.route("busy").Status.Traffic.Callbacks).To(BeZero())
-	w.Expect(result.RequeueAfter).To(Equal(commonBounds[compile.Counted].again), "and is asked for again")
+	w.Expect(result.RequeueAfter).To(Equal(commonBounds[status.Counters].again), "and is asked for again")
 	w.clock.SetTime(w.clock.Now().Add(result.RequeueAfter))
 	w.reconcile()
 	w.Expect(*w.route("busy").Status.Traffic.Callbacks).To(BeEquivalentTo(9))

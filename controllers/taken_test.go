@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -144,7 +144,7 @@ func TestDeploy_WhatIsMadeMeanwhileIsNotAdopted(t *testing.T) {
 	w.reconciler.Deployer = NewDeployer(blind, blind, w.settings())
 	deployed, next, err := w.reconciler.Deployer.Deploy(w.ctx, w.liveProxy(), w.clock.Now())
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(deployed).To(Equal(compile.Deployed{}))
+	w.Expect(deployed).To(Equal(status.Deployed{}))
 	w.Expect(next).To(BeTemporally("==", w.clock.Now()), "it is looked at again at once")
 	for _, kind := range everyKind {
 		w.Expect(content(w.part(kind))).To(Equal(before[kind.Kind]), kind.Kind)
