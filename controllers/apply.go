@@ -17,6 +17,8 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // writeStatus writes one status and tells its news.
@@ -114,9 +116,9 @@ func (r *Reconciler) replaceStatus(ctx context.Context, p *pendingStatus, stored
 // empty returns an object of the same kind and name, into which any answer can
 // be read.
 func (p *pendingStatus) empty() client.Object {
-	var object client.Object = &StoredRoute{}
+	var object client.Object = &kube.Route{}
 	if p.kind == kindProxy {
-		object = &StoredProxy{}
+		object = &kube.Proxy{}
 	}
 	object.SetNamespace(p.object.GetNamespace())
 	object.SetName(p.object.GetName())

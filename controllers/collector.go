@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 const (
@@ -72,8 +73,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
-	var routes StoredRouteList
-	var proxies StoredProxyList
+	var routes kube.RouteList
+	var proxies kube.ProxyList
 	for _, list := range []client.ObjectList{&routes, &proxies} {
 		err := c.reader.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 		if err != nil {
@@ -92,7 +93,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 
 // collectRoute exports one route. Of an undecodable one only the names and a
 // readable status are there.
-func collectRoute(ch chan<- prometheus.Metric, stored *StoredRoute) {
+func collectRoute(ch chan<- prometheus.Metric, stored *kube.Route) {
 	route := &stored.CallbackRoute
 	namespace, name := route.Namespace, route.Name
 	spec, status := &route.Spec, &route.Status
@@ -133,7 +134,7 @@ func collectRoute(ch chan<- prometheus.Metric, stored *StoredRoute) {
 }
 
 // collectProxy exports one CallbackProxy and its instances.
-func collectProxy(ch chan<- prometheus.Metric, proxy *StoredProxy) {
+func collectProxy(ch chan<- prometheus.Metric, proxy *kube.Proxy) {
 	namespace, name := proxy.Namespace, proxy.Name
 	status := &proxy.Status
 	if proxy.DecodeError != "" {

@@ -22,13 +22,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // cached is a cache that holds what a spec put into it.
 type cached struct {
 	client.Reader
-	routes  []StoredRoute
-	proxies []StoredProxy
+	routes  []kube.Route
+	proxies []kube.Proxy
 	fails   error
 	hangs   bool
 }
@@ -39,9 +40,9 @@ func (c *cached) List(ctx context.Context, list client.ObjectList, _ ...client.L
 		return ctx.Err()
 	}
 	switch list := list.(type) {
-	case *StoredRouteList:
+	case *kube.RouteList:
 		list.Items = c.routes
-	case *StoredProxyList:
+	case *kube.ProxyList:
 		list.Items = c.proxies
 	default:
 		return fmt.Errorf("nobody lists %T", list)
@@ -89,7 +90,7 @@ func atSecond(s int64) metav1.Time { return metav1.Unix(1893456000+s, 0) }
 
 // exported is a cache with one of everything that is exported.
 func exported() *cached {
-	route := StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{
+	route := kube.Route{CallbackRoute: callbackv1alpha1.CallbackRoute{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "acme"},
 		Spec: callbackv1alpha1.CallbackRouteSpec{
 			ProxyRef:        callbackv1alpha1.ProxyReference{Namespace: "platform", Name: "edge"},
@@ -116,7 +117,7 @@ func exported() *cached {
 			},
 		},
 	}}
-	proxy := StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
+	proxy := kube.Proxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "platform", Name: "edge"},
 		Status: callbackv1alpha1.CallbackProxyStatus{
 			Conditions:       []metav1.Condition{{Type: "Programmed", Status: "False", Reason: "Pending", Message: "free text"}},
@@ -128,7 +129,7 @@ func exported() *cached {
 			},
 		},
 	}}
-	return &cached{routes: []StoredRoute{route}, proxies: []StoredProxy{proxy}}
+	return &cached{routes: []kube.Route{route}, proxies: []kube.Proxy{proxy}}
 }
 
 func TestCollector_ExportsWhatStatusesSay(t *testing.T) {
@@ -167,15 +168,15 @@ func TestCollector_KeepsTheConventionsOfPrometheus(t *testing.T) {
 // What is new, or cannot be read, has little to say; what is gone says nothing.
 func TestCollector_ExportsNothingThatIsNotKnown(t *testing.T) {
 	g := NewWithT(t)
-	fresh := StoredRoute{DecodeError: "no time"}
+	fresh := kube.Route{DecodeError: "no time"}
 	fresh.Namespace, fresh.Name = "identity", "acme"
 	fresh.Spec.ProxyRef.Name = "edge"
-	proxy := StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "edge"}}}
-	lost := StoredRoute{DecodeError: "no proxyRef"}
+	proxy := kube.Proxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "edge"}}}
+	lost := kube.Route{DecodeError: "no proxyRef"}
 	lost.Namespace, lost.Name = "identity", "lost"
-	unread := StoredProxy{DecodeError: "no port", CallbackProxy: *proxy.DeepCopy()}
+	unread := kube.Proxy{DecodeError: "no port", CallbackProxy: *proxy.DeepCopy()}
 	unread.Name = "odd"
-	page := (&cached{routes: []StoredRoute{fresh, lost}, proxies: []StoredProxy{proxy, unread}}).page(t)
+	page := (&cached{routes: []kube.Route{fresh, lost}, proxies: []kube.Proxy{proxy, unread}}).page(t)
 	g.Expect(samples(page)).To(Equal([]string{
 		`callback_operator_collector_success 1`,
 		`callback_operator_undecodable_proxy{name="odd",namespace="identity"} 1`,
@@ -266,7 +267,7 @@ func BenchmarkCollector_Scrape(b *testing.B) {
 			}
 			template.Status.Traffic = &callbackv1alpha1.Traffic{LastCallbackTime: new(atSecond(30)), Callbacks: new(int64(7))}
 			template.Spec.DeprecationTime = nil
-			cache.routes = make([]StoredRoute, n)
+			cache.routes = make([]kube.Route, n)
 			for i := range cache.routes {
 				cache.routes[i] = template
 				cache.routes[i].Name = fmt.Sprintf("route-%05d", i)

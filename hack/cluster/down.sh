@@ -12,8 +12,8 @@ shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
 require_root
 
-found=
-[ "${1:-}" = --quiet ] || found=yes
+verbose=
+[ "${1:-}" = --quiet ] || verbose=yes
 
 # Polls, because a process that is about to start the first process of the node has the mark as well.
 ended() {
@@ -63,7 +63,7 @@ fi
 
 if [ -e "$dir/.callback-cluster" ]; then
 	rm -rf "$dir"
-	[ -z "$found" ] || log "the cluster in $dir is gone"
-elif [ -n "$found" ]; then
+	[ -z "$verbose" ] || log "the cluster in $dir is gone"
+elif [ -n "$verbose" ]; then
 	log "no cluster in $dir"
 fi

@@ -19,7 +19,7 @@ const (
 	// defaultTimeout is how long a client waits for one response.
 	defaultTimeout = 10 * time.Second
 	dialTimeout    = 5 * time.Second
-	maxResponse    = 1 << 16
+	maxResponse    = 1 << 20
 )
 
 // NewClient returns a client that follows no redirect and makes a connection

@@ -15,8 +15,8 @@ import (
 )
 
 // The API server is slow. Below the renew deadline the leader stays; above it
-// it steps down in order. Nothing piles up, and everything converges within
-// 30 s of the end.
+// the leader steps down in order. Goroutines do not accumulate, and everything
+// converges within 30 s of the end.
 func TestF02_TheAPIServerIsSlow(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F02", options{})
@@ -32,7 +32,7 @@ func TestF02_TheAPIServerIsSlow(t *testing.T) {
 		{"30 s", slow(30 * time.Second), false, 13 * time.Second, 90 * time.Second},
 		{"1 KiB/s", []interposer.Rule{{Rate: 1 << 10}}, true, 8 * time.Second, time.Minute},
 	} {
-		before, leading := s.goroutines(), m.restarted()
+		before, leading := s.goroutines(), m.Restarts()
 		s.set(fault.rules...)
 		changes := s.change(lasting(fault.fast, fault.whole))
 		during := s.goroutines()
@@ -40,20 +40,20 @@ func TestF02_TheAPIServerIsSlow(t *testing.T) {
 		took := s.converges(30 * time.Second)
 		after := s.goroutines()
 		s.record("%s: %d changes, converged %.1f s after, goroutines %d, %d, %d, stepped down %d times",
-			fault.name, changes, took.Seconds(), before, during, after, m.restarted()-leading)
+			fault.name, changes, took.Seconds(), before, during, after, m.Restarts()-leading)
 		if fault.keeps {
-			s.Expect(m.restarted()).To(Equal(leading), "%s: %s", fault.name, m.said())
+			s.Expect(m.Restarts()).To(Equal(leading), "%s: %s", fault.name, m.logTail())
 			s.Expect(during).To(BeNumerically("<=", before+before/10), "%s: goroutines grow", fault.name)
 		}
 		s.Expect(after).To(BeNumerically("<=", before+before/10), "%s: goroutines stay", fault.name)
 	}
-	log := m.current().Output()
-	s.Expect(strings.Count(log, "leader election lost")).To(Equal(m.restarted()), "every end is a step-down")
+	log := m.Process().Output()
+	s.Expect(strings.Count(log, "leader election lost")).To(Equal(m.Restarts()), "every end is a step-down")
 	s.Expect(log).NotTo(ContainSubstring("panic: "))
 	s.finish()
 }
 
-// slow delays every answer and every event.
+// slow delays every response and every event.
 func slow(latency time.Duration) []interposer.Rule {
 	return []interposer.Rule{
 		{Match: interposer.Not(interposer.Watches), Delay: latency},
@@ -69,7 +69,7 @@ func (s *system) goroutines() int {
 		if n, err := s.managers[0].metric("go_goroutines"); err == nil {
 			seen = append(seen, n)
 		}
-		s.lives(100 * time.Millisecond)
+		s.wait(100 * time.Millisecond)
 	}
 	if len(seen) == 0 {
 		return 0 // between two restarts

@@ -13,9 +13,9 @@ import (
 	"github.com/callbackproxy/callback-operator/test/system/interposer"
 )
 
-// The API server has too many requests and says when to come back: manager and
-// proxies come then, and meanwhile ask less than five times a second. Leases
-// pass, as API priority and fairness keeps a level of their own for them.
+// The API server responds with 429 and Retry-After: manager and proxies retry
+// then, and meanwhile send fewer than five requests a second. Leases pass, as
+// API priority and fairness has a level of their own for them.
 func TestF04_TheAPIServerThrottles(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F04", options{})
@@ -35,7 +35,7 @@ func TestF04_TheAPIServerThrottles(t *testing.T) {
 			throttled := api.Calls(func(c interposer.Call) bool { return c.Code == 429 && !c.At.Before(began) })
 			rate := float64(len(throttled)) / during.Seconds()
 			shortest, longest := gaps(api.Calls(interposer.Since(began)))
-			s.record("Retry-After %s, %s: %.1f requests/s, came back after %.2f to %.2f s",
+			s.record("Retry-After %s, %s: %.1f requests/s, retried after %.2f to %.2f s",
 				pause, name, rate, shortest.Seconds(), longest.Seconds())
 			s.Expect(rate).To(BeNumerically("<", 5), name)
 			s.Expect(len(throttled)).To(BeNumerically(">", 1), "the fault was there")
@@ -44,7 +44,7 @@ func TestF04_TheAPIServerThrottles(t *testing.T) {
 		}
 		s.record("Retry-After %s: %d changes, converged %.1f s after", pause, changes, took.Seconds())
 	}
-	s.Expect(s.managers[0].restarted()).To(BeZero())
+	s.Expect(s.managers[0].Restarts()).To(BeZero())
 	s.finish()
 }
 

@@ -3,13 +3,16 @@
 
 package system
 
+// change_test.go: a sequence of changes while a fault lasts.
+
 import (
 	"fmt"
 	"time"
 )
 
-// change changes routes for a time, twice a second, and returns how often:
-// routes come, flip from blue to green and back, and go.
+// change changes routes twice a second for a time, and returns the number of
+// changes: it creates routes, flips them between blue and green, and deletes
+// them.
 func (s *system) change(during time.Duration) (changes int) {
 	s.t.Helper()
 	ticker := time.NewTicker(500 * time.Millisecond)
@@ -24,19 +27,8 @@ func (s *system) change(during time.Duration) (changes int) {
 	return changes
 }
 
-// flip makes the n-th change: no two following ones are the same.
+// flip makes the n-th change. Consecutive ones differ.
 func (s *system) flip(n int) {
 	s.t.Helper()
 	s.put(route{name: fmt.Sprintf("changing-%d", n%5), active: []string{"blue", "green"}[n/5%2]})
-}
-
-// lives waits while a fault lasts.
-func (s *system) lives(during time.Duration) {
-	s.t.Helper()
-	timer := time.NewTimer(during)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.ctx.Done():
-	}
 }

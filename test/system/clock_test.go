@@ -3,12 +3,15 @@
 
 package system
 
+// clock_test.go: a proxy in this process whose wall clock a test moves.
+
 import (
 	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,13 +29,13 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// wall is a wall clock that somebody sets: it says another time than the
-// machine's, and the monotonic clock beside it goes on as ever.
+// wall is a wall clock that differs from the machine's, with the machine's
+// monotonic clock beside it.
 type wall struct{ offset atomic.Int64 }
 
 // now is time.Now on a machine whose wall clock was set. Package time has no
-// way to say so; what is changed are the seconds since 1885 that a Time with a
-// monotonic reading holds in the bits 30 to 62 of its first word.
+// function for it, so now changes the seconds since 1885 that a Time with a
+// monotonic reading has in the bits 30 to 62 of its first word.
 func (w *wall) now() time.Time {
 	now := time.Now()
 	seconds := time.Duration(w.offset.Load()) / time.Second
@@ -42,9 +45,9 @@ func (w *wall) now() time.Time {
 
 func (w *wall) set(offset time.Duration) { w.offset.Store(int64(offset)) }
 
-// clocked is a proxy in this process, put together as cmd/proxy does, whose
-// wall clock and whose second source of time, the Date of what the API server
-// answers, can be moved.
+// clocked is a proxy in this process, assembled as in cmd/proxy, whose wall clock
+// and whose second source of time, the Date of the API server's responses, can be
+// moved.
 type clocked struct {
 	wall wall
 	// date is what is added to each Date.
@@ -59,11 +62,13 @@ type clocked struct {
 
 // clocked starts a proxy of the fleet in this process and the pod that stands
 // for it.
-func (s *system) clocked(host string) *clocked {
+func (s *system) clocked() *clocked {
 	s.t.Helper()
+	host, err := s.NextHost()
+	s.Expect(err).NotTo(HaveOccurred())
 	c := &clocked{address: host + ":8080"}
 	log := slog.New(slog.NewJSONHandler(&c.log, nil))
-	config, err := clientcmd.BuildConfigFromFlags("", s.proxyKubeconfig)
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(s.Dir, "proxy.kubeconfig"))
 	s.Expect(err).NotTo(HaveOccurred())
 	metrics := proxy.NewMetrics()
 	c.state = proxy.NewState(log, metrics, c.wall.now)
@@ -100,19 +105,19 @@ func (s *system) clocked(host string) *clocked {
 	c.done.Go(func() { _ = server.Run(ctx, callbacks, admin) })
 	<-watch.Synced()
 	c.state.Settle()
-	pod, err := fixture.ProxyPod(s.ctx, s.client, fleet.Namespace, fleet.Name, "edge-clocked", host, 9090)
+	pod, err := fixture.ProxyPod(s.ctx, s.Client, fleet.Namespace, fleet.Name, "edge-clocked", host, 9090)
 	s.Expect(err).NotTo(HaveOccurred())
 	s.after(func() {
 		stop()
 		c.done.Wait()
-		s.Expect(s.client.Delete(s.ctx, pod)).To(Succeed())
+		s.Expect(s.Client.Delete(s.ctx, pod)).To(Succeed())
 	})
 	return c
 }
 
-// ask makes the API server say what time it is, as cmd/proxy does when the
-// clock is suspect.
-func (c *clocked) ask(s *system) {
+// readDate sends a request to the API server for its Date, as cmd/proxy does
+// when the clock is suspect.
+func (c *clocked) readDate(s *system) {
 	s.t.Helper()
 	client, err := rest.HTTPClientFor(c.config)
 	s.Expect(err).NotTo(HaveOccurred())
@@ -121,10 +126,10 @@ func (c *clocked) ask(s *system) {
 	_ = response.Body.Close()
 }
 
-// mapping is connectTo as the upstream client takes it.
+// mapping returns the flags of ConnectTo as a map.
 func (s *system) mapping() map[string]string {
 	mapping := map[string]string{}
-	for _, flag := range s.connectTo {
+	for _, flag := range s.ConnectTo() {
 		from, to, _ := strings.Cut(strings.TrimPrefix(flag, "--connect-to="), "=")
 		mapping[from] = to
 	}
@@ -135,7 +140,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// buffer keeps what is logged.
+// buffer is a log in memory.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

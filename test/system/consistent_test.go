@@ -3,6 +3,8 @@
 
 package system
 
+// consistent_test.go: the judgement of every status of the installation.
+
 import (
 	"errors"
 	"fmt"
@@ -13,23 +15,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
-// expectConsistent looks at every status once a fault is over: none contradicts
-// itself, and soon each is about the present generation.
+// expectConsistent judges every status after the fault: none contradicts itself,
+// and each describes the present generation within the test's patience.
 func (s *system) expectConsistent() {
 	s.t.Helper()
 	s.Eventually(s.consistent, patience, time.Second).Should(Succeed())
 }
 
-// consistent returns which statuses are not about the present generation. A
-// contradiction is not waited for to go away.
+// consistent returns the statuses that do not describe the present generation.
+// A contradiction fails the test at once.
 func (s *system) consistent() error {
 	routes, err := s.routes()
-	var proxies controllers.StoredProxyList
-	if err = errors.Join(err, s.wide().List(s.ctx, &proxies)); apierrors.IsNotFound(err) {
+	var proxies kube.ProxyList
+	if err = errors.Join(err, s.tolerant.List(s.ctx, &proxies)); apierrors.IsNotFound(err) {
 		return nil // uninstalled
 	} else if err != nil {
 		return fmt.Errorf("read statuses: %w", err)
@@ -38,7 +40,7 @@ func (s *system) consistent() error {
 	var contradictions []error
 	for i := range routes {
 		route := &routes[i].CallbackRoute
-		// Of one that names no CallbackProxy nobody says anything.
+		// The status of a route without a CallbackProxy is never written.
 		if route.Spec.ProxyRef.Name == "" || client.ObjectKeyFromObject(route) == s.mute {
 			contradictions = append(contradictions, expect.SoundRoute(route))
 		} else {

@@ -14,12 +14,12 @@ import (
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 )
 
-// The lease is deleted, the leader is killed, the leader is told to go: a
-// leader is there within 20 s, and within 3 s of an exit in order.
+// The lease is deleted, the leader is killed, the leader is terminated: another
+// one leads within 20 s, and within 3 s of an exit in order.
 func TestF10_TheLeaderIsLost(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F10", options{managers: 2})
-	clients, err := kubernetes.NewForConfig(s.controlPlane.Config)
+	clients, err := kubernetes.NewForConfig(s.ControlPlane.Config)
 	s.Expect(err).NotTo(HaveOccurred())
 	leases := clients.CoordinationV1().Leases("callback-system")
 
@@ -32,8 +32,8 @@ func TestF10_TheLeaderIsLost(t *testing.T) {
 		{"lease deleted", 20 * time.Second, func(*manager) {
 			s.Expect(leases.DeleteCollection(s.ctx, metav1.DeleteOptions{}, metav1.ListOptions{})).To(Succeed())
 		}},
-		{"leader killed", 20 * time.Second, func(m *manager) { m.kill() }},
-		{"leader told to go", 3 * time.Second, func(m *manager) { go m.stop() }},
+		{"leader killed", 20 * time.Second, func(m *manager) { m.Kill() }},
+		{"leader terminated", 3 * time.Second, func(m *manager) { go m.stop() }},
 	} {
 		var leads, serves time.Duration
 		for range times(1, 5) {
@@ -46,7 +46,7 @@ func TestF10_TheLeaderIsLost(t *testing.T) {
 			leads = max(leads, time.Since(began))
 			s.converges(patience)
 			serves = max(serves, time.Since(began))
-			if !old.running() {
+			if old.IsDown() {
 				old.start()
 				old.ready()
 			}
@@ -57,7 +57,7 @@ func TestF10_TheLeaderIsLost(t *testing.T) {
 	s.finish()
 }
 
-// led says whether a replica leads whose lease is younger than a moment.
+// led reports whether a replica leads whose lease is younger than a moment.
 func (s *system) led(leases coordination.LeaseInterface, since time.Time) bool {
 	s.t.Helper()
 	lease, err := leases.Get(s.ctx, "callback-operator.callbackproxy.io", metav1.GetOptions{})

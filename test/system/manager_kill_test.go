@@ -6,6 +6,7 @@ package system
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,8 +18,9 @@ import (
 	"github.com/callbackproxy/callback-operator/test/system/interposer"
 )
 
-// failpoint is where the manager is killed: at its n-th write of a kind,
-// before the API server gets it, or after it did and before the manager knows.
+// failpoint is where the manager is killed: at its n-th write of a kind, before
+// the API server gets it, or after that and before the manager gets the
+// response.
 type failpoint struct {
 	verb, resource, subresource string
 	n                           int
@@ -62,8 +64,8 @@ func failpoints() []failpoint {
 }
 
 // The manager is killed before and after each of its writes, also between the
-// shards of one config: the next one makes the same bytes of it as if nothing
-// had happened, and no proxy sees half of a commit.
+// shards of one config: the next process publishes the same bytes as without the
+// kill, and no proxy adopts half of a commit.
 func TestF08_TheManagerIsKilledAtEachWrite(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F08", options{alone: true})
@@ -79,7 +81,7 @@ func TestF08_TheManagerIsKilledAtEachWrite(t *testing.T) {
 	m := s.managers[0]
 	var slowest time.Duration
 	for round, point := range points {
-		m.kill()
+		m.Kill()
 		for _, name := range inEachShard {
 			s.put(route{name: name, active: []string{"green", "blue"}[round%2], large: true})
 		}
@@ -88,22 +90,22 @@ func TestF08_TheManagerIsKilledAtEachWrite(t *testing.T) {
 		}
 		killed := s.arm(point)
 		m.start()
-		s.Eventually(killed.Load, patience, 10*time.Millisecond).Should(BeTrue(), "%s was not reached: %s", point, m.said())
+		s.Eventually(killed.Load, patience, 10*time.Millisecond).Should(BeTrue(), "%s was not reached: %s", point, m.logTail())
 		m.api.Clear()
 		m.start()
 		slowest = max(slowest, s.converges(patience))
 	}
-	s.record("%d of %d failpoints converged to the oracle's bytes, in %.1f s at most", len(points), len(points), slowest.Seconds())
+	s.record("%d of %d failpoints converged to the oracle's bytes, within %.1f s at most", len(points), len(points), slowest.Seconds())
 	s.finish()
 }
 
-// arm has the manager killed at a point, and tells when it is dead.
+// arm kills the manager at a failpoint; the returned value is true afterwards.
 func (s *system) arm(point failpoint) *atomic.Bool {
 	var once sync.Once
 	var seen atomic.Int64
 	var killed atomic.Bool
 	m := s.managers[0]
-	kill := func() { once.Do(func() { m.kill(); killed.Store(true) }) }
+	kill := func() { once.Do(func() { m.Kill(); killed.Store(true) }) }
 	var chosen sync.Map // by the call's number
 	m.api.Set(interposer.Rule{
 		Match: func(c interposer.Call) bool {
@@ -151,12 +153,33 @@ func (s *system) oneOfEachShard() []string {
 	return names
 }
 
-// loseConfig deletes the index and all shards, as a careless operator does.
+// loseConfig deletes the index and all shards, as an administrator may.
 func (s *system) loseConfig() {
 	s.t.Helper()
 	var parts callbackv1alpha1.CallbackProxyConfigList
-	s.Expect(s.client.List(s.ctx, &parts)).To(Succeed())
+	s.Expect(s.Client.List(s.ctx, &parts)).To(Succeed())
 	for i := range parts.Items {
-		s.Expect(s.client.Delete(s.ctx, &parts.Items[i])).To(Succeed())
+		s.Expect(s.Client.Delete(s.ctx, &parts.Items[i])).To(Succeed())
 	}
+}
+
+// The manager is killed at random moments while routes change: the published
+// config in the end is the declared one, and nothing is left over.
+func TestF08_TheManagerIsKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	s := start(t, "F08", options{alone: true})
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	kills := times(12, 100)
+	m := s.managers[0]
+	for n := range kills {
+		s.flip(n)
+		s.wait(time.Duration(random.IntN(60)) * time.Millisecond)
+		m.Kill()
+		m.start()
+		m.ready()
+	}
+	took := s.converges(patience)
+	s.record("%d kills at random moments (seed %d): converged %.1f s after the last one", kills, seed, took.Seconds())
+	s.finish()
 }

@@ -22,18 +22,17 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// Names collide wherever they can: the same name in two namespaces, names as
-// long as may be, hosts in other spellings, and a shard under the name of
-// another one. Each request reaches the backend of the route that it is for,
-// or none; and each time the same.
+// Names collide wherever they can: the same name in two namespaces, names of the
+// maximal length, hosts in other spellings, and a shard under the name of another
+// one. Each request reaches the backend of its own route, or none, and always the
+// same.
 func TestF21_NamesCollide(t *testing.T) {
 	s := shared(t, "F21")
 	const international = "xn--bcher-kva.acme.test"
 	s.edit(func(p *callbackv1alpha1.CallbackProxy) {
-		open := *p.Spec.Hosts[len(p.Spec.Hosts)-2].DeepCopy()
-		s.Expect(open.Hostname).To(BeEquivalentTo(openHost))
-		open.Hostname = international
-		p.Spec.Hosts = append(p.Spec.Hosts, open)
+		p.Spec.Hosts = append(p.Spec.Hosts, callbackv1alpha1.ProxyHost{
+			Hostname: international, Namespaces: callbackv1alpha1.HostNamespaces{From: callbackv1alpha1.NamespacesFromAll},
+		})
 	})
 	s.after(func() {
 		s.edit(func(p *callbackv1alpha1.CallbackProxy) {
@@ -46,28 +45,28 @@ func TestF21_NamesCollide(t *testing.T) {
 		s.declare(claim{namespace: namespace, name: long, host: openHost, path: "/long/" + namespace, service: "idp"})
 		s.declare(claim{namespace: namespace, name: "idn", host: international, path: "/idn/" + namespace, service: "idp"})
 	}
-	s.settles(patience)
+	s.converges(patience)
 
-	asked := 0
+	sent := 0
 	for range times(2, 50) {
 		for i := range s.proxies {
 			for _, namespace := range tenants {
 				for _, path := range []string{"/twin/", "/long/"} {
-					asked += s.spellings(i, openHost, path+namespace, namespace)
+					sent += s.spellings(i, openHost, path+namespace, namespace)
 				}
-				asked += s.spellings(i, international, "/idn/"+namespace, namespace)
+				sent += s.spellings(i, international, "/idn/"+namespace, namespace)
 			}
 		}
 	}
 	refused := s.refusedHosts()
 	took := s.collideShard()
-	s.record("%d requests in %d spellings of a host: each to the right backend or to none; %d spellings refused in a route; a shard's name taken by other bytes: right after %.1f s",
-		asked, len(spellingsOf(openHost)), refused, took.Seconds())
+	s.record("%d requests in %d spellings of a host: each reached the right backend or none; %d spellings refused in a route; other bytes under a shard's name: replaced after %.1f s",
+		sent, len(spellingsOf(openHost)), refused, took.Seconds())
 	s.finish()
 }
 
-// spellingsOf are other ways to write a host in a request, and the answer: 200
-// where it is the same host by RFC 9110 and RFC 3986, and none else.
+// spellingsOf are spellings of a host in a request, and whether it is the same
+// host by RFC 9110 and RFC 3986.
 func spellingsOf(host string) map[string]bool {
 	first, rest, _ := strings.Cut(host, ".")
 	return map[string]bool{
@@ -78,13 +77,13 @@ func spellingsOf(host string) map[string]bool {
 	}
 }
 
-// spellings asks a proxy for a path in each spelling of its host, and returns
-// how often. A backend's answer must be the one backend's.
-func (s *system) spellings(proxy int, host, path, backend string) (asked int) {
+// spellings sends a callback with each spelling of its host to a proxy, and
+// returns their number. Only the one backend may respond.
+func (s *system) spellings(proxy int, host, path, backend string) (sent int) {
 	s.t.Helper()
 	for spelling, same := range spellingsOf(host) {
 		status, body := s.callRaw(proxy, spelling, path)
-		asked++
+		sent++
 		if same {
 			s.Expect(status).To(Equal(http.StatusOK), "%q", spelling)
 			s.Expect(body).To(Equal(backend), "%q", spelling)
@@ -93,20 +92,20 @@ func (s *system) spellings(proxy int, host, path, backend string) (asked int) {
 			s.Expect(body).NotTo(BeElementOf("blue", "green", "moody", "tenant-a", "tenant-b"), "%q", spelling)
 		}
 	}
-	// With a trailing dot it may be either, and always the same.
+	// A trailing dot may be served or refused.
 	status, body := s.callRaw(proxy, host+".", path)
 	s.Expect(status == http.StatusOK && body == backend || status >= 400 && status < 500).To(BeTrue(), "%d %s", status, body)
-	return asked + 1
+	return sent + 1
 }
 
-// callRaw is call with a Host that no client library would send.
+// callRaw is call with a Host that no client library sends.
 func (s *system) callRaw(proxy int, host, path string) (status int, body string) {
 	s.t.Helper()
-	conn, err := net.DialTimeout("tcp", s.proxyHost(proxy)+":8080", patience)
+	conn, err := net.DialTimeout("tcp", s.proxies[proxy].Address, patience)
 	s.Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = conn.Close() }()
 	s.Expect(conn.SetDeadline(time.Now().Add(patience))).To(Succeed())
-	_, err = fmt.Fprintf(conn, "GET %s?code=c&state=asked HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
+	_, err = fmt.Fprintf(conn, "GET %s?code=c&state=single HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
 	s.Expect(err).NotTo(HaveOccurred())
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	s.Expect(err).NotTo(HaveOccurred(), "%q", host)
@@ -116,24 +115,24 @@ func (s *system) callRaw(proxy int, host, path string) (status int, body string)
 	return response.StatusCode, string(content)
 }
 
-// refusedHosts tries to declare hosts in other spellings than the canonical
-// one.
+// refusedHosts declares hosts in spellings that the schema refuses, and returns
+// their number.
 func (s *system) refusedHosts() int {
 	s.t.Helper()
 	hosts := []string{"A.example", "a.example.", "a.example:443", "*.example", "bücher.example", "10.0.0.1", "[::1]", "a..example", "-a.example", "https://a.example", "a_b.example"}
 	for _, host := range hosts {
-		err := s.client.Create(s.ctx, claim{namespace: "tenant-a", name: "refused", host: host, path: "/refused", service: "idp"}.object())
+		err := s.Client.Create(s.ctx, claim{namespace: "tenant-a", name: "refused", host: host, path: "/refused", service: "idp"}.object())
 		s.Expect(err).To(HaveOccurred(), host)
 	}
 	return len(hosts)
 }
 
-// collideShard puts other bytes under the name of a shard that will be needed,
-// and returns how long it takes until all is right.
+// collideShard stores other bytes under the name of a shard that the next config
+// needs, and returns how long it takes until the right ones are stored.
 func (s *system) collideShard() time.Duration {
 	s.t.Helper()
 	m := s.managers[0]
-	m.kill()
+	m.Kill()
 	next, err := s.snapshot(fleet)
 	s.Expect(err).NotTo(HaveOccurred())
 	for i := range next.Routes {
@@ -152,16 +151,16 @@ func (s *system) collideShard() time.Duration {
 	planted.Spec = callbackv1alpha1.CallbackProxyConfigSpec{
 		Part: callbackv1alpha1.ConfigShard, Hash: hash[:digits] + strings.Repeat("0", len(hash)-digits), Payload: `{"routes":[]}`,
 	}
-	s.Expect(s.client.Create(s.ctx, planted)).To(Succeed())
+	s.Expect(s.Client.Create(s.ctx, planted)).To(Succeed())
 	r := &callbackv1alpha1.CallbackRoute{}
-	s.Expect(s.client.Get(s.ctx, client.ObjectKey{Namespace: "tenant-a", Name: "twin"}, r)).To(Succeed())
+	s.Expect(s.Client.Get(s.ctx, client.ObjectKey{Namespace: "tenant-a", Name: "twin"}, r)).To(Succeed())
 	r.Spec.InfoURL = "https://wiki.acme.test/changed"
-	s.Expect(s.client.Update(s.ctx, r)).To(Succeed())
+	s.Expect(s.Client.Update(s.ctx, r)).To(Succeed())
 	began := time.Now()
 	m.start()
-	s.settles(patience)
+	s.converges(patience)
 	took := time.Since(began)
-	s.Expect(s.client.Get(s.ctx, client.ObjectKeyFromObject(planted), planted)).To(Succeed())
-	s.Expect(planted.Spec.Hash).To(Equal(hash), "the name was the one that was needed")
+	s.Expect(s.Client.Get(s.ctx, client.ObjectKeyFromObject(planted), planted)).To(Succeed())
+	s.Expect(planted.Spec.Hash).To(Equal(hash), "the planted name was the one that the config needed")
 	return took
 }

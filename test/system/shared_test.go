@@ -3,6 +3,8 @@
 
 package system
 
+// shared_test.go: the installation that tests use one after another.
+
 import (
 	"context"
 	"errors"
@@ -18,9 +20,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// common is the installation that the tests share whose fault leaves an
-// installation as it was. They run one after another, before the parallel
-// ones; nil: there is none yet, or a test failed in the last one.
+// common is the installation of the tests whose fault leaves no trace. They run
+// one after another, before the parallel ones. It is nil before the first of
+// them, and after one that failed.
 var common *commonSystem
 
 // commonSystem outlives the test that started it.
@@ -29,8 +31,8 @@ type commonSystem struct {
 	host *host
 }
 
-// host is the testing.TB of something that lives longer than one test: what
-// fails, fails the present test, and what is to be cleaned up stays.
+// host is the testing.TB of something that outlives one test: a failure fails the
+// present test, and clean-ups run when the host ends.
 type host struct {
 	testing.TB // the present test
 	ctx        context.Context
@@ -58,7 +60,7 @@ func (h *host) Context() context.Context { return h.ctx }
 
 // TempDir stays until the host ends.
 func (h *host) TempDir() string {
-	dir, err := os.MkdirTemp("", "callback-faults-shared-")
+	dir, err := os.MkdirTemp("", "callback-system-shared-")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -77,10 +79,10 @@ func (h *host) close() {
 	}
 }
 
-// shared gives a fault its row in the table, and the installation that such
-// tests share: furnished, with nothing declared but /steady and /other, which
-// are under load. The test must not be parallel. What it declares is cleared
-// away after it; an installation in which a test failed is used no more.
+// shared adds a fault's row to the table, and returns the shared installation
+// with only /steady and /other, which are under load. The test must not be
+// parallel. Its routes are deleted after it; an installation in which a test
+// failed is not used again.
 func shared(t *testing.T, fault string) *system {
 	t.Helper()
 	r := enter(t, fault)
@@ -90,12 +92,12 @@ func shared(t *testing.T, fault string) *system {
 	s := common.system
 	common.host.TB = t
 	s.row = r
-	for _, backend := range s.backends {
+	for _, backend := range s.Backends {
 		backend.Forget()
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(s.managers[0].said())
+			t.Log(s.managers[0].logTail())
 			closeShared()
 			return
 		}
@@ -111,13 +113,13 @@ func newCommon(t *testing.T) *commonSystem {
 	h := newHost(t)
 	c := &commonSystem{host: h}
 	begun := false
-	defer func() { // also when the test ends in here
+	defer func() { // also when install ends the test
 		if !begun {
 			h.close()
 		}
 	}()
 	began := time.Now()
-	c.system = install(h, options{alone: true, furnished: true})
+	c.system = install(h, options{alone: true})
 	begun = true
 	t.Logf("up after %.1f s", time.Since(began).Seconds())
 	return c
@@ -133,34 +135,34 @@ func closeShared() {
 		common.sentinel.done.Wait()
 	}
 	for _, l := range common.loads {
-		l.End()
+		l.Stop()
 	}
 	common.host.close()
 	common = nil
 }
 
-// clear deletes all routes but those that start made, and waits until nothing
-// is left of them.
+// clear deletes all routes except those of install, and waits until the config
+// and the statuses follow.
 func (s *system) clear() {
 	s.t.Helper()
 	for _, namespace := range tenants {
-		// The API server gives one request a minute, and goes on with the next one
-		// where it was: tens of thousands take several.
+		// One request may take a minute, and the next one continues: tens of thousands
+		// of routes need several.
 		s.Eventually(func() error {
-			return s.client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackRoute{}, client.InNamespace(namespace))
+			return s.Client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackRoute{}, client.InNamespace(namespace))
 		}, 10*time.Minute).Should(Succeed())
 	}
 	list, err := s.routes()
 	s.Expect(err).NotTo(HaveOccurred())
 	for i := range list {
 		if r := &list[i]; r.Namespace != "identity" || r.Name != "steady" && r.Name != "other" {
-			err = errors.Join(err, s.wide().Delete(s.ctx, r))
+			err = errors.Join(err, s.tolerant.Delete(s.ctx, r))
 		}
 	}
 	s.Expect(err).NotTo(HaveOccurred())
-	for _, undo := range slices.Backward(s.furniture.afters) {
+	for _, undo := range slices.Backward(s.afters) {
 		undo()
 	}
-	s.furniture.afters = nil
-	s.settles(time.Minute)
+	s.afters = nil
+	s.converges(time.Minute)
 }

@@ -3,12 +3,13 @@
 
 package system
 
+// snapshot_test.go: the objects of the API server, read without the manager, and the memory of the processes.
+
 import (
 	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -21,99 +22,53 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// settles is converges for a world with more in it than two backends and good
-// routes: grants, EndpointSlices, routes that are refused or unreadable.
-func (s *system) settles(limit time.Duration) time.Duration {
+// newTolerantClient returns a client that reads routes as the manager does: also
+// those that no typed client decodes.
+func (s *system) newTolerantClient() client.Client {
 	s.t.Helper()
-	began := time.Now()
-	s.Eventually(s.settled, limit, 100*time.Millisecond).Should(Succeed())
-	return time.Since(began)
+	c, err := client.New(s.ControlPlane.Config, client.Options{Scheme: kube.NewScheme()})
+	s.Expect(err).NotTo(HaveOccurred())
+	return c
 }
 
-// settled returns what is not as declared: the stored config in its bytes,
-// what the proxies run, and for each route of the fleet whether it is accepted
-// and served.
-func (s *system) settled() error {
-	snapshot, err := s.snapshot(fleet)
-	if err != nil {
-		return err
-	}
-	result := compile.Compile(snapshot, time.Now())
-	encoded, err := routetable.Encode(result.Table, routetable.DefaultShardBytes)
-	if err != nil {
-		return fmt.Errorf("encode what is declared: %w", err)
-	}
-	index, err := s.storedAs(encoded)
-	if err != nil {
-		return err
-	}
-	version := routetable.Version{Epoch: index.Spec.Epoch, Generation: index.Spec.Generation}
-	for i := range s.proxies {
-		if runs, err := s.version(i); err != nil || runs != version {
-			return fmt.Errorf("proxy %d runs %+v, published is %+v (%w)", i, runs, version, err)
-		}
-	}
-	for i := range result.Verdicts {
-		if client.ObjectKeyFromObject(result.Verdicts[i].Route) == s.mute {
-			continue
-		}
-		if err := agrees(&result.Verdicts[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// agrees returns what a route's status does not say as it is.
-func agrees(v *compile.Verdict) error {
-	accepted := meta.FindStatusCondition(v.Route.Status.Conditions, callbackv1alpha1.ConditionAccepted)
-	if accepted == nil || accepted.ObservedGeneration != v.Route.Generation || accepted.Reason != v.Accepted.Reason ||
-		(accepted.Status == metav1.ConditionTrue) != v.Accepted.OK {
-		return fmt.Errorf("route %s/%s, generation %d, should have Accepted with reason %s and has %+v",
-			v.Route.Namespace, v.Route.Name, v.Route.Generation, v.Accepted.Reason, accepted)
-	}
-	programmed := meta.FindStatusCondition(v.Route.Status.Conditions, callbackv1alpha1.ConditionProgrammed)
-	if programmed == nil || programmed.ObservedGeneration != v.Route.Generation || (programmed.Status == metav1.ConditionTrue) != v.Accepted.OK {
-		return fmt.Errorf("route %s/%s, generation %d, has Programmed %+v", v.Route.Namespace, v.Route.Name, v.Route.Generation, programmed)
-	}
-	return nil
-}
-
-// routes lists all routes, readable or not.
-func (s *system) routes() ([]controllers.StoredRoute, error) {
-	var list controllers.StoredRouteList
-	if err := s.wide().List(s.ctx, &list); err != nil {
+// routes lists all routes, also those that do not decode.
+func (s *system) routes() ([]kube.Route, error) {
+	var list kube.RouteList
+	if err := s.tolerant.List(s.ctx, &list); err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
 	return list.Items, nil
 }
 
-// snapshot reads past the manager what it compiles.
+// snapshot reads the input of compile, without the manager.
 func (s *system) snapshot(key types.NamespacedName) (*compile.Snapshot, error) {
 	snapshot := &compile.Snapshot{
 		Key: key, Namespaces: map[string]labels.Set{},
 		Services: map[types.NamespacedName]*corev1.Service{}, EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
-	proxy := &controllers.StoredProxy{}
+	proxy := &kube.Proxy{}
 	var services corev1.ServiceList
 	var namespaces corev1.NamespaceList
 	var slices discoveryv1.EndpointSliceList
 	var grants gatewayv1beta1.ReferenceGrantList
 	routes, err := s.routes()
-	err = errors.Join(err, s.wide().Get(s.ctx, key, proxy))
+	err = errors.Join(err, s.tolerant.Get(s.ctx, key, proxy))
 	for _, list := range []client.ObjectList{&services, &namespaces, &slices, &grants} {
-		err = errors.Join(err, s.wide().List(s.ctx, list))
+		err = errors.Join(err, s.tolerant.List(s.ctx, list))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read what is declared: %w", err)
 	}
 	snapshot.Proxy, snapshot.Grants = &proxy.CallbackProxy, grants.Items
+	if snapshot.Previous, err = s.storedTable(key); err != nil {
+		return nil, err
+	}
 	for i := range routes {
 		r := &routes[i]
 		if string(r.Spec.ProxyRef.Name) == key.Name && cmp.Or(string(r.Spec.ProxyRef.Namespace), r.Namespace) == key.Namespace {
@@ -136,6 +91,20 @@ func (s *system) snapshot(key types.NamespacedName) (*compile.Snapshot, error) {
 	return snapshot, nil
 }
 
+// storedTable decodes the stored config; nil when there is none.
+func (s *system) storedTable(key types.NamespacedName) (*routetable.Table, error) {
+	index, shards, err := s.storedConfig(key)
+	if err != nil || index == nil {
+		return nil, err
+	}
+	table, err := routetable.Decode(routetable.Payload{Hash: index.Spec.Hash, Data: index.Spec.Payload},
+		func(hash string) (string, bool) { data, found := shards[hash]; return data, found })
+	if err != nil {
+		return nil, fmt.Errorf("decode the stored config: %w", err)
+	}
+	return table, nil
+}
+
 func addressesOf(slice *discoveryv1.EndpointSlice) []netip.Addr {
 	var addresses []netip.Addr
 	for _, endpoint := range slice.Endpoints {
@@ -148,20 +117,20 @@ func addressesOf(slice *discoveryv1.EndpointSlice) []netip.Addr {
 	return addresses
 }
 
-// condition returns one of a route's conditions; an empty one when it is not
-// there.
+// condition returns one of a route's conditions; an empty one when it is
+// absent.
 func (s *system) condition(namespace, name, kind string) metav1.Condition {
 	s.t.Helper()
-	stored := &controllers.StoredRoute{}
-	s.Expect(s.wide().Get(s.ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)).To(Succeed())
+	stored := &kube.Route{}
+	s.Expect(s.tolerant.Get(s.ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)).To(Succeed())
 	if condition := meta.FindStatusCondition(stored.Status.Conditions, kind); condition != nil {
 		return *condition
 	}
 	return metav1.Condition{}
 }
 
-// memory returns what the manager uses, and of the memory of the proxies the
-// most that one of them has.
+// memory returns the usage of the manager, and that of the proxy with the
+// largest memory.
 func (s *system) memory() (manager, proxy fixture.Usage) {
 	s.t.Helper()
 	for i, process := range s.measured() {
@@ -176,7 +145,7 @@ func (s *system) memory() (manager, proxy fixture.Usage) {
 	return manager, proxy
 }
 
-// forgetPeaks lets the most that they have count from now on.
+// forgetPeaks starts the measurement of their peak memory again.
 func (s *system) forgetPeaks() {
 	s.t.Helper()
 	for _, process := range s.measured() {
@@ -185,7 +154,11 @@ func (s *system) forgetPeaks() {
 }
 
 func (s *system) measured() []*fixture.Process {
-	return append([]*fixture.Process{s.managers[0].current()}, s.proxies[:]...)
+	processes := []*fixture.Process{s.managers[0].Process()}
+	for _, p := range s.proxies {
+		processes = append(processes, p.Process())
+	}
+	return processes
 }
 
 // mib is an amount of memory, or its growth, in MiB.

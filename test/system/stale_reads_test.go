@@ -17,7 +17,7 @@ import (
 )
 
 // Everything that manager and proxies read is half a minute old, also right
-// after a restart of the manager: no proxy goes back.
+// after a restart of the manager: no proxy returns to an older config.
 func TestF07_ReadsAreStale(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F07", options{alone: true})
@@ -25,10 +25,10 @@ func TestF07_ReadsAreStale(t *testing.T) {
 	history := s.remember()
 	s.change(lag)
 
-	// A watch whose history is gone makes everybody list again: the past.
+	// A watch whose history is gone makes every client list again: the past.
 	s.set(interposer.Rule{Match: interposer.Watches, Refuse: interposer.Gone})
 	s.cutWatches()
-	s.lives(time.Second)
+	s.wait(time.Second)
 	s.set(
 		interposer.Rule{Match: func(c interposer.Call) bool {
 			return c.Verb == interposer.Watch && strings.Contains(c.URI, "sendInitialEvents")
@@ -37,7 +37,7 @@ func TestF07_ReadsAreStale(t *testing.T) {
 		interposer.Rule{Match: interposer.Watches, Lag: lag},
 	)
 	changes := s.change(lag)
-	s.managers[0].kill()
+	s.managers[0].Kill()
 	s.managers[0].start()
 	changes += s.change(lag)
 	s.set()
@@ -57,20 +57,20 @@ func TestF07_ReadsAreStale(t *testing.T) {
 	s.finish()
 }
 
-// past knows which resource version was the newest at a time.
+// past has the newest resource version of each moment.
 type past struct {
 	mu       sync.Mutex
 	versions []string
 	times    []time.Time
 }
 
-// remember looks at the newest resource version, again and again.
+// remember polls the newest resource version.
 func (s *system) remember() *past {
 	s.t.Helper()
 	p := &past{}
 	look := func() {
 		var list callbackv1alpha1.CallbackProxyConfigList
-		if s.client.List(s.ctx, &list) == nil {
+		if s.Client.List(s.ctx, &list) == nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.versions, p.times = append(p.versions, list.ResourceVersion), append(p.times, time.Now())

@@ -18,6 +18,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/callbackproxy/callback-operator/test/callbacks"
 	"github.com/callbackproxy/callback-operator/test/fixture"
@@ -42,8 +43,10 @@ type system struct {
 	*WithT
 	*installation.Installation
 
-	t        testing.TB
-	ctx      context.Context
+	t   testing.TB
+	ctx context.Context
+	// tolerant is a client that also reads routes that do not decode.
+	tolerant client.Client
 	row      *row
 	managers []*manager
 	// proxies are those of the fleet edge; a test may start further ones.
@@ -98,6 +101,7 @@ func install(t testing.TB, o options) *system {
 	for _, m := range s.Managers {
 		s.managers = append(s.managers, &manager{Manager: m, s: s, api: s.apis[m.Name]})
 	}
+	s.tolerant = s.newTolerantClient()
 	s.put(route{name: "steady", active: "blue"}, route{name: "other", active: "green"})
 	s.converges(patience)
 	return s

@@ -3,6 +3,8 @@
 
 package system
 
+// table_test.go: the table of faults, results and figures.
+
 import (
 	"cmp"
 	"fmt"
@@ -16,19 +18,19 @@ import (
 // table is what TestMain prints after all tests.
 var table results
 
-// results has a row for each fault that was tried.
+// results has a row for each fault of this run.
 type results struct {
 	mu   sync.Mutex
 	rows []*row
 }
 
-// row is one fault, its result and what was measured.
+// row is one fault, its result and its figures.
 type row struct {
 	fault, result string
 	figures       []string
 }
 
-// enter gives a test its row in the table. Without a later failure it says ok.
+// enter adds a row for a test to the table. Its result is ok without a failure.
 func enter(t testing.TB, fault string) *row {
 	t.Helper()
 	r := &row{fault: fault, result: "?"}

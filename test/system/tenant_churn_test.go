@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,22 +16,21 @@ import (
 
 	. "github.com/onsi/gomega"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/test/fixture"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
 // burst is how long a fleet may publish faster than twice a second.
 const burst = 15 * time.Second
 
-// One tenant patches its routes a hundred times a second. What others apply, in
-// the same fleet and in another one, is served within 2 s as before, and the
-// manager writes no more than ten times a second.
+// One tenant patches its routes a hundred times a second. The routes that others
+// apply, in the same fleet and in another one, are served within 2 s as before,
+// and the manager writes at most ten times a second.
 func TestF13_OneTenantPatchesWithoutEnd(t *testing.T) {
 	s := shared(t, "F13")
 	address := s.secondFleet()
@@ -41,58 +39,58 @@ func TestF13_OneTenantPatchesWithoutEnd(t *testing.T) {
 		name := fmt.Sprintf("churning-%d", i)
 		churning = append(churning, name)
 		s.declare(claim{namespace: "tenant-a", name: name, host: openHost, path: "/" + name, service: "idp"})
-		s.answered(http.StatusOK, openHost, "/"+name, patience)
+		s.responds(http.StatusOK, openHost, "/"+name, patience)
 	}
 
 	var quiet []time.Duration
 	for n := range times(4, 20) {
-		quiet = append(quiet, s.applyToServe(fmt.Sprintf("quiet-%d", n), "edge", s.proxyHost(0)+":8080"))
+		quiet = append(quiet, s.applyToServe(fmt.Sprintf("quiet-%d", n), "edge", s.proxies[0].Address))
 	}
 	churn := s.churn("tenant-a", churning, 100)
-	s.lives(burst)
+	s.wait(burst)
 	before, began, patches := s.managerWrites(), time.Now(), churn.count.Load()
-	s.lives(lasting(10*time.Second, time.Minute))
+	s.wait(lasting(10*time.Second, time.Minute))
 	during := time.Since(began).Seconds()
 	writes := float64(s.managerWrites()-before) / during
 	rate := float64(churn.count.Load()-patches) / during
 	began = time.Now()
-	said := s.applyToProgrammed("said")
+	programmed := s.applyToProgrammed("programmed")
 	var same, other []time.Duration
 	for n := 0; time.Since(began) < lasting(12*time.Second, 5*time.Minute); n++ {
-		same = append(same, s.applyToServe(fmt.Sprintf("same-%d", n), "edge", s.proxyHost(n%2)+":8080"))
+		same = append(same, s.applyToServe(fmt.Sprintf("same-%d", n), "edge", s.proxies[n%2].Address))
 		other = append(other, s.applyToServe(fmt.Sprintf("other-%d", n), "second", address))
-		s.lives(500 * time.Millisecond)
+		s.wait(500 * time.Millisecond)
 	}
 	churn.end()
 	s.record("%.0f patches/s by one tenant; apply to serve p99 of %d others: same fleet %.2f s (median %.2f), other fleet %.2f s (median %.2f); without that tenant %.2f s (median %.2f)",
 		rate, len(same)+len(other), percentile(same, 99), percentile(same, 50), percentile(other, 99), percentile(other, 50), percentile(quiet, 99), percentile(quiet, 50))
-	s.record("a neighbour in the same fleet is told Programmed after %.1f s", said.Seconds())
-	s.record("%.1f writes/s by the manager, by the API server's own count, after the first %.0f s", writes, burst.Seconds())
+	s.record("a neighbour's route in the same fleet is Programmed after %.1f s", programmed.Seconds())
+	s.record("%.1f writes/s by the manager, by the API server's count, after the first %.0f s", writes, burst.Seconds())
 	s.Expect(rate).To(BeNumerically(">", 50), "the fault was there")
 	s.Expect(percentile(same, 99)).To(BeNumerically("<=", 2))
 	s.Expect(percentile(other, 99)).To(BeNumerically("<=", 2))
 	s.Expect(writes).To(BeNumerically("<=", 10))
-	s.settles(patience)
+	s.converges(patience)
 	s.finish()
 }
 
-// applyToServe has a neighbour create a route, and returns how long it takes
-// until a proxy of that fleet serves it.
+// applyToServe creates a neighbour's route, and returns how long it takes until
+// a proxy of that fleet serves it.
 func (s *system) applyToServe(name, proxy, address string) time.Duration {
 	s.t.Helper()
 	r := claim{namespace: "tenant-b", name: name, host: openHost, path: "/" + name, service: "idp"}.object()
 	r.Spec.ProxyRef.Name = callbackv1alpha1.ObjectName(proxy)
 	began := time.Now()
-	s.Expect(s.client.Create(s.ctx, r)).To(Succeed())
+	s.Expect(s.Client.Create(s.ctx, r)).To(Succeed())
 	s.Eventually(func() int {
-		status, _ := callAt(address, openHost, "/"+name)
+		status, _ := callbacks.Get(s.ctx, address, openHost, "/"+name+"?code=c&state=single")
 		return status
 	}, patience, 10*time.Millisecond).Should(Equal(http.StatusOK))
 	return time.Since(began)
 }
 
-// applyToProgrammed has a neighbour create a route, and returns how long it
-// takes until its status says that it is served.
+// applyToProgrammed creates a neighbour's route, and returns how long it takes
+// until its status is Programmed.
 func (s *system) applyToProgrammed(name string) time.Duration {
 	s.t.Helper()
 	began := time.Now()
@@ -109,7 +107,7 @@ func percentile(of []time.Duration, p int) float64 {
 	return sorted[(len(sorted)*p+99)/100-1].Seconds()
 }
 
-// churn is a tenant that changes a route's spec again and again.
+// churn is a tenant that changes its routes without end.
 type churn struct {
 	count  atomic.Int64
 	cancel context.CancelFunc
@@ -121,9 +119,9 @@ func (c *churn) end() {
 	<-c.done
 }
 
-// churn changes the spec of some routes of a namespace, in turn, so often a
-// second. One client changes one route: several at once would only meet each
-// other's conflicts.
+// churn changes the spec of some routes of a namespace, in turn, at a rate per
+// second. One client changes one route: several clients would only cause
+// conflicts.
 func (s *system) churn(namespace string, names []string, rate int) *churn {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &churn{cancel: cancel, done: make(chan struct{})}
@@ -149,21 +147,17 @@ func (s *system) churn(namespace string, names []string, rate int) *churn {
 	return c
 }
 
-// managerWrites is how many writes of the kinds that only the manager makes
-// the API server counted: statuses, configs, events.
+// managerWrites is the API server's count of writes of the kinds that only the
+// manager writes: statuses, configs, events.
 func (s *system) managerWrites() int {
 	s.t.Helper()
-	httpClient, err := rest.HTTPClientFor(s.controlPlane.Config)
+	httpClient, err := rest.HTTPClientFor(s.ControlPlane.Config)
 	s.Expect(err).NotTo(HaveOccurred())
-	response, err := httpClient.Get(s.controlPlane.Config.Host + "/metrics")
-	s.Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = response.Body.Close() }()
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(response.Body)
+	metrics, err := installation.ScrapeWith(s.ctx, httpClient, s.ControlPlane.Config.Host+"/metrics")
 	s.Expect(err).NotTo(HaveOccurred())
 	total := 0.0
-	for _, series := range families["apiserver_request_total"].GetMetric() {
-		if managerWrote(series) {
+	for _, series := range metrics["apiserver_request_total"].GetMetric() {
+		if isManagerWrite(series) {
 			total += series.GetCounter().GetValue()
 		}
 	}
@@ -171,7 +165,7 @@ func (s *system) managerWrites() int {
 	return int(total)
 }
 
-func managerWrote(series *dto.Metric) bool {
+func isManagerWrite(series *dto.Metric) bool {
 	of := map[string]string{}
 	for _, label := range series.GetLabel() {
 		of[label.GetName()] = label.GetValue()
@@ -183,36 +177,22 @@ func managerWrote(series *dto.Metric) bool {
 		strings.HasPrefix(of["resource"], "callback") && of["subresource"] == "status"
 }
 
-// secondFleet makes a CallbackProxy second in a namespace of its own and starts
-// a proxy for it, and returns where that serves.
+// secondFleet creates the CallbackProxy second and starts a proxy for it, and
+// returns the address for its callbacks.
 func (s *system) secondFleet() (address string) {
 	s.t.Helper()
-	proxy := &callbackv1alpha1.CallbackProxy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: fleet.Namespace, Name: "second"},
-		Spec: callbackv1alpha1.CallbackProxySpec{Hosts: []callbackv1alpha1.ProxyHost{
-			{Hostname: openHost, Namespaces: callbackv1alpha1.HostNamespaces{From: callbackv1alpha1.NamespacesFromAll}},
-		}},
-	}
-	s.Expect(s.client.Create(s.ctx, proxy)).To(Succeed())
-	host := s.network + ".13"
-	process, err := fixture.StartProcess(fixture.Command{
-		Name: "proxy of the second fleet", Path: binaries.proxy, Log: filepath.Join(s.dir, "second.log"),
-		Args: append([]string{
-			"--kubeconfig=" + s.proxyKubeconfig, "--namespace=" + fleet.Namespace, "--proxy=second",
-			"--listen-address=" + host + ":8080", "--admin-address=" + host + ":9090",
-		}, s.connectTo...),
-	})
-	s.Expect(err).NotTo(HaveOccurred())
-	pod, err := fixture.ProxyPod(s.ctx, s.client, fleet.Namespace, "second", "second-0", host, 9090)
+	object := newFleet("second", openHost)
+	s.Expect(s.Client.Create(s.ctx, object)).To(Succeed())
+	proxy, err := s.StartProxy(s.ctx, installation.ProxyOptions{Fleet: "second"})
 	s.Expect(err).NotTo(HaveOccurred())
 	s.after(func() {
-		process.Kill()
-		s.Expect(s.client.Delete(s.ctx, pod)).To(Succeed())
-		s.Expect(s.client.Delete(s.ctx, proxy)).To(Succeed())
+		proxy.Kill()
+		s.Expect(s.Client.Delete(s.ctx, proxy.Pod)).To(Succeed())
+		s.Expect(s.Client.Delete(s.ctx, object)).To(Succeed())
 		// There is no garbage collector here.
-		s.Expect(s.client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackProxyConfig{}, client.InNamespace(fleet.Namespace),
+		s.Expect(s.Client.DeleteAllOf(s.ctx, &callbackv1alpha1.CallbackProxyConfig{}, client.InNamespace(fleet.Namespace),
 			client.MatchingLabels{callbackv1alpha1.ProxyLabel: "second"})).To(Succeed())
 	})
-	s.Expect(process.WaitReady(s.ctx, "http://"+host+":9090/readyz", nil)).To(Succeed())
-	return host + ":8080"
+	s.Expect(proxy.WaitReady(s.ctx)).To(Succeed())
+	return proxy.Address
 }

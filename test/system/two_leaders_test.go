@@ -16,15 +16,15 @@ import (
 
 // The leader is stopped for 20 s while its write of an index is on the way;
 // another one takes over and publishes. Then the write arrives, and the old
-// leader goes on with what it had in mind: the proxies see none of it.
+// leader continues: the proxies adopt nothing of it.
 func TestF09_TwoLeaders(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F09", options{managers: 2})
 	commits := interposer.Of(interposer.Update, "callbackproxyconfigs")
 	for round := range times(1, 5) {
 		old := s.leader()
-		before := old.restarted()
-		first := s.publishedVersion()
+		before := old.Restarts()
+		first := s.published()
 		held := time.Now()
 		old.api.Set(interposer.Rule{Match: commits, Delay: time.Hour})
 		s.flip(2 * round)
@@ -34,27 +34,27 @@ func TestF09_TwoLeaders(t *testing.T) {
 		stopped := time.Now()
 
 		took := s.converges(patience)
-		second := s.publishedVersion()
+		second := s.published()
 		s.Expect(second.Epoch).To(BeNumerically(">", first.Epoch))
-		s.lives(time.Until(stopped.Add(20 * time.Second)))
+		s.wait(time.Until(stopped.Add(20 * time.Second)))
 		s.flip(2*round + 1)
 		old.api.Clear()
-		// The write goes on, before who sent it can take it back.
+		// The write continues before its sender can cancel it.
 		s.Eventually(func() int {
 			return old.api.Calls(interposer.And(commits, interposer.Since(held)))[0].Code
 		}, patience).Should(Equal(http.StatusConflict), "the old leader's write is refused")
 		old.signal(syscall.SIGCONT)
 		s.converges(patience)
-		s.record("leader stopped for 20 s: another one published after %.1f s, epoch %d to %d; the write of before got a 409",
+		s.record("leader stopped for 20 s: another one published after %.1f s, epoch %d to %d; the earlier write got a 409",
 			took.Seconds(), first.Epoch, second.Epoch)
 		s.Eventually(func() bool { return s.leader() != old }, patience).Should(BeTrue())
-		s.Eventually(old.restarted, patience).Should(Equal(before+1), "it stepped down, and comes back as a follower")
+		s.Eventually(old.Restarts, patience).Should(Equal(before+1), "it stepped down, and comes back as a follower")
 		s.converges(patience)
 	}
 	s.finish()
 }
 
-// leader returns the one replica that says it leads, once there is one.
+// leader returns the one replica whose metric reports that it leads.
 func (s *system) leader() *manager {
 	s.t.Helper()
 	var leader *manager

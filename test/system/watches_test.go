@@ -13,20 +13,20 @@ import (
 	"github.com/callbackproxy/callback-operator/test/system/interposer"
 )
 
-// Watches end all the time, cannot be had, or say nothing: no update is lost,
-// and everything is as declared 5 s after the world was listed again.
+// Watches end all the time, are refused, or stall: no update is lost, and
+// everything is as declared 5 s after the new lists.
 func TestF05_WatchesBreak(t *testing.T) {
 	t.Parallel()
 	o := options{alone: true}
 	if !full {
-		// What a client needs to notice is 45 s by default.
+		// A client needs 45 s by default to detect a dead connection.
 		o.env = []string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS=4", "HTTP2_PING_TIMEOUT_SECONDS=2"}
 	}
 	s := start(t, "F05", o)
 
-	// Connections become black holes, which nobody ends: the clients' own
-	// pings find out.
-	for _, api := range s.apis() {
+	// Connections become black holes and stay open: only the clients' own pings
+	// detect it.
+	for _, api := range s.apis {
 		api.Freeze()
 	}
 	frozen := time.Now()
@@ -39,7 +39,7 @@ func TestF05_WatchesBreak(t *testing.T) {
 	}{
 		{"dropped each second", interposer.Rule{Match: interposer.Watches, CutAfter: time.Second}, 8 * time.Second, time.Minute},
 		{"410 Gone", interposer.Rule{Match: interposer.Watches, Refuse: interposer.Gone}, 8 * time.Second, time.Minute},
-		{"silently stalled, then cut", interposer.Rule{Match: interposer.Watches, Stall: true}, 8 * time.Second, time.Minute},
+		{"stalled, then cut", interposer.Rule{Match: interposer.Watches, Stall: true}, 8 * time.Second, time.Minute},
 	} {
 		s.set(fault.rule)
 		if !fault.rule.Stall {
@@ -57,19 +57,19 @@ func TestF05_WatchesBreak(t *testing.T) {
 	s.finish()
 }
 
-// stallForGood lets watches say nothing for ever on connections that live, not
-// even that the API server has ended them, which it does after ten minutes at
+// stallForGood withholds every event of the open watches on connections that
+// live, also the API server's end of the watch, which comes after ten minutes at
 // most.
 func (s *system) stallForGood() {
 	s.t.Helper()
 	began := time.Now()
-	var open []interposer.Match
-	for _, api := range s.apis() {
+	open := map[string]interposer.Match{}
+	for name, api := range s.apis {
 		last := len(api.Calls(interposer.All))
-		open = append(open, interposer.And(interposer.Watches, func(c interposer.Call) bool { return c.N <= last }))
+		open[name] = interposer.And(interposer.Watches, func(c interposer.Call) bool { return c.N <= last })
 	}
-	for i, api := range s.apis() {
-		api.Set(interposer.Rule{Match: open[i], Stall: true})
+	for name, api := range s.apis {
+		api.Set(interposer.Rule{Match: open[name], Stall: true})
 	}
 	s.expectRelist("stalled for good", s.change(2*time.Second), began, 11*time.Minute)
 	s.set()
@@ -91,9 +91,9 @@ func (s *system) expectRelist(fault string, changes int, ended time.Time, limit 
 	s.Expect(converged.Sub(last)).To(BeNumerically("<=", 5*time.Second), fault)
 }
 
-// relisted returns when as many clients had a watch of each kind again after a
-// time. Every kind matters: a pass of the manager reads all of them, and waits
-// until they hold what it wrote itself.
+// relisted returns when the given number of clients had a watch of each kind
+// again after a time. Every kind matters: a pass of the manager reads all of
+// them, and waits until they contain its own writes.
 func relisted(api *interposer.Proxy, since time.Time, clients int) time.Time {
 	known := map[string]int{}
 	last := since

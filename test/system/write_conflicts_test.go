@@ -14,8 +14,8 @@ import (
 	"github.com/callbackproxy/callback-operator/test/system/interposer"
 )
 
-// Half of all writes meet a conflict: each change converges within 30 s, with
-// at most three times the writes that the same changes need without.
+// Half of all writes get a conflict: each change converges within 30 s, with at
+// most three times the writes that the same changes need without the fault.
 func TestF03_HalfOfTheWritesConflict(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F03", options{alone: true})
@@ -29,7 +29,7 @@ func TestF03_HalfOfTheWritesConflict(t *testing.T) {
 		}
 		return api.Count(interposer.And(interposer.Writes, interposer.Since(began))), slowest
 	}
-	run() // creates what the next ones change
+	run() // creates the routes that the next runs change
 	least, _ := run()
 
 	seed := uint64(time.Now().UnixNano())

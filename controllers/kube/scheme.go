@@ -1,7 +1,11 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+// Package kube says how the manager reads the Kubernetes API: its scheme, the
+// stored objects that decode even if their spec does not, the namespaces in
+// scope, and what the cache keeps of each object. In: settings and a REST config;
+// out: options for controller-runtime. It makes no requests of its own.
+package kube
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,8 +22,8 @@ import (
 )
 
 // NewScheme returns the scheme of the manager's client and cache. It differs
-// from the API's own in two points: a CallbackRoute is read as a StoredRoute,
-// a CallbackProxy as a StoredProxy.
+// from the API's own in two points: a CallbackRoute is read as a Route, and a
+// CallbackProxy as a Proxy.
 func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
@@ -32,10 +36,10 @@ func NewScheme() *runtime.Scheme {
 	scheme.AddKnownTypes(group,
 		&callbackv1alpha1.CallbackProxyConfig{}, &callbackv1alpha1.CallbackProxyConfigList{},
 	)
-	scheme.AddKnownTypeWithName(group.WithKind("CallbackRoute"), &StoredRoute{})
-	scheme.AddKnownTypeWithName(group.WithKind("CallbackRouteList"), &StoredRouteList{})
-	scheme.AddKnownTypeWithName(group.WithKind("CallbackProxy"), &StoredProxy{})
-	scheme.AddKnownTypeWithName(group.WithKind("CallbackProxyList"), &StoredProxyList{})
+	scheme.AddKnownTypeWithName(group.WithKind("CallbackRoute"), &Route{})
+	scheme.AddKnownTypeWithName(group.WithKind("CallbackRouteList"), &RouteList{})
+	scheme.AddKnownTypeWithName(group.WithKind("CallbackProxy"), &Proxy{})
+	scheme.AddKnownTypeWithName(group.WithKind("CallbackProxyList"), &ProxyList{})
 	metav1.AddToGroupVersion(scheme, group)
 	return scheme
 }

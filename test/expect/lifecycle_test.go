@@ -11,13 +11,13 @@ import (
 
 func TestConsistentRoute_FindsContradictionsAboutTheEnd(t *testing.T) {
 	routeChanges{
-		"past the sunset and ready":  func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("SunsetPassed", "True", "SunsetPassed")) },
-		"a sunset that has not come": func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("SunsetPassed", "False", "SunsetPassed")) },
-		"unready by a sunset unsaid": func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Ready", "False", "SunsetPassed")) },
-		"deprecated without a time":  func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Deprecated", "True", "Deprecated")) },
-		"past and not deprecated":    func(r *callbackv1alpha1.CallbackRoute) { pass(r); r.Spec.DeprecationTime = &created },
-		"past with Warn, not ready by it": func(r *callbackv1alpha1.CallbackRoute) {
-			r.Spec.AfterSunset = callbackv1alpha1.AfterSunsetWarn
+		"past the sunset and ready":               func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("SunsetPassed", "True", "SunsetPassed")) },
+		"a sunset that has not come":              func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("SunsetPassed", "False", "SunsetPassed")) },
+		"unready by a sunset without a condition": func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Ready", "False", "SunsetPassed")) },
+		"deprecated without a time":               func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Deprecated", "True", "Deprecated")) },
+		"past and not deprecated":                 func(r *callbackv1alpha1.CallbackRoute) { pass(r); r.Spec.DeprecationTime = &created },
+		"past with Serve, not ready by it": func(r *callbackv1alpha1.CallbackRoute) {
+			r.Spec.AfterSunset = callbackv1alpha1.AfterSunsetServe
 			pass(r)
 		},
 		"past and approaching": func(r *callbackv1alpha1.CallbackRoute) {
@@ -37,10 +37,10 @@ func TestConsistentRoute_FindsContradictionsAboutTheEnd(t *testing.T) {
 		"no reason without the annotation": func(r *callbackv1alpha1.CallbackRoute) {
 			set(r, newCondition("SunsetHeld", "False", "HoldWithoutReason"))
 		},
-		"an annotation unsaid": func(r *callbackv1alpha1.CallbackRoute) {
+		"an annotation without a condition": func(r *callbackv1alpha1.CallbackRoute) {
 			r.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: ""}
 		},
-		"held for a reason unsaid": func(r *callbackv1alpha1.CallbackRoute) {
+		"held for a reason that is not repeated": func(r *callbackv1alpha1.CallbackRoute) {
 			hold(r)
 			set(r, newCondition("SunsetHeld", "True", "SunsetHeld"))
 		},

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package kube
 
 import (
 	"fmt"
@@ -19,9 +19,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// NewMapper returns a mapper that knows the kinds which this controller cannot
-// do without, and asks the API server for all others: a manager that starts
-// while the API server is away waits for it, and does not end.
+// NewMapper returns a mapper that knows the kinds that the manager needs without
+// a request, and requests all others from the API server. So a manager that starts
+// while the API server is away waits for it instead of ending.
 func NewMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
 	dynamic, err := apiutil.NewDynamicRESTMapper(config, httpClient)
 	if err != nil {
@@ -36,7 +36,7 @@ func NewMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, e
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxyConfig"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute"),
-		kindDeployment, kindServiceAccount, kindBudget, kindNetworkPolicy, kindRoleBinding,
+		KindDeployment, KindServiceAccount, KindBudget, KindNetworkPolicy, KindRoleBinding,
 		autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"),
 	} {
 		known.Add(kind, meta.RESTScopeNamespace)

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package kube
 
 import (
 	"fmt"
@@ -20,9 +20,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// F15: what a tenant writes around a spec takes no memory here, and what a pass
-// reads stays.
-func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
+// F15: metadata that a tenant adds takes no memory in the cache, and all fields
+// that a controller reads stay.
+func TestF15_CacheKeepsOnlyReadFields(t *testing.T) {
 	g := NewWithT(t)
 	ballast, yes := strings.Repeat("x", 200_000), true
 	meta := metav1.ObjectMeta{
@@ -35,7 +35,7 @@ func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
 	}
 	slim := func(object client.Object) client.Object {
 		t.Helper()
-		for kind, options := range CacheOptions(Settings{ProxyNamespaces: []string{"identity"}}).ByObject {
+		for kind, options := range CacheOptions(Scope{ProxyNamespaces: []string{"identity"}}).ByObject {
 			if sameKind(kind, object) {
 				out, err := options.Transform(object)
 				g.Expect(err).NotTo(HaveOccurred())
@@ -50,18 +50,18 @@ func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
 		t.Fatalf("%T is cached whole", object)
 		return nil
 	}
-	route := slim(&StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{ObjectMeta: meta, Spec: callbackv1alpha1.CallbackRouteSpec{Owner: "me"}}})
+	route := slim(&Route{CallbackRoute: callbackv1alpha1.CallbackRoute{ObjectMeta: meta, Spec: callbackv1alpha1.CallbackRouteSpec{Owner: "me"}}})
 	g.Expect(route.GetAnnotations()).To(Equal(map[string]string{callbackv1alpha1.HoldAnnotation: "why"}))
 	g.Expect(route.GetLabels()).To(BeEmpty())
-	g.Expect(route.(*StoredRoute).Spec.Owner).To(Equal("me"))
-	g.Expect(slim(&StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: meta}}).GetLabels()).To(BeEmpty())
+	g.Expect(route.(*Route).Spec.Owner).To(Equal("me"))
+	g.Expect(slim(&Proxy{CallbackProxy: callbackv1alpha1.CallbackProxy{ObjectMeta: meta}}).GetLabels()).To(BeEmpty())
 
 	pod := slim(&corev1.Pod{ObjectMeta: meta, Status: corev1.PodStatus{
 		PodIP: "10.0.0.1", Message: ballast,
 		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, Message: ballast}},
 	}, Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Image: ballast, Ports: []corev1.ContainerPort{{Name: "admin", ContainerPort: 9}}}}}})
-	g.Expect(isReady(pod.(*corev1.Pod))).To(BeTrue())
-	g.Expect(adminPort(pod.(*corev1.Pod))).To(BeEquivalentTo(9))
+	g.Expect(pod.(*corev1.Pod).Status.Conditions).To(ConsistOf(corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}))
+	g.Expect(pod.(*corev1.Pod).Spec.InitContainers[0].Ports[0].ContainerPort).To(BeEquivalentTo(9))
 	g.Expect(pod.GetLabels()).To(HaveKeyWithValue(callbackv1alpha1.ProxyLabel, "edge"))
 	service := slim(&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.2", Ports: []corev1.ServicePort{{Port: 80}}}})
 	g.Expect(service.(*corev1.Service).Spec.ClusterIP).To(Equal("10.0.0.2"))
@@ -84,8 +84,8 @@ func TestF15_TheCacheKeepsWhatIsRead(t *testing.T) {
 	g.Expect(slice.(*discoveryv1.EndpointSlice).Endpoints[0].Addresses).To(Equal([]string{"10.0.0.3"}))
 }
 
-// Of an annotation whole characters are kept, and all of a reason that can have
-// an effect: half a one would come back from the API server as another.
+// The cache cuts a long reason at a whole character: the API server would return
+// half of one as another character.
 func TestSlimRoute_KeepsTheReasonOfAHold(t *testing.T) {
 	g := NewWithT(t)
 	for reason, want := range map[string]string{
@@ -93,7 +93,7 @@ func TestSlimRoute_KeepsTheReasonOfAHold(t *testing.T) {
 		strings.Repeat("x", maxCachedHold-1) + "é": strings.Repeat("x", maxCachedHold-1),
 		strings.Repeat("é", 256) + "\n":            strings.Repeat("é", 256),
 	} {
-		route := &StoredRoute{}
+		route := &Route{}
 		route.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: reason}
 		g.Expect(slimRoute(route).Annotations).To(Equal(map[string]string{callbackv1alpha1.HoldAnnotation: want}))
 	}
@@ -101,13 +101,13 @@ func TestSlimRoute_KeepsTheReasonOfAHold(t *testing.T) {
 
 func sameKind(a, b client.Object) bool { return fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b) }
 
-// Of what fleets are made of only what carries their label is cached, and only
-// where fleets are run; who may read some namespaces reads no others.
-func TestCacheOptions_AreNoWiderThanTheirRights(t *testing.T) {
+// The cache lists no more than the manager's roles allow: owned objects by label
+// and in ProxyNamespaces only, and everything in WatchNamespaces only.
+func TestCacheOptions_StayWithinTheRoles(t *testing.T) {
 	g := NewWithT(t)
-	inManaged := func(settings Settings) []string {
+	inManaged := func(scope Scope) []string {
 		var kinds []string
-		for object, options := range CacheOptions(settings).ByObject {
+		for object, options := range CacheOptions(scope).ByObject {
 			kind := object.GetObjectKind().GroupVersionKind().Kind
 			if kind == "" {
 				kind = strings.TrimPrefix(fmt.Sprintf("%T", object), "*")
@@ -120,9 +120,9 @@ func TestCacheOptions_AreNoWiderThanTheirRights(t *testing.T) {
 		}
 		return kinds
 	}
-	g.Expect(inManaged(Settings{})).To(BeEmpty())
-	g.Expect(inManaged(Settings{ProxyNamespaces: []string{"edge"}})).To(ConsistOf(
+	g.Expect(inManaged(Scope{})).To(BeEmpty())
+	g.Expect(inManaged(Scope{ProxyNamespaces: []string{"edge"}})).To(ConsistOf(
 		"v1.Deployment", "v2.HorizontalPodAutoscaler", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"))
-	g.Expect(CacheOptions(Settings{}).DefaultNamespaces).To(BeNil())
-	g.Expect(CacheOptions(Settings{WatchNamespaces: []string{"edge"}}).DefaultNamespaces).To(Equal(map[string]cache.Config{"edge": {}}))
+	g.Expect(CacheOptions(Scope{}).DefaultNamespaces).To(BeNil())
+	g.Expect(CacheOptions(Scope{WatchNamespaces: []string{"edge"}}).DefaultNamespaces).To(Equal(map[string]cache.Config{"edge": {}}))
 }
