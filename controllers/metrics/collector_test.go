@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package metrics
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
-// cached is a cache that holds what a spec put into it.
+// cached is a cache that holds the objects of a test.
 type cached struct {
 	client.Reader
 	routes  []kube.Route
@@ -45,16 +45,16 @@ func (c *cached) List(ctx context.Context, list client.ObjectList, _ ...client.L
 	case *kube.ProxyList:
 		list.Items = c.proxies
 	default:
-		return fmt.Errorf("nobody lists %T", list)
+		return fmt.Errorf("list of unexpected type %T", list)
 	}
 	return c.fails
 }
 
-// page is what a scrape gets.
+// page returns the page of one scrape.
 func (c *cached) page(t testing.TB) string {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(&Collector{reader: c})
+	registry.MustRegister(newCollector(c, registry))
 	return pageOf(t, registry)
 }
 
@@ -74,7 +74,7 @@ func pageOf(t testing.TB, registry prometheus.Gatherer) string {
 	return text.String()
 }
 
-// samples are the lines of a page that are no comments.
+// samples returns the lines of a page that are no comments.
 func samples(page string) []string {
 	var lines []string
 	for line := range strings.Lines(page) {
@@ -88,7 +88,7 @@ func samples(page string) []string {
 // atSecond is an instant, in seconds after the year 2030 began.
 func atSecond(s int64) metav1.Time { return metav1.Unix(1893456000+s, 0) }
 
-// exported is a cache with one of everything that is exported.
+// exported returns a cache with an object for every exported family.
 func exported() *cached {
 	route := kube.Route{CallbackRoute: callbackv1alpha1.CallbackRoute{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "acme"},
@@ -132,7 +132,7 @@ func exported() *cached {
 	return &cached{routes: []kube.Route{route}, proxies: []kube.Proxy{proxy}}
 }
 
-func TestCollector_ExportsWhatStatusesSay(t *testing.T) {
+func TestCollector_ExportsStatuses(t *testing.T) {
 	NewWithT(t).Expect(samples(exported().page(t))).To(Equal([]string{
 		`callback_operator_collector_success 1`,
 		`callbackproxy_accepted_routes{name="edge",namespace="platform"} 1`,
@@ -157,7 +157,7 @@ func TestCollector_ExportsWhatStatusesSay(t *testing.T) {
 	}))
 }
 
-// A metric whose name or help breaks the conventions is found by promlint.
+// promlint finds names and help texts that break the conventions.
 func TestCollector_KeepsTheConventionsOfPrometheus(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(exported().page(t))).Lint()
 	g := NewWithT(t)
@@ -165,8 +165,8 @@ func TestCollector_KeepsTheConventionsOfPrometheus(t *testing.T) {
 	g.Expect(problems).To(BeEmpty())
 }
 
-// What is new, or cannot be read, has little to say; what is gone says nothing.
-func TestCollector_ExportsNothingThatIsNotKnown(t *testing.T) {
+// A new or undecodable object has few series, and a deleted one has none.
+func TestCollector_ExportsOnlyKnownValues(t *testing.T) {
 	g := NewWithT(t)
 	fresh := kube.Route{DecodeError: "no time"}
 	fresh.Namespace, fresh.Name = "identity", "acme"
@@ -190,8 +190,8 @@ func TestCollector_ExportsNothingThatIsNotKnown(t *testing.T) {
 	g.Expect(samples((&cached{}).page(t))).To(Equal([]string{`callback_operator_collector_success 1`}))
 }
 
-// One object that a careless schema let in must not cost everybody's metrics.
-func TestCollector_AHostileStatusSpoilsNoPage(t *testing.T) {
+// One object that an older schema let in does not cost the whole page.
+func TestCollector_ExportsAHostileStatus(t *testing.T) {
 	g := NewWithT(t)
 	cache := exported()
 	route, proxy := &cache.routes[0], &cache.proxies[0]
@@ -208,13 +208,13 @@ func TestCollector_AHostileStatusSpoilsNoPage(t *testing.T) {
 	g.Expect(len(page)).To(BeNumerically("<", 6_000))
 }
 
-func TestCollector_SaysThatTheCacheCannotBeRead(t *testing.T) {
+func TestCollector_ReportsAnUnreadableCache(t *testing.T) {
 	cache := exported()
 	cache.fails = errors.New("no cache")
 	NewWithT(t).Expect(samples(cache.page(t))).To(Equal([]string{`callback_operator_collector_success 0`}))
 }
 
-func TestCollector_NeverHangs(t *testing.T) {
+func TestCollector_BoundsAScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		begin := time.Now()
@@ -223,12 +223,12 @@ func TestCollector_NeverHangs(t *testing.T) {
 	})
 }
 
-// A manager that stands by exports nothing, so the routes are there once.
+// A manager that does not lead exports nothing, so each route has one series.
 func TestCollector_ExportsWhileItLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		registry := prometheus.NewRegistry()
-		collector := &Collector{reader: exported(), registry: registry}
+		collector := newCollector(exported(), registry)
 		var elected manager.LeaderElectionRunnable = collector
 		g.Expect(elected.NeedLeaderElection()).To(BeTrue())
 		g.Expect(pageOf(t, registry)).To(BeEmpty())
@@ -239,9 +239,9 @@ func TestCollector_ExportsWhileItLeads(t *testing.T) {
 		synctest.Wait()
 		g.Expect(pageOf(t, registry)).To(ContainSubstring(`callbackroute_info{`))
 
-		// Another manager of the same process neither fails nor exports.
+		// A second manager of the same process neither fails nor exports.
 		second, stop := context.WithCancel(t.Context())
-		go func() { ended <- (&Collector{reader: exported(), registry: registry}).Start(second) }()
+		go func() { ended <- newCollector(exported(), registry).Start(second) }()
 		synctest.Wait()
 		stop()
 		g.Expect(<-ended).To(Succeed())
@@ -253,8 +253,8 @@ func TestCollector_ExportsWhileItLeads(t *testing.T) {
 	})
 }
 
-// A scrape at ten thousand routes: its time, what it allocates, and the bytes
-// and series of its page.
+// The benchmark measures a scrape at up to ten thousand routes: time, allocations,
+// and the bytes and series of the page.
 func BenchmarkCollector_Scrape(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
