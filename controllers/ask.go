@@ -20,7 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"k8s.io/utils/clock"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -231,11 +231,11 @@ func clip(s string, most int) string {
 	return strings.Clone(strings.ToValidUTF8(s[:min(len(s), most)], ""))
 }
 
-func compareInstances(a, b compile.Instance) int { return cmp.Compare(a.Pod, b.Pod) }
+func compareInstances(a, b status.Instance) int { return cmp.Compare(a.Pod, b.Pod) }
 
 // sameWord says whether an instance said the same twice, what came for the
 // routes and what it sees of backends aside.
-func sameWord(a, b compile.Instance) bool {
+func sameWord(a, b status.Instance) bool {
 	ra, rb := &a.Report, &b.Report
 	sameRefusal := (ra.Refused == nil) == (rb.Refused == nil) && (ra.Refused == nil || *ra.Refused == *rb.Refused)
 	return a.Pod == b.Pod && a.Reached == b.Reached && ra.Version == rb.Version && ra.Hash == rb.Hash &&

@@ -19,6 +19,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -72,21 +73,21 @@ func (d *Deployer) Forget(key types.NamespacedName) {
 // again; zero: when something changes. An error is one that may pass: what was
 // done stays, and what is not done is for the next call. One call per fleet at
 // a time.
-func (d *Deployer) Deploy(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, now time.Time) (compile.Deployed, time.Time, error) {
+func (d *Deployer) Deploy(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, now time.Time) (status.Deployed, time.Time, error) {
 	f := d.fleet(proxy)
-	managed := d.settings.manages(proxy.Namespace)
+	managed := d.settings.Manages(proxy.Namespace)
 	if proxy.Spec.Mode == callbackv1alpha1.ModeDeployment {
 		switch {
 		case !managed:
-			return compile.Deployed{Unmanaged: true, Managed: d.settings.ProxyNamespaces}, time.Time{}, nil
+			return status.Deployed{Unmanaged: true, Managed: d.settings.ProxyNamespaces}, time.Time{}, nil
 		case d.settings.Proxies.Image == "":
-			return compile.Deployed{NoImage: true}, time.Time{}, nil
+			return status.Deployed{NoImage: true}, time.Time{}, nil
 		}
 	} else if f.clean && proxy.Spec.Mode == "" {
-		return compile.Deployed{}, time.Time{}, nil
+		return status.Deployed{}, time.Time{}, nil
 	}
 	if err := d.want(ctx, proxy, f); err != nil {
-		return compile.Deployed{}, time.Time{}, err
+		return status.Deployed{}, time.Time{}, err
 	}
 	failed := d.ensureAll(ctx, proxy, f, now)
 	if !f.clean && managed {
@@ -210,16 +211,16 @@ func (d *Deployer) removeOthers(ctx context.Context, proxy *callbackv1alpha1.Cal
 }
 
 // verdict tells what stands in the way, in the order in which things are made.
-func (f *deployment) verdict() (deployed compile.Deployed, next time.Time) {
+func (f *deployment) verdict() (deployed status.Deployed, next time.Time) {
 	for i := range f.wanted {
 		w := &f.wanted[i]
 		p := f.parts[w.kind]
-		next = soonest(next, p.again)
+		next = compile.Earlier(next, p.again)
 		switch {
 		case p.isTaken:
 			deployed.Taken = append(deployed.Taken, w.String())
 		case p.refused != "":
-			deployed.Refused = append(deployed.Refused, compile.Refused{Object: w.String(), Message: p.refused})
+			deployed.Refused = append(deployed.Refused, status.RefusedObject{Object: w.String(), Message: p.refused})
 		}
 	}
 	return deployed, next

@@ -12,7 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -37,9 +37,9 @@ type fleet struct {
 	// collecting is how many wait for answers now and judge them then.
 	collecting int
 	// retired is what instances counted that are gone.
-	retired map[types.UID]compile.Use
+	retired map[types.UID]status.Traffic
 	// told is what the last pass was told; nil while the first one asks.
-	told []compile.Instance
+	told []status.Instance
 	// health and use say that there is news of backends and of callbacks that
 	// no pass was told; usedAt is when the last pass was asked for because of
 	// callbacks.
@@ -50,7 +50,7 @@ type fleet struct {
 func newFleet() *fleet {
 	return &fleet{
 		wake: make(chan struct{}, 1), settled: make(chan struct{}),
-		entered: map[string]routetable.Version{}, retired: map[types.UID]compile.Use{},
+		entered: map[string]routetable.Version{}, retired: map[types.UID]status.Traffic{},
 	}
 }
 
@@ -96,8 +96,8 @@ func (f *fleet) retire(uses iter.Seq[routetable.RouteUse]) {
 }
 
 // counted adds up what was counted for each route. The caller holds the lock.
-func (f *fleet) counted() map[types.UID]compile.Use {
-	total := make(map[types.UID]compile.Use, len(f.retired))
+func (f *fleet) counted() map[types.UID]status.Traffic {
+	total := make(map[types.UID]status.Traffic, len(f.retired))
 	for uid, use := range f.retired {
 		use.Backends = maps.Clone(use.Backends)
 		total[uid] = use
@@ -113,14 +113,14 @@ func (f *fleet) counted() map[types.UID]compile.Use {
 }
 
 // list returns the ready instances by name. The caller holds the lock.
-func (f *fleet) list() []compile.Instance {
-	out := make([]compile.Instance, 0, len(f.instances))
+func (f *fleet) list() []status.Instance {
+	out := make([]status.Instance, 0, len(f.instances))
 	for _, i := range f.instances {
 		if !i.target.Ready {
 			continue
 		}
-		out = append(out, compile.Instance{
-			Pod: i.target.Pod, Reached: i.reached(), LastHeard: i.heard, Report: i.report, Targets: i.targets,
+		out = append(out, status.Instance{
+			Pod: i.target.Pod, Reached: i.reached(), LastReportTime: i.heard, Report: i.report, Targets: i.targets,
 		})
 	}
 	slices.SortFunc(out, compareInstances)

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -161,7 +161,7 @@ func (o *Observer) keep(key types.NamespacedName, alive map[types.UID]struct{}) 
 // does not report them as silent. After a change it gives them a moment to
 // acknowledge: one status says more than two, and a fleet that changes without
 // end has no later moment.
-func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) ([]compile.Instance, map[types.UID]compile.Use) {
+func (o *Observer) Observe(ctx context.Context, key types.NamespacedName, targets []Target, wanted routetable.Version) ([]status.Instance, map[types.UID]status.Traffic) {
 	f, asked := o.adopt(ctx, key, targets, wanted)
 	collect(ctx, asked, askTimeout)
 	o.await(ctx, f)

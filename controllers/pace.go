@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 const (
@@ -47,7 +47,7 @@ type pace struct {
 	fleets map[types.NamespacedName]*fleetPace
 	routes map[types.UID]written
 	// common bounds, over all fleets, what is written of one kind of news.
-	common map[compile.Change]*rate.Limiter
+	common map[status.Change]*rate.Limiter
 	// absent is the rest that the fleets owe that do not exist.
 	absent spent
 }
@@ -68,7 +68,7 @@ func newPace(c clock.PassiveClock) *pace {
 		clock:  c,
 		fleets: map[types.NamespacedName]*fleetPace{},
 		routes: map[types.UID]written{},
-		common: map[compile.Change]*rate.Limiter{},
+		common: map[status.Change]*rate.Limiter{},
 	}
 	for change, bound := range commonBounds {
 		p.common[change] = rate.NewLimiter(bound.perSecond, bound.burst)

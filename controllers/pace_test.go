@@ -13,11 +13,11 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 // told notes the writing of a status and its end.
-func (p *pace) told(uid types.UID, c compile.Change, version string, now time.Time) {
+func (p *pace) told(uid types.UID, c status.Change, version string, now time.Time) {
 	p.writes(uid)
 	p.wrote(uid, c, version, now)
 }
@@ -61,26 +61,26 @@ func TestPace_RestsAfterALook(t *testing.T) {
 func TestPace_ANewsOfHealthDoesNotWaitForCounters(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
-	p.told("r", compile.Counted, "1", now)
-	g.Expect(p.status("r", compile.Counted, now.Add(time.Second))).To(Equal(29 * time.Second))
-	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(BeZero())
-	p.told("r", compile.Seen, "2", now.Add(time.Second))
-	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(Equal(29 * time.Second))
-	g.Expect(p.status("r", compile.Counted, now.Add(40*time.Second))).To(Equal(21*time.Second), "it goes along with the next news of health")
-	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero(), "what is declared does not wait")
+	p.told("r", status.Counters, "1", now)
+	g.Expect(p.status("r", status.Counters, now.Add(time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", status.Health, now.Add(time.Second))).To(BeZero())
+	p.told("r", status.Health, "2", now.Add(time.Second))
+	g.Expect(p.status("r", status.Health, now.Add(2*time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", status.Counters, now.Add(40*time.Second))).To(Equal(21*time.Second), "it goes along with the next news of health")
+	g.Expect(p.status("r", status.Spec, now.Add(2*time.Second))).To(BeZero(), "what is declared does not wait")
 	g.Expect(p.isOwn("r", "2")).To(BeTrue())
 	g.Expect(p.isOwn("r", "1")).To(BeFalse())
 	p.writes("r")
 	g.Expect(p.isOwn("r", "3")).To(BeTrue(), "seen before the answer")
-	g.Expect(p.wrote("r", compile.Declared, "3", now)).To(BeFalse())
+	g.Expect(p.wrote("r", status.Spec, "3", now)).To(BeFalse())
 	p.writes("r")
 	g.Expect(p.isOwn("r", "5")).To(BeTrue())
-	g.Expect(p.wrote("r", compile.Declared, "4", now)).To(BeTrue(), "it was somebody else's")
+	g.Expect(p.wrote("r", status.Spec, "4", now)).To(BeTrue(), "it was somebody else's")
 	p.writes("r")
 	g.Expect(p.isOwn("r", "6")).To(BeTrue())
-	g.Expect(p.wrote("r", compile.Declared, "", now)).To(BeTrue(), "and our own failed")
+	g.Expect(p.wrote("r", status.Spec, "", now)).To(BeTrue(), "and our own failed")
 	p.gone("r")
-	g.Expect(p.status("r", compile.Seen, now.Add(2*time.Second))).To(BeZero())
+	g.Expect(p.status("r", status.Health, now.Add(2*time.Second))).To(BeZero())
 }
 
 // What is not known yet is said and taken back once, and no news of it holds
@@ -89,14 +89,14 @@ func TestPace_WhatIsUnknownAtFirstHoldsNothingBack(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	for range measuredBurst {
-		g.Expect(p.status("r", compile.Measured, now)).To(BeZero())
-		p.told("r", compile.Measured, "1", now)
+		g.Expect(p.status("r", status.Measurement, now)).To(BeZero())
+		p.told("r", status.Measurement, "1", now)
 	}
-	g.Expect(p.status("r", compile.Measured, now)).To(Equal(softInterval))
-	g.Expect(p.status("r", compile.Seen, now)).To(BeZero())
-	p.told("r", compile.Seen, "2", now)
-	g.Expect(p.status("r", compile.Seen, now.Add(time.Second))).To(Equal(29 * time.Second))
-	g.Expect(p.status("r", compile.Measured, now.Add(softInterval))).To(BeZero())
+	g.Expect(p.status("r", status.Measurement, now)).To(Equal(softInterval))
+	g.Expect(p.status("r", status.Health, now)).To(BeZero())
+	p.told("r", status.Health, "2", now)
+	g.Expect(p.status("r", status.Health, now.Add(time.Second))).To(Equal(29 * time.Second))
+	g.Expect(p.status("r", status.Measurement, now.Add(softInterval))).To(BeZero())
 }
 
 // Ten thousand busy routes do not write ten thousand statuses in 30 s, and a
@@ -104,7 +104,7 @@ func TestPace_WhatIsUnknownAtFirstHoldsNothingBack(t *testing.T) {
 func TestPace_BoundsEachKindOfNewsAlone(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
-	begun := func(c compile.Change) (n int) {
+	begun := func(c status.Change) (n int) {
 		for range 20_000 {
 			if p.begin(c, now) == 0 {
 				n++
@@ -112,14 +112,14 @@ func TestPace_BoundsEachKindOfNewsAlone(t *testing.T) {
 		}
 		return n
 	}
-	g.Expect(begun(compile.Counted)).To(Equal(200))
-	g.Expect(begun(compile.Scaled)).To(Equal(60), "a fleet that scales concerns all of its routes")
-	g.Expect(p.begin(compile.Seen, now)).To(BeZero())
-	g.Expect(begun(compile.Measured)).To(Equal(10_000))
-	g.Expect(begun(compile.Seen)).To(Equal(9_999), "what was unknown holds back no death")
-	g.Expect(begun(compile.Declared)).To(Equal(20_000))
-	now = now.Add(p.begin(compile.Counted, now))
-	g.Expect(begun(compile.Counted)).To(Equal(100))
+	g.Expect(begun(status.Counters)).To(Equal(200))
+	g.Expect(begun(status.Scale)).To(Equal(60), "a fleet that scales concerns all of its routes")
+	g.Expect(p.begin(status.Health, now)).To(BeZero())
+	g.Expect(begun(status.Measurement)).To(Equal(10_000))
+	g.Expect(begun(status.Health)).To(Equal(9_999), "what was unknown holds back no death")
+	g.Expect(begun(status.Spec)).To(Equal(20_000))
+	now = now.Add(p.begin(status.Counters, now))
+	g.Expect(begun(status.Counters)).To(Equal(100))
 }
 
 // A fleet that publishes all the time, because somebody's routes change all the
@@ -167,17 +167,17 @@ func TestT5_Pace_FleetsThatAreNotThereRest(t *testing.T) {
 func TestT5_Pace_KeepsNothingOfWhatWent(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
-	p.told("r", compile.Declared, "1", now)
+	p.told("r", status.Spec, "1", now)
 	g.Expect(p.routes).To(HaveLen(1))
 	p.writes("r")
 	p.gone("r")
-	p.wrote("r", compile.Declared, "2", now)
+	p.wrote("r", status.Spec, "2", now)
 	g.Expect(p.routes).To(BeEmpty())
 	p.writes("r")
 	p.gone("r")
-	p.refuse(&callbackv1alpha1.CallbackRoute{ObjectMeta: metav1.ObjectMeta{UID: "r"}}, nil, compile.Declared, now)
+	p.refuse(&callbackv1alpha1.CallbackRoute{ObjectMeta: metav1.ObjectMeta{UID: "r"}}, nil, status.Spec, now)
 	g.Expect(p.routes).To(BeEmpty())
-	p.told("r", compile.Declared, "", now)
+	p.told("r", status.Spec, "", now)
 	g.Expect(p.routes).To(BeEmpty(), "the API server knew it no more")
 }
 
@@ -187,11 +187,11 @@ func TestF13_Pace_BoundsWhatIsSaidOfOneRoute(t *testing.T) {
 	g := NewWithT(t)
 	p, now := newPace(nil), time.Unix(1_800_000_000, 0)
 	for range statusBurst {
-		g.Expect(p.status("r", compile.Declared, now)).To(BeZero())
-		p.told("r", compile.Declared, "1", now)
+		g.Expect(p.status("r", status.Spec, now)).To(BeZero())
+		p.told("r", status.Spec, "1", now)
 	}
-	g.Expect(p.status("r", compile.Declared, now)).To(Equal(2 * time.Second))
-	g.Expect(p.status("other", compile.Declared, now)).To(BeZero())
-	g.Expect(p.status("r", compile.Declared, now.Add(2*time.Second))).To(BeZero())
-	g.Expect(p.status("r", compile.Declared, now.Add(time.Hour))).To(BeZero())
+	g.Expect(p.status("r", status.Spec, now)).To(Equal(2 * time.Second))
+	g.Expect(p.status("other", status.Spec, now)).To(BeZero())
+	g.Expect(p.status("r", status.Spec, now.Add(2*time.Second))).To(BeZero())
+	g.Expect(p.status("r", status.Spec, now.Add(time.Hour))).To(BeZero())
 }

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -70,7 +70,7 @@ func (c *crew) count(address string) int {
 var edge = types.NamespacedName{Namespace: "platform", Name: "edge"}
 
 // watching returns a running Observer of a crew, and how to make a pass.
-func watching(t *testing.T, c *crew) (*Observer, func(generation int64, pods ...Target) ([]compile.Instance, int64)) {
+func watching(t *testing.T, c *crew) (*Observer, func(generation int64, pods ...Target) ([]status.Instance, int64)) {
 	t.Helper()
 	o := NewObserver(nil, clock.RealClock{}, clock.RealClock{})
 	o.asker = c
@@ -79,7 +79,7 @@ func watching(t *testing.T, c *crew) (*Observer, func(generation int64, pods ...
 	go func() { _ = o.Start(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
 	synctest.Wait()
-	return o, func(generation int64, pods ...Target) ([]compile.Instance, int64) {
+	return o, func(generation int64, pods ...Target) ([]status.Instance, int64) {
 		told, counted := o.Observe(t.Context(), edge, pods, routetable.Version{Epoch: 1, Generation: generation})
 		return told, counted["r"].Callbacks
 	}

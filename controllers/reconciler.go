@@ -22,6 +22,8 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 // fieldOwner names this controller in managed fields and events.
@@ -57,16 +59,16 @@ type Reconciler struct {
 
 // sight is what a pass sees of the world besides its objects.
 type sight struct {
-	fleet     compile.Fleet
+	fleet     status.Fleet
 	published Published
-	deployed  compile.Deployed
-	counted   map[types.UID]compile.Use
+	deployed  status.Deployed
+	counted   map[types.UID]status.Traffic
 	tally     *tally
 }
 
 // use returns what came for a route in all its life.
-func (s *sight) use(route *callbackv1alpha1.CallbackRoute) compile.Use {
-	return s.tally.total(route.UID, s.counted[route.UID], compile.StoredUse(&route.Status))
+func (s *sight) use(route *callbackv1alpha1.CallbackRoute) status.Traffic {
+	return s.tally.total(route.UID, s.counted[route.UID], status.ReadTraffic(&route.Status))
 }
 
 // maxSleep is how long nothing may ask for a pass of a fleet that waits for an
@@ -140,7 +142,7 @@ func (r *Reconciler) serve(ctx context.Context, proxy *callbackv1alpha1.Callback
 	r.pace.looked(key, looked, began.Add(looked))
 	r.retell(snapshot, now)
 	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
-	return soonest(soonest(result.Next, more), soonest(seen.published.Next, again)), errors.Join(err, failed)
+	return compile.Earlier(compile.Earlier(result.Next, more), compile.Earlier(seen.published.Next, again)), errors.Join(err, failed)
 }
 
 // tellOrphans says of routes that their CallbackProxy does not exist. Nothing is
@@ -156,23 +158,23 @@ func (r *Reconciler) tellOrphans(ctx context.Context, key types.NamespacedName, 
 	r.forget(key)
 	r.pace.lookedInVain(looked, began.Add(looked))
 	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
-	return soonest(result.Next, more), err
+	return compile.Earlier(result.Next, more), err
 }
 
 // tellUnread says of a CallbackProxy that it cannot be read. What is published
 // for it stays, and so does what is said of its routes: which of them it would
 // accept is not known.
-func (r *Reconciler) tellUnread(ctx context.Context, proxy *StoredProxy, now, began time.Time) (next time.Time, err error) {
+func (r *Reconciler) tellUnread(ctx context.Context, proxy *kube.Proxy, now, began time.Time) (next time.Time, err error) {
 	key := client.ObjectKeyFromObject(proxy)
 	snapshot, err := r.gather(ctx, key, nil)
 	if err != nil {
 		return time.Time{}, err
 	}
 	pending, next := r.pendingProxy(key, &proxy.CallbackProxy, func(p *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
-		return compile.UnreadProxyStatus(p, proxy.DecodeError, len(snapshot.Routes), now)
+		return status.ComputeUndecodableProxy(p, proxy.DecodeError, len(snapshot.Routes), now)
 	}, now)
 	more, err := r.write(ctx, key, pending, now, began)
-	return soonest(next, more), err
+	return compile.Earlier(next, more), err
 }
 
 // requeueAt asks for a pass at the next transition; the zero time asks for
@@ -192,7 +194,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName, seen
 	}
 	instances, counted := r.Observer.Observe(ctx, key, targets, seen.published.Version)
 	seen.counted = counted
-	seen.fleet = compile.Fleet{
+	seen.fleet = status.Fleet{
 		Total:     total,
 		Instances: instances,
 		Published: seen.published.Version,
@@ -204,7 +206,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName, seen
 
 // tally returns what is known of the use of a fleet's routes, without those
 // that are gone.
-func (r *Reconciler) tally(key types.NamespacedName, result *compile.Result) *tally {
+func (r *Reconciler) tally(key types.NamespacedName, result *compile.Plan) *tally {
 	alive := make(map[types.UID]struct{}, len(result.Verdicts))
 	for i := range result.Verdicts {
 		alive[result.Verdicts[i].Route.UID] = struct{}{}

@@ -10,7 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -233,7 +233,7 @@ func less(u, known routetable.RouteUse) routetable.RouteUse {
 }
 
 // plus adds what one instance counted to a sum.
-func plus(sum *compile.Use, u routetable.RouteUse) {
+func plus(sum *status.Traffic, u routetable.RouteUse) {
 	sum.Callbacks += u.Callbacks
 	sum.AfterSunset += u.AfterSunset
 	sum.Other += u.Other
@@ -241,10 +241,10 @@ func plus(sum *compile.Use, u routetable.RouteUse) {
 	sum.Last = later(sum.Last, u.Last)
 	for _, b := range u.Backends {
 		if sum.Backends == nil {
-			sum.Backends = make(map[string]compile.BackendUse, len(u.Backends))
+			sum.Backends = make(map[string]status.BackendTraffic, len(u.Backends))
 		}
 		was := sum.Backends[b.Name]
-		sum.Backends[b.Name] = compile.BackendUse{Callbacks: was.Callbacks + b.Callbacks, Last: later(was.Last, b.Last)}
+		sum.Backends[b.Name] = status.BackendTraffic{Callbacks: was.Callbacks + b.Callbacks, Last: later(was.Last, b.Last)}
 	}
 }
 
@@ -273,17 +273,17 @@ func later(a, b time.Time) time.Time {
 //
 // So nothing is counted twice, and only what nobody read can be missing.
 type tally struct {
-	base map[types.UID]compile.Use
+	base map[types.UID]status.Traffic
 }
 
 // total returns what came for a route in all its life. counted is what the
 // instances of this leadership counted, stored what the status holds.
-func (t *tally) total(uid types.UID, counted, stored compile.Use) compile.Use {
+func (t *tally) total(uid types.UID, counted, stored status.Traffic) status.Traffic {
 	base, known := t.base[uid]
 	if !known {
 		base = difference(stored, counted)
 		if t.base == nil {
-			t.base = map[types.UID]compile.Use{}
+			t.base = map[types.UID]status.Traffic{}
 		}
 		t.base[uid] = base
 	}
@@ -292,14 +292,14 @@ func (t *tally) total(uid types.UID, counted, stored compile.Use) compile.Use {
 
 // keep forgets the routes that are gone.
 func (t *tally) keep(alive map[types.UID]struct{}) {
-	maps.DeleteFunc(t.base, func(uid types.UID, _ compile.Use) bool {
+	maps.DeleteFunc(t.base, func(uid types.UID, _ status.Traffic) bool {
 		_, is := alive[uid]
 		return !is
 	})
 }
 
-func difference(stored, counted compile.Use) compile.Use {
-	out := compile.Use{
+func difference(stored, counted status.Traffic) status.Traffic {
+	out := status.Traffic{
 		Last:        stored.Last,
 		Callbacks:   max(0, stored.Callbacks-counted.Callbacks),
 		AfterSunset: max(0, stored.AfterSunset-counted.AfterSunset),
@@ -308,15 +308,15 @@ func difference(stored, counted compile.Use) compile.Use {
 	}
 	for name, s := range stored.Backends {
 		if out.Backends == nil {
-			out.Backends = make(map[string]compile.BackendUse, len(stored.Backends))
+			out.Backends = make(map[string]status.BackendTraffic, len(stored.Backends))
 		}
-		out.Backends[name] = compile.BackendUse{Callbacks: max(0, s.Callbacks-counted.Backends[name].Callbacks), Last: s.Last}
+		out.Backends[name] = status.BackendTraffic{Callbacks: max(0, s.Callbacks-counted.Backends[name].Callbacks), Last: s.Last}
 	}
 	return out
 }
 
-func sum(a, b compile.Use) compile.Use {
-	out := compile.Use{
+func sum(a, b status.Traffic) status.Traffic {
+	out := status.Traffic{
 		Last:        later(a.Last, b.Last),
 		Callbacks:   a.Callbacks + b.Callbacks,
 		AfterSunset: a.AfterSunset + b.AfterSunset,
@@ -326,11 +326,11 @@ func sum(a, b compile.Use) compile.Use {
 	if len(a.Backends)+len(b.Backends) > 0 {
 		out.Backends = maps.Clone(a.Backends)
 		if out.Backends == nil {
-			out.Backends = make(map[string]compile.BackendUse, len(b.Backends))
+			out.Backends = make(map[string]status.BackendTraffic, len(b.Backends))
 		}
 		for name, more := range b.Backends {
 			was := out.Backends[name]
-			out.Backends[name] = compile.BackendUse{Callbacks: was.Callbacks + more.Callbacks, Last: later(was.Last, more.Last)}
+			out.Backends[name] = status.BackendTraffic{Callbacks: was.Callbacks + more.Callbacks, Last: later(was.Last, more.Last)}
 		}
 	}
 	return out

@@ -13,7 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -91,7 +91,7 @@ func TestFleet_ABackendThatLeavesIsNoNewCount(t *testing.T) {
 	o := NewObserver(nil, fixed(time.Unix(1_800_000_000, 0)), nil)
 	f := newFleet()
 	f.meet(ready("a"))
-	say := func(callbacks int64, backends ...routetable.BackendUse) compile.Use {
+	say := func(callbacks int64, backends ...routetable.BackendUse) status.Traffic {
 		w := told("1", 0)
 		w.routes = []routetable.RouteUse{{UID: "r", Callbacks: callbacks, Backends: backends}}
 		o.hear(f, f.instances["a"], w)
@@ -137,7 +137,7 @@ func TestTally_NeverFallsAndNeverExceeds(t *testing.T) { //nolint:gocyclo // one
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var came int64
-		stored := compile.Use{Backends: map[string]compile.BackendUse{}}
+		stored := status.Traffic{Backends: map[string]status.BackendTraffic{}}
 		pods := []string{"a", "b", "c"}
 		counts, blues := []int64{0, 0, 0}, []int64{0, 0, 0} // of the instances since their start
 		boots := []string{"1", "1", "1"}
@@ -193,11 +193,11 @@ func TestTally_NeverFallsAndNeverExceeds(t *testing.T) { //nolint:gocyclo // one
 // While nothing restarts, the total is exact.
 func TestTally_IsExactWhileInstancesLive(t *testing.T) {
 	g := NewWithT(t)
-	stored := compile.Use{}
+	stored := status.Traffic{}
 	for count := int64(1); count <= 5; count++ {
 		// Each leadership finds what instances counted so far.
 		total := &tally{}
-		stored = total.total("r", compile.Use{Callbacks: count * 10}, stored)
+		stored = total.total("r", status.Traffic{Callbacks: count * 10}, stored)
 		g.Expect(stored.Callbacks).To(Equal(count * 10))
 	}
 }

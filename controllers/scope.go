@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -24,7 +24,7 @@ type scope struct {
 }
 
 func scopeOf(version routetable.Version, table *routetable.Table) scope {
-	s := scope{version: version, targets: compile.Targets(table), routes: make(map[types.UID]struct{}, len(table.Routes))}
+	s := scope{version: version, targets: status.TargetIDs(table), routes: make(map[types.UID]struct{}, len(table.Routes))}
 	for i := range table.Routes {
 		s.routes[types.UID(table.Routes[i].UID)] = struct{}{}
 	}
@@ -115,7 +115,7 @@ func (f *fleet) lapse(i *instance, report *routetable.Report) (again bool) {
 // route come back before, it counts on from there. The caller holds the lock.
 func (f *fleet) keep(alive map[types.UID]struct{}) {
 	f.alive = alive
-	maps.DeleteFunc(f.retired, func(uid types.UID, _ compile.Use) bool { _, is := alive[uid]; return !is })
+	maps.DeleteFunc(f.retired, func(uid types.UID, _ status.Traffic) bool { _, is := alive[uid]; return !is })
 	for _, i := range f.instances {
 		for uid, u := range i.uses {
 			if _, is := alive[uid]; !is {

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -148,7 +148,7 @@ func TestScope_ARouteThatComesBack(t *testing.T) {
 		publish(5, routes)
 		s.Expect(count(5, 10)).To(BeEquivalentTo(10))
 		total := &tally{}
-		stored := total.total("r", s.f.counted()["r"], compile.Use{})
+		stored := total.total("r", s.f.counted()["r"], status.Traffic{})
 
 		publish(6, map[types.UID]struct{}{})
 		total.keep(nil)

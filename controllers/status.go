@@ -20,6 +20,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 const (
@@ -46,7 +47,7 @@ type pendingStatus struct {
 	kind   schema.GroupVersionKind
 	object client.Object
 	status any // *CallbackRouteStatus or *CallbackProxyStatus
-	change compile.Change
+	change status.Change
 	// before and after are the conditions of the last status and of this one, of
 	// which the news is told by events.
 	before, after []metav1.Condition
@@ -61,17 +62,17 @@ type pendingStatus struct {
 // and then emits the events of its transitions. now is the time of day of the
 // pass, passBegan the same by the clock that measures. It returns when there is
 // more to write; zero: there is not.
-func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Result, seen *sight, now, passBegan time.Time) (next time.Time, err error) {
+func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Plan, seen *sight, now, passBegan time.Time) (next time.Time, err error) {
 	pending, next := r.pending(s.Key, result, seen, now)
 	inTurn(pending)
 	if s.Proxy != nil {
 		own, later := r.pendingProxy(s.Key, s.Proxy, func(p *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
-			return compile.ProxyStatus(p, result, &seen.fleet, now)
+			return status.ComputeProxy(p, result, &seen.fleet, now)
 		}, now)
-		pending, next = append(own, pending...), soonest(next, later)
+		pending, next = append(own, pending...), compile.Earlier(next, later)
 	}
 	more, err := r.write(ctx, s.Key, pending, now, passBegan)
-	return soonest(next, more), err
+	return compile.Earlier(next, more), err
 }
 
 // write writes the statuses that wait for nothing else, as far as there is time.
@@ -90,7 +91,7 @@ func (r *Reconciler) write(ctx context.Context, fleet types.NamespacedName, pend
 			break
 		}
 		if wait := r.pace.begin(pending[i].change, at); wait > 0 {
-			next = soonest(next, now.Add(wait))
+			next = compile.Earlier(next, now.Add(wait))
 			continue
 		}
 		if pending[i].kind == kindRoute {
@@ -111,13 +112,13 @@ func (r *Reconciler) write(ctx context.Context, fleet types.NamespacedName, pend
 
 // pending returns the statuses of routes that may be written now, and when the
 // first of the others may.
-func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Result, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
+func (r *Reconciler) pending(fleet types.NamespacedName, result *compile.Plan, seen *sight, now time.Time) (pending []pendingStatus, next time.Time) {
 	first := r.pace.turn(fleet, 0)
 	for i := range result.Verdicts {
 		verdict := &result.Verdicts[(first+i)%len(result.Verdicts)]
-		status, later := r.pendingRoute(fleet, verdict, seen, now)
-		if next = soonest(next, later); status != nil {
-			pending = append(pending, *status)
+		one, later := r.pendingRoute(fleet, verdict, seen, now)
+		if next = compile.Earlier(next, later); one != nil {
+			pending = append(pending, *one)
 		}
 	}
 	return pending, next
@@ -135,26 +136,26 @@ func (r *Reconciler) pendingRoute(fleet types.NamespacedName, verdict *compile.V
 		}
 	}
 	use, since := seen.use(verdict.Route), seen.published.Since(route.UID)
-	status := compile.RouteStatus(verdict, &compile.Observed{Fleet: &seen.fleet, Since: since, Use: use}, now)
+	computed := status.ComputeRoute(verdict, &status.Observation{Fleet: &seen.fleet, Since: since, Traffic: use}, now)
 	if verdict.Accepted.OK {
-		if quiet, _ := compile.QuietAt(verdict.Route, &use); now.Before(quiet) {
-			next = soonest(next, quiet)
+		if quiet, _ := status.QuietAt(verdict.Route, &use); now.Before(quiet) {
+			next = compile.Earlier(next, quiet)
 		}
 	}
-	change := compile.Compare(stored, &status)
-	if change == compile.Same {
+	change := status.CompareRoute(stored, &computed)
+	if change == status.Unchanged {
 		return nil, next
 	}
 	wait := r.pace.status(route.UID, change, r.pace.clock.Now())
 	if since == seen.published.Version { // others' changes are nothing to wait for
-		wait = max(wait, r.ackWait(fleet, status.Conditions))
+		wait = max(wait, r.ackWait(fleet, computed.Conditions))
 	}
 	if wait > 0 {
-		return nil, soonest(next, now.Add(wait))
+		return nil, compile.Earlier(next, now.Add(wait))
 	}
 	return &pendingStatus{
-		kind: kindRoute, object: route, status: &status, change: change,
-		before: before.Conditions, after: status.Conditions, news: routeNews, isRefused: last != nil,
+		kind: kindRoute, object: route, status: &computed, change: change,
+		before: before.Conditions, after: computed.Conditions, news: routeNews, isRefused: last != nil,
 	}, next
 }
 
@@ -173,17 +174,17 @@ func (r *Reconciler) pendingProxy(key types.NamespacedName, proxy *callbackv1alp
 	}
 	as := *proxy
 	as.Status = *before
-	status := compute(&as)
-	if apiequality.Semantic.DeepEqual(*stored, status) {
+	computed := compute(&as)
+	if apiequality.Semantic.DeepEqual(*stored, computed) {
 		return nil, next
 	}
-	wait := max(r.pace.status(proxy.UID, compile.Declared, r.pace.clock.Now()), r.ackWait(key, status.Conditions))
+	wait := max(r.pace.status(proxy.UID, status.Spec, r.pace.clock.Now()), r.ackWait(key, computed.Conditions))
 	if wait > 0 {
-		return nil, soonest(next, now.Add(wait))
+		return nil, compile.Earlier(next, now.Add(wait))
 	}
 	return []pendingStatus{{
-		kind: kindProxy, object: proxy, status: &status, change: compile.Declared,
-		before: before.Conditions, after: status.Conditions, news: proxyNews, isRefused: last != nil,
+		kind: kindProxy, object: proxy, status: &computed, change: status.Spec,
+		before: before.Conditions, after: computed.Conditions, news: proxyNews, isRefused: last != nil,
 	}}, next
 }
 
@@ -201,9 +202,9 @@ func inTurn(pending []pendingStatus) {
 }
 
 // withStatus returns a verdict on the same route with another status.
-func withStatus(v *compile.Verdict, status *callbackv1alpha1.CallbackRouteStatus) *compile.Verdict {
+func withStatus(v *compile.Verdict, other *callbackv1alpha1.CallbackRouteStatus) *compile.Verdict {
 	verdict, route := *v, *v.Route
-	route.Status = *status
+	route.Status = *other
 	verdict.Route = &route
 	return &verdict
 }
@@ -216,12 +217,4 @@ func (r *Reconciler) ackWait(fleet types.NamespacedName, conditions []metav1.Con
 		return 0
 	}
 	return r.pace.pending(fleet)
-}
-
-// soonest returns the earlier of two instants, of which the zero one is never.
-func soonest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

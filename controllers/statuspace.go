@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
 const (
@@ -41,11 +41,11 @@ type commonBound struct {
 // commonBounds are by kind, so that no kind waits for another one. What is seen
 // may be all routes at once, when what they have in common dies; each has it at
 // most twice a minute anyway. What is counted is news without end.
-var commonBounds = map[compile.Change]commonBound{
-	compile.Seen:     {burst: 10_000, perSecond: 100, again: time.Second},
-	compile.Measured: {burst: 10_000, perSecond: 100, again: time.Second},
-	compile.Counted:  {burst: 200, perSecond: 20, again: 5 * time.Second},
-	compile.Scaled:   {burst: 60, perSecond: 1, again: time.Minute},
+var commonBounds = map[status.Change]commonBound{
+	status.Health:      {burst: 10_000, perSecond: 100, again: time.Second},
+	status.Measurement: {burst: 10_000, perSecond: 100, again: time.Second},
+	status.Counters:    {burst: 200, perSecond: 20, again: 5 * time.Second},
+	status.Scale:       {burst: 60, perSecond: 1, again: time.Minute},
 }
 
 // written is what was written of one object, and when.
@@ -76,18 +76,18 @@ type refusal struct {
 // status returns how long a changed status has to wait because of what was
 // written of its object before. What is declared, and whether it is served, has
 // no time to lose, unless it changes without end.
-func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Duration {
+func (p *pace) status(uid types.UID, c status.Change, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.routes[uid]
 	switch c {
-	case compile.Declared:
+	case status.Spec:
 		return w.declared.wait(statusBurst, statusInterval, now)
-	case compile.Measured:
+	case status.Measurement:
 		return max(w.measured.wait(measuredBurst, softInterval, now), remaining(w.health, softInterval, now))
-	case compile.Seen:
+	case status.Health:
 		return remaining(w.health, softInterval, now)
-	case compile.Scaled, compile.Counted, compile.Same:
+	case status.Scale, status.Counters, status.Unchanged:
 		// While a backend comes and goes, its news takes the counts along.
 	}
 	return max(remaining(w.health, 2*softInterval, now), remaining(w.counted, softInterval, now))
@@ -95,7 +95,7 @@ func (p *pace) status(uid types.UID, c compile.Change, now time.Time) time.Durat
 
 // begin takes what the next status with such news needs, which is written then,
 // or returns how long it has to wait because of the others.
-func (p *pace) begin(c compile.Change, now time.Time) time.Duration {
+func (p *pace) begin(c status.Change, now time.Time) time.Duration {
 	if bound := p.common[c]; bound != nil && !bound.AllowN(now, 1) {
 		return commonBounds[c].again
 	}
@@ -115,7 +115,7 @@ func (p *pace) writes(uid types.UID) {
 // when that failed. It reports whether somebody else wrote as well. Of an object
 // that went meanwhile nothing is kept, nor of one that was not there to be written
 // to.
-func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.Time) (foreign bool) {
+func (p *pace) wrote(uid types.UID, c status.Change, version string, now time.Time) (foreign bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w, known := p.routes[uid]
@@ -135,7 +135,7 @@ func (p *pace) wrote(uid types.UID, c compile.Change, version string, now time.T
 }
 
 // refuse notes instead that the API server would not store the status.
-func (p *pace) refuse(object client.Object, status any, c compile.Change, now time.Time) {
+func (p *pace) refuse(object client.Object, refused any, c status.Change, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w, known := p.routes[object.GetUID()]
@@ -144,28 +144,28 @@ func (p *pace) refuse(object client.Object, status any, c compile.Change, now ti
 	}
 	w.writing, w.seen = false, ""
 	w.spend(c, now)
-	w.refusal = &refusal{status: status, version: object.GetResourceVersion(), until: now.Add(refusalRest)}
+	w.refusal = &refusal{status: refused, version: object.GetResourceVersion(), until: now.Add(refusalRest)}
 	p.routes[object.GetUID()] = w
 }
 
 // spend notes that news of a kind went out.
-func (w *written) spend(c compile.Change, now time.Time) {
+func (w *written) spend(c status.Change, now time.Time) {
 	switch c {
-	case compile.Seen:
+	case status.Health:
 		w.health = now
-	case compile.Measured:
+	case status.Measurement:
 		w.measured = w.measured.one(softInterval, now)
-	case compile.Counted, compile.Scaled:
+	case status.Counters, status.Scale:
 		w.counted = now
-	case compile.Declared:
+	case status.Spec:
 		w.declared = w.declared.one(statusInterval, now)
-	case compile.Same:
+	case status.Unchanged:
 	}
 }
 
 // refused returns the last status of an object, as it is now, if the API server
 // would not store it, and how long it is not sent again; else nil.
-func (p *pace) refused(object client.Object, now time.Time) (status any, rest time.Duration) {
+func (p *pace) refused(object client.Object, now time.Time) (last any, rest time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := p.routes[object.GetUID()].refusal

@@ -43,8 +43,8 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 	if spec.DeprecationTime != nil {
 		entry.Deprecation = spec.DeprecationTime.UTC()
 	}
-	if until := c.until(); c.isHeld() && until.After(entry.Sunset) {
-		entry.HeldUntil = until
+	if _, valid := SunsetHoldReason(object); valid && c.latestSunset().After(entry.Sunset) {
+		entry.HeldUntil = c.latestSunset()
 	}
 	for _, host := range spec.Hostnames {
 		entry.Hostnames = append(entry.Hostnames, string(host))

@@ -1,11 +1,12 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package compile turns everything that is known about one CallbackProxy into
-// the table that its instances serve, and into one verdict for each route. In:
-// a Snapshot and the present time; out: a Result. Pure: the same set of
-// objects gives the same bytes in whatever order it was listed.
+// Package compile computes the route table of one CallbackProxy and one verdict
+// for each of its routes. Input: a Snapshot of the cluster and the present time.
+// Output: a Plan. Pure: the same objects give the same bytes in any order.
 package compile
+
+// compile.go holds the input and the output of the package, and Compile.
 
 import (
 	"cmp"
@@ -55,8 +56,8 @@ type Route struct {
 	DecodeError string
 }
 
-// Result is what follows from a Snapshot at one moment.
-type Result struct {
+// Plan is what follows from a Snapshot at one moment.
+type Plan struct {
 	// Table is what the instances serve. Nil when there is no CallbackProxy.
 	Table *routetable.Table
 	// Verdicts are in the order of their routes' names, one for each route
@@ -78,10 +79,8 @@ type Verdict struct {
 	Entry   *routetable.Route
 	Phase   sunset.Phase
 	Warning int32
-	// Until is the latest sunsetTime that the policy allows.
-	Until time.Time
-	// Hold is the condition SunsetHeld; nil without the annotation.
-	Hold *Finding
+	// LatestSunset is the latest sunsetTime that the policy allows.
+	LatestSunset time.Time
 	// NoEndpoints names the backends whose EndpointSlices hold no ready
 	// endpoint.
 	NoEndpoints map[string]struct{}
@@ -98,39 +97,39 @@ type Finding struct {
 
 // Compile decides about every route of a snapshot and builds the table of
 // those that may be served.
-func Compile(s *Snapshot, now time.Time) *Result {
-	result := &Result{}
+func Compile(s *Snapshot, now time.Time) *Plan {
+	plan := &Plan{}
 	var table *routetable.Table
 	if s.Proxy != nil {
 		table = &routetable.Table{Settings: settings(s.Proxy)}
 	}
-	seen := &seen{held: newHoldings(), given: map[string][]string{}, accepted: map[string]int32{}}
+	pass := &pass{claims: newClaims(), givenHosts: map[string][]string{}, accepted: map[string]int32{}}
 	for _, route := range byAge(s.Routes) {
-		c := &candidate{snapshot: s, route: route, seen: seen}
-		verdict := judge(c, now)
+		c := &candidate{snapshot: s, route: route, pass: pass}
+		verdict := judge(c)
 		if entry := verdict.Entry; entry != nil {
 			table.Routes = append(table.Routes, *entry)
-			seen.held.add(entry, route.Object.CreationTimestamp.Time)
-			seen.accepted[entry.Namespace]++
-			result.Next = earlier(result.Next, verdict.schedule(s.Proxy, now))
+			pass.claims.add(entry, route.Object.CreationTimestamp.Time)
+			pass.accepted[entry.Namespace]++
+			plan.Next = Earlier(plan.Next, verdict.schedule(s.Proxy, now))
 		}
-		result.Verdicts = append(result.Verdicts, verdict)
+		plan.Verdicts = append(plan.Verdicts, verdict)
 	}
 	if table != nil {
 		slices.SortFunc(table.Routes, func(a, b routetable.Route) int {
 			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 		})
 	}
-	slices.SortFunc(result.Verdicts, func(a, b Verdict) int {
+	slices.SortFunc(plan.Verdicts, func(a, b Verdict) int {
 		return compareNames(a.Route, b.Route)
 	})
-	result.Table = table
-	return result
+	plan.Table = table
+	return plan
 }
 
 // judge runs the rules over one candidate. A rule that panics costs its route
 // alone: the object is stored, so it would meet every later pass as well.
-func judge(c *candidate, now time.Time) (verdict Verdict) {
+func judge(c *candidate) (verdict Verdict) {
 	verdict = Verdict{Route: c.route.Object}
 	defer func() {
 		if recover() != nil {
@@ -138,14 +137,14 @@ func judge(c *candidate, now time.Time) (verdict Verdict) {
 				Reason:  callbackv1alpha1.ReasonInvalid,
 				Message: "the controller failed on this route; this is a defect of the controller, please report it",
 			}
-			verdict.ResolvedRefs = notLookedAt
+			verdict.ResolvedRefs = notResolved
 			verdict.Entry = nil
 		}
 	}()
 	for _, rule := range acceptance {
 		if reason, message, broken := rule(c); broken {
 			verdict.Accepted = Finding{Reason: reason, Message: message}
-			verdict.ResolvedRefs = notLookedAt
+			verdict.ResolvedRefs = notResolved
 			return verdict
 		}
 	}
@@ -156,23 +155,8 @@ func judge(c *candidate, now time.Time) (verdict Verdict) {
 	}
 	verdict.ResolvedRefs = c.refs
 	verdict.Entry, verdict.NoEndpoints = c.entry, c.noEndpoints
-	verdict.Until = c.until()
-	verdict.Hold = c.hold(now)
+	verdict.LatestSunset = c.latestSunset()
 	return verdict
-}
-
-// schedule finds where the route stands and returns when that changes.
-func (v *Verdict) schedule(proxy *callbackv1alpha1.CallbackProxy, now time.Time) time.Time {
-	phase, next := sunset.PhaseAt(sunset.Schedule{
-		Deprecation: v.Entry.Deprecation, Sunset: v.Entry.Sunset, HeldUntil: v.Entry.HeldUntil,
-	}, now)
-	days, warning := sunset.WarningAt(v.Entry.Sunset, proxy.Spec.Policy.SunsetWarningDays, now)
-	v.Phase, v.Warning = phase, days
-	next = earlier(next, warning)
-	if now.Before(v.Until) {
-		next = earlier(next, v.Until) // then another sunsetTime is no way out any more
-	}
-	return next
 }
 
 // byAge returns the routes that are not being deleted, the oldest first:
@@ -195,14 +179,6 @@ func byAge(routes []Route) []Route {
 
 func compareNames(a, b *callbackv1alpha1.CallbackRoute) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-}
-
-// earlier returns the earlier of two instants, of which the zero one is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,7 +19,7 @@ import (
 type candidate struct {
 	snapshot *Snapshot
 	route    Route
-	*seen
+	*pass
 	entry *routetable.Route
 	refs  Finding
 	// noEndpoints names the backends whose EndpointSlices hold no ready
@@ -28,14 +27,13 @@ type candidate struct {
 	noEndpoints map[string]struct{}
 }
 
-// seen is what is known of the routes before, the older ones.
-type seen struct {
-	held *holdings
-	// given holds, for each namespace that was asked about in this pass, the
-	// hosts that the CallbackProxy gives to it; accepted, how many of its
-	// routes were accepted.
-	given    map[string][]string
-	accepted map[string]int32
+// pass accumulates the results of the older routes.
+type pass struct {
+	claims *claims
+	// givenHosts holds the hosts that the CallbackProxy gives to a namespace,
+	// and accepted how many of its routes are accepted.
+	givenHosts map[string][]string
+	accepted   map[string]int32
 }
 
 // rule looks at one thing. When it is broken, reason and message become the
@@ -57,8 +55,8 @@ var acceptance = []rule{
 	holdsCallback,
 }
 
-// notLookedAt is the condition ResolvedRefs of a route that is not accepted.
-var notLookedAt = Finding{
+// notResolved is the condition ResolvedRefs of a route that is not accepted.
+var notResolved = Finding{
 	Unknown: true,
 	Reason:  callbackv1alpha1.ReasonNotAccepted,
 	Message: "backends are looked up once the route is accepted",
@@ -85,7 +83,7 @@ func hasProxy(c *candidate) (reason, message string, broken bool) {
 // mayUseHosts gives one answer for hosts that are not listed and for those
 // that are given to others.
 func mayUseHosts(c *candidate) (reason, message string, broken bool) {
-	given := c.givenHosts()
+	given := c.hostsGiven()
 	for _, host := range c.route.Object.Spec.Hostnames {
 		if slices.Contains(given, string(host)) {
 			continue
@@ -93,17 +91,17 @@ func mayUseHosts(c *candidate) (reason, message string, broken bool) {
 		message = fmt.Sprintf("CallbackProxy %s does not give host %s to namespace %s: ask its owner to list it in spec.hosts",
 			c.snapshot.Key, host, c.route.Object.Namespace)
 		if len(given) > 0 {
-			message += ", or use a host that is given: " + enumerate(given)
+			message += ", or use a host that is given: " + Enumerate(given)
 		}
 		return callbackv1alpha1.ReasonHostNotAllowed, message, true
 	}
 	return "", "", false
 }
 
-// givenHosts returns the hosts that the CallbackProxy gives to the route's
+// hostsGiven returns the hosts that the CallbackProxy gives to the route's
 // namespace, sorted.
-func (c *candidate) givenHosts() []string {
-	given, known := c.given[c.route.Object.Namespace]
+func (c *candidate) hostsGiven() []string {
+	given, known := c.givenHosts[c.route.Object.Namespace]
 	if known {
 		return given
 	}
@@ -113,7 +111,7 @@ func (c *candidate) givenHosts() []string {
 		}
 	}
 	slices.Sort(given)
-	c.given[c.route.Object.Namespace] = given
+	c.givenHosts[c.route.Object.Namespace] = given
 	return given
 }
 
@@ -122,7 +120,7 @@ func (c *candidate) selects(from callbackv1alpha1.HostNamespaces) bool {
 	switch from.From {
 	case callbackv1alpha1.NamespacesFromAll:
 		return true
-	case callbackv1alpha1.NamespacesFromSame:
+	case "", callbackv1alpha1.NamespacesFromSame:
 		return namespace == c.snapshot.Key.Namespace
 	case callbackv1alpha1.NamespacesFromSelector:
 		// A selector that cannot be read gives nothing to anybody.
@@ -144,19 +142,14 @@ func keepsQuota(c *candidate) (reason, message string, broken bool) {
 		true
 }
 
-// until is the latest sunsetTime that the policy allows for the route.
-func (c *candidate) until() time.Time {
-	return c.route.Object.CreationTimestamp.UTC().AddDate(0, 0, int(c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays))
-}
-
 func keepsLifetime(c *candidate) (reason, message string, broken bool) {
 	end := c.route.Object.Spec.SunsetTime
-	if !end.After(c.until()) {
+	if !end.After(c.latestSunset()) {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonLifetimeExceedsPolicy,
 		fmt.Sprintf("sunsetTime %s is later than CallbackProxy %s allows, %d days after the route's creation: set it to %s or earlier",
-			stamp(end.Time), c.snapshot.Key, c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays, stamp(c.until())),
+			FormatTime(end.Time), c.snapshot.Key, c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays, FormatTime(c.latestSunset())),
 		true
 }
 
@@ -171,7 +164,7 @@ func keepsAfterSunset(c *candidate) (reason, message string, broken bool) {
 	}
 	slices.Sort(allowed)
 	return callbackv1alpha1.ReasonAfterSunsetNotAllowed,
-		fmt.Sprintf("afterSunset %s is not allowed by CallbackProxy %s: use %s", wanted, c.snapshot.Key, enumerate(allowed)),
+		fmt.Sprintf("afterSunset %s is not allowed by CallbackProxy %s: use %s", wanted, c.snapshot.Key, Enumerate(allowed)),
 		true
 }
 
@@ -197,7 +190,7 @@ func isServable(c *candidate) (reason, message string, broken bool) {
 }
 
 func holdsCallback(c *candidate) (reason, message string, broken bool) {
-	claim, by, taken := c.held.conflict(c.entry)
+	claim, by, taken := c.claims.conflict(c.entry)
 	if !taken {
 		return "", "", false
 	}
@@ -210,14 +203,3 @@ func holdsCallback(c *candidate) (reason, message string, broken bool) {
 			claim.PathType, claim.Path, claim.Host, by.id, why),
 		true
 }
-
-// enumerate joins at most five values, so that messages stay readable.
-func enumerate(values []string) string {
-	const most = 5
-	if len(values) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(values[:most], ", "), len(values)-most)
-	}
-	return strings.Join(values, ", ")
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package compile
+package compile_test
 
 import (
 	"encoding/json"
@@ -15,13 +15,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/test/scenario"
 )
 
 // find returns the verdict on a route of a scenario, compiled now.
-func (s *scenario) find(t testing.TB, name string) *Verdict {
+func find(t testing.TB, s *scenario.Scenario, name string) *compile.Verdict {
 	t.Helper()
-	result := Compile(&s.snapshot, s.Now)
+	result := compile.Compile(&s.Snapshot, s.Now)
 	for i := range result.Verdicts {
 		if v := &result.Verdicts[i]; v.Route.Namespace+"/"+v.Route.Name == name {
 			return v
@@ -31,50 +33,42 @@ func (s *scenario) find(t testing.TB, name string) *Verdict {
 	return nil
 }
 
-// F11: a rule that panics on one route costs that route alone.
+// F11: a panic of a rule costs one route only.
 func TestF11_APanicCostsOneRouteOnly(t *testing.T) {
-	rules := acceptance
-	t.Cleanup(func() { acceptance = rules })
-	acceptance = append([]rule{func(c *candidate) (string, string, bool) {
-		if c.route.Object.Name == "login-a" {
+	s := scenario.Load(t, "../status/testdata/conflict.in.yaml")
+	before := compile.Compile(&s.Snapshot, s.Now)
+	t.Cleanup(compile.PrependRule(func(name string) {
+		if name == "login-a" {
 			panic("secret of the defect")
 		}
-		return "", "", false
-	}}, rules...)
-
-	s := loadScenario(t, "testdata/conflict.in.yaml")
-	out := s.run(t)
-	for _, route := range out.Routes {
-		accepted := route.Conditions[0]
-		switch route.Name {
-		case "identity/login-a":
-			if accepted.Reason != callbackv1alpha1.ReasonInvalid || route.Entry != nil || strings.Contains(accepted.Message, "secret") {
-				t.Errorf("the route that panics: %+v", route)
+	}))
+	after := compile.Compile(&s.Snapshot, s.Now)
+	for i := range after.Verdicts {
+		v := &after.Verdicts[i]
+		switch v.Route.Name {
+		case "login-a":
+			if v.Accepted.Reason != callbackv1alpha1.ReasonInvalid || v.Entry != nil || strings.Contains(v.Accepted.Message, "secret") {
+				t.Errorf("the route that panics: %+v", v)
 			}
-		case "identity/login-b":
-			// What login-a would have held is free.
-			if accepted.Reason != callbackv1alpha1.ReasonAccepted || route.Entry == nil {
-				t.Errorf("the route behind it: %+v", route)
+		case "login-b": // login-a no longer claims its callback
+			if !v.Accepted.OK || v.Entry == nil {
+				t.Errorf("the route that lost to it: %+v", v)
 			}
-		}
-	}
-	acceptance = rules
-	for i, route := range s.run(t).Routes {
-		same := slices.Equal(route.Conditions, out.Routes[i].Conditions)
-		if touched := route.Name == "identity/login-a" || route.Name == "identity/login-b"; same == touched {
-			t.Errorf("%s: a panic elsewhere matters: %t", route.Name, !same)
+		default:
+			if v.Accepted != before.Verdicts[i].Accepted {
+				t.Errorf("%s: the panic of another route changes %+v to %+v", v.Route.Name, before.Verdicts[i].Accepted, v.Accepted)
+			}
 		}
 	}
 }
 
-// A panic may come late as well, when the entry is there already.
+// F11: after a panic of the last rule no entry is left.
 func TestF11_ALatePanicLeavesNoEntry(t *testing.T) {
-	rules := acceptance
-	t.Cleanup(func() { acceptance = rules })
-	acceptance = append(slices.Clone(rules), func(*candidate) (string, string, bool) { panic("late") })
-	out := loadScenario(t, "testdata/minimal.in.yaml").run(t)
-	if route := out.Routes[0]; route.Entry != nil || route.Conditions[0].Reason != callbackv1alpha1.ReasonInvalid {
-		t.Errorf("the route is %+v", route)
+	t.Cleanup(compile.AppendRule(func(string) { panic("late") }))
+	s := scenario.Load(t, "../status/testdata/minimal.in.yaml")
+	plan := compile.Compile(&s.Snapshot, s.Now)
+	if v := plan.Verdicts[0]; v.Entry != nil || len(plan.Table.Routes) > 0 || v.Accepted.Reason != callbackv1alpha1.ReasonInvalid {
+		t.Errorf("the route is %+v", v)
 	}
 }
 
@@ -84,31 +78,36 @@ func TestF11_ALatePanicLeavesNoEntry(t *testing.T) {
 func TestT4_B12_AbsentAndForbiddenReadAlike(t *testing.T) {
 	t.Parallel()
 	key := types.NamespacedName{Namespace: "trusted", Name: "new-idp"}
-	service := func(s *scenario) *corev1.Service { return s.snapshot.Services[key].DeepCopy() }
+	service := func(s *scenario.Scenario) *corev1.Service { return s.Snapshot.Services[key].DeepCopy() }
 	var first, firstName string
-	for name, change := range map[string]func(*scenario){
-		"granted and absent":      func(s *scenario) { delete(s.snapshot.Services, key) },
-		"there and not granted":   func(s *scenario) { s.snapshot.Grants = nil },
-		"neither":                 func(s *scenario) { s.snapshot.Grants = nil; delete(s.snapshot.Services, key) },
-		"granted, without a port": func(s *scenario) { o := service(s); o.Spec.Ports[0].Port = 1; s.snapshot.Services[key] = o },
-		"granted, by UDP":         func(s *scenario) { o := service(s); o.Spec.Ports[0].Protocol = "UDP"; s.snapshot.Services[key] = o },
-		"an ExternalName, not granted": func(s *scenario) {
+	for name, change := range map[string]func(*scenario.Scenario){
+		"granted and absent":      func(s *scenario.Scenario) { delete(s.Snapshot.Services, key) },
+		"there and not granted":   func(s *scenario.Scenario) { s.Snapshot.Grants = nil },
+		"neither":                 func(s *scenario.Scenario) { s.Snapshot.Grants = nil; delete(s.Snapshot.Services, key) },
+		"granted, without a port": func(s *scenario.Scenario) { o := service(s); o.Spec.Ports[0].Port = 1; s.Snapshot.Services[key] = o },
+		"granted, by UDP": func(s *scenario.Scenario) {
+			o := service(s)
+			o.Spec.Ports[0].Protocol = "UDP"
+			s.Snapshot.Services[key] = o
+		},
+		"an ExternalName, not granted": func(s *scenario.Scenario) {
 			o := service(s)
 			o.Spec.Type = corev1.ServiceTypeExternalName
-			s.snapshot.Services[key], s.snapshot.Grants = o, nil
+			s.Snapshot.Services[key], s.Snapshot.Grants = o, nil
 		},
-		"the API server, not granted": func(s *scenario) {
+		"the API server, not granted": func(s *scenario.Scenario) {
 			o := service(s)
 			o.Spec.ClusterIP = "127.0.0.1"
-			s.snapshot.Services[key], s.snapshot.Grants = o, nil
+			s.Snapshot.Services[key], s.Snapshot.Grants = o, nil
 		},
 	} {
-		s := loadScenario(t, "testdata/cross-namespace.in.yaml")
-		if before := s.find(t, "identity/a-granted"); !before.ResolvedRefs.OK {
+		s := scenario.Load(t, "../status/testdata/cross-namespace.in.yaml")
+		if before := find(t, s, "identity/a-granted"); !before.ResolvedRefs.OK {
 			t.Fatalf("before the change: %+v", before.ResolvedRefs)
 		}
 		change(s)
-		data, err := json.Marshal(s.run(t).Routes[0])
+		v := find(t, s, "identity/a-granted")
+		data, err := json.Marshal([]any{v.Accepted, v.ResolvedRefs, v.Entry, v.NoEndpoints})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,13 +128,13 @@ func TestT4_ForeignAndUnknownHostsReadAlike(t *testing.T) {
 	t.Parallel()
 	texts := map[string]bool{}
 	for _, host := range []callbackv1alpha1.Hostname{"partner.acme.com", "nobody.acme.com"} {
-		s := loadScenario(t, "testdata/wrong-host.in.yaml")
-		for _, route := range s.snapshot.Routes {
+		s := scenario.Load(t, "../status/testdata/wrong-host.in.yaml")
+		for _, route := range s.Snapshot.Routes {
 			if route.Object.Name == "b-not-listed" {
 				route.Object.Spec.Hostnames = []callbackv1alpha1.Hostname{host}
 			}
 		}
-		v := s.find(t, "identity/b-not-listed")
+		v := find(t, s, "identity/b-not-listed")
 		texts[v.Accepted.Reason+strings.ReplaceAll(v.Accepted.Message, string(host), "HOST")] = true
 	}
 	if len(texts) != 1 {
@@ -147,8 +146,8 @@ func TestT4_ForeignAndUnknownHostsReadAlike(t *testing.T) {
 // whatever else is wrong with the own one.
 func TestT1_HostOwnershipComesFirst(t *testing.T) {
 	t.Parallel()
-	s := loadScenario(t, "testdata/wrong-host.in.yaml")
-	for _, route := range s.snapshot.Routes {
+	s := scenario.Load(t, "../status/testdata/wrong-host.in.yaml")
+	for _, route := range s.Snapshot.Routes {
 		if route.Object.Namespace != "intruder" {
 			continue
 		}
@@ -156,10 +155,10 @@ func TestT1_HostOwnershipComesFirst(t *testing.T) {
 		route.Object.Spec.Callback.Path = "/z"                        // taken by z-good
 		route.Object.Spec.Owner = ""
 	}
-	if v := s.find(t, "intruder/foreign-namespace"); v.Accepted.Reason != callbackv1alpha1.ReasonHostNotAllowed {
+	if v := find(t, s, "intruder/foreign-namespace"); v.Accepted.Reason != callbackv1alpha1.ReasonHostNotAllowed {
 		t.Errorf("the intruder is told %+v", v.Accepted)
 	}
-	if v := s.find(t, "identity/z-good"); !v.Accepted.OK {
+	if v := find(t, s, "identity/z-good"); !v.Accepted.OK {
 		t.Errorf("the owner is told %+v", v.Accepted)
 	}
 }
@@ -168,14 +167,14 @@ func TestT1_HostOwnershipComesFirst(t *testing.T) {
 // them are taken does not depend on their order.
 func TestHeadless_TakesABoundedNumberOfEndpoints(t *testing.T) {
 	t.Parallel()
-	s := loadScenario(t, "testdata/headless.in.yaml")
+	s := scenario.Load(t, "../status/testdata/headless.in.yaml")
 	key := types.NamespacedName{Namespace: "identity", Name: "headless"}
-	slice := s.snapshot.EndpointSlices[key][0].DeepCopy()
+	slice := s.Snapshot.EndpointSlices[key][0].DeepCopy()
 	for i := range 200 {
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.2.0.%d", 200-i)}})
 	}
-	s.snapshot.EndpointSlices[key] = []discoveryv1.EndpointSlice{*slice}
-	result := Compile(&s.snapshot, s.Now)
+	s.Snapshot.EndpointSlices[key] = []discoveryv1.EndpointSlice{*slice}
+	result := compile.Compile(&s.Snapshot, s.Now)
 	at := slices.IndexFunc(result.Table.Routes, func(r routetable.Route) bool { return r.Name == "headless" })
 	if at < 0 {
 		t.Fatal("the route is not served")
@@ -194,16 +193,16 @@ func TestPolicy_WithoutDefaultsIsClosed(t *testing.T) {
 		callbackv1alpha1.ReasonLifetimeExceedsPolicy: func(p *callbackv1alpha1.Policy) { p.MaxLifetimeDays = 0 },
 		callbackv1alpha1.ReasonAfterSunsetNotAllowed: func(p *callbackv1alpha1.Policy) { p.AfterSunset = nil },
 	} {
-		s := loadScenario(t, "testdata/minimal.in.yaml")
-		change(&s.snapshot.Proxy.Spec.Policy)
-		if v := s.find(t, "identity/acme-sso"); v.Accepted.OK || v.Accepted.Reason != want {
+		s := scenario.Load(t, "../status/testdata/minimal.in.yaml")
+		change(&s.Snapshot.Proxy.Spec.Policy)
+		if v := find(t, s, "identity/acme-sso"); v.Accepted.OK || v.Accepted.Reason != want {
 			t.Errorf("the route is told %+v, want %s", v.Accepted, want)
 		}
 	}
-	s := loadScenario(t, "testdata/minimal.in.yaml")
-	s.snapshot.Proxy.Spec.Policy.RequireOwner = nil
-	s.snapshot.Routes[0].Object.Spec.Owner = ""
-	if v := s.find(t, "identity/acme-sso"); v.Accepted.Reason != callbackv1alpha1.ReasonOwnerRequired {
+	s := scenario.Load(t, "../status/testdata/minimal.in.yaml")
+	s.Snapshot.Proxy.Spec.Policy.RequireOwner = nil
+	s.Snapshot.Routes[0].Object.Spec.Owner = ""
+	if v := find(t, s, "identity/acme-sso"); v.Accepted.Reason != callbackv1alpha1.ReasonOwnerRequired {
 		t.Errorf("the route without an owner is told %+v", v.Accepted)
 	}
 }
@@ -211,11 +210,11 @@ func TestPolicy_WithoutDefaultsIsClosed(t *testing.T) {
 // Next is the earliest change of any accepted route; refused ones have none.
 func TestCompile_NextIsTheEarliestChange(t *testing.T) {
 	t.Parallel()
-	s := loadScenario(t, "testdata/sunset.in.yaml")
+	s := scenario.Load(t, "../status/testdata/sunset.in.yaml")
 	now := s.Now
 	var seen []string
 	for range 20 {
-		next := Compile(&s.snapshot, now).Next
+		next := compile.Compile(&s.Snapshot, now).Next
 		if next.IsZero() {
 			break
 		}
@@ -230,8 +229,8 @@ func TestCompile_NextIsTheEarliestChange(t *testing.T) {
 		t.Errorf("changes at %q, want %q", seen, want)
 	}
 	// Without the right to its host a route has no changes to wait for.
-	s.snapshot.Proxy.Spec.Hosts[0].Hostname = "other.acme.com"
-	if next := Compile(&s.snapshot, s.Now).Next; !next.IsZero() {
+	s.Snapshot.Proxy.Spec.Hosts[0].Hostname = "other.acme.com"
+	if next := compile.Compile(&s.Snapshot, s.Now).Next; !next.IsZero() {
 		t.Errorf("refused routes change at %v", next)
 	}
 }
@@ -240,17 +239,14 @@ func TestCompile_NextIsTheEarliestChange(t *testing.T) {
 // others read.
 func TestCompile_LeavesTheSnapshotAlone(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"testdata/headless.in.yaml", "testdata/conflict.in.yaml", "testdata/proxy-settings.in.yaml", "testdata/wrong-host.in.yaml"} {
-		s := loadScenario(t, file)
-		before, err := json.Marshal([]any{s.snapshot.Routes, s.snapshot.Proxy, s.snapshot.Grants, s.snapshot.Forbidden})
+	for _, file := range []string{"../status/testdata/headless.in.yaml", "../status/testdata/conflict.in.yaml", "../status/testdata/proxy-settings.in.yaml", "../status/testdata/wrong-host.in.yaml"} {
+		s := scenario.Load(t, file)
+		before, err := json.Marshal([]any{s.Snapshot.Routes, s.Snapshot.Proxy, s.Snapshot.Grants, s.Snapshot.Forbidden})
 		if err != nil {
 			t.Fatal(err)
 		}
-		result := Compile(&s.snapshot, s.Now)
-		for i := range result.Verdicts {
-			RouteStatus(&result.Verdicts[i], s.observed(result.Verdicts[i].Route, s.fleet(t, result.Table)), s.Now)
-		}
-		after, err := json.Marshal([]any{s.snapshot.Routes, s.snapshot.Proxy, s.snapshot.Grants, s.snapshot.Forbidden})
+		compile.Compile(&s.Snapshot, s.Now)
+		after, err := json.Marshal([]any{s.Snapshot.Routes, s.Snapshot.Proxy, s.Snapshot.Grants, s.Snapshot.Forbidden})
 		if err != nil || string(before) != string(after) {
 			t.Errorf("%s: the snapshot was changed (%v)", file, err)
 		}

@@ -1,0 +1,80 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+// deployed.go reports why the instances of a CallbackProxy could not be deployed.
+
+import (
+	"fmt"
+	"strings"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+)
+
+// Deployed is the result of applying the objects that run a fleet. The zero value
+// means that every object is applied, or that there is none to apply.
+type Deployed struct {
+	// Unmanaged is set when the operator may not deploy to the namespace. Managed
+	// names the namespaces that it may deploy to.
+	Unmanaged bool
+	Managed   []string
+	// NoImage is set when the manager has no image for the proxies.
+	NoImage bool
+	// Taken names objects of other owners that have the names of the fleet's own,
+	// as kind and name.
+	Taken []string
+	// Refused lists the objects that the API server refused.
+	Refused []RefusedObject
+}
+
+// RefusedObject is an object that the API server refused.
+type RefusedObject struct {
+	// Object is its kind and name.
+	Object  string
+	Message string
+}
+
+// accepted returns why the fleet cannot run as declared; nil when it can.
+func (d *Deployed) accepted(proxy *callbackv1alpha1.CallbackProxy) *compile.Finding {
+	switch {
+	case d.Unmanaged:
+		others := "leave spec.mode out and run the proxies yourself"
+		if len(d.Managed) > 0 {
+			others = "create this CallbackProxy in one that it was given: " + compile.Enumerate(d.Managed)
+		}
+		return &compile.Finding{
+			Reason: callbackv1alpha1.ReasonNamespaceNotManaged,
+			Message: fmt.Sprintf("the operator was not given namespace %s to run proxies in: add it to the manager's --proxy-namespaces and bind the manager's Role there, or %s",
+				proxy.Namespace, others),
+		}
+	case d.NoImage:
+		return &compile.Finding{
+			Reason:  callbackv1alpha1.ReasonNamespaceNotManaged,
+			Message: "the operator was not told which image to run proxies from: set the manager's --proxy-image",
+		}
+	case len(d.Taken) > 0:
+		return &compile.Finding{
+			Reason: callbackv1alpha1.ReasonNameTaken,
+			Message: fmt.Sprintf("objects with the names that this fleet needs are not its own, and are left alone: %s; delete them, or give this CallbackProxy another name",
+				compile.Enumerate(d.Taken)),
+		}
+	}
+	return nil
+}
+
+// programmed returns the refusals of the API server; nil without any.
+func (d *Deployed) programmed() *compile.Finding {
+	if len(d.Refused) == 0 {
+		return nil
+	}
+	refusals := make([]string, len(d.Refused))
+	for i, r := range d.Refused {
+		refusals[i] = r.Object + ": " + r.Message
+	}
+	return &compile.Finding{
+		Reason:  callbackv1alpha1.ReasonNotDeployed,
+		Message: "the API server refused what this fleet is made of: " + strings.Join(refusals, "; "),
+	}
+}

@@ -1,0 +1,251 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+// health.go computes the health of backends from the reports of all instances.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+// backendHealth is the health of one backend over all instances.
+type backendHealth struct {
+	name   string
+	health callbackv1alpha1.Health
+	// reason and detail explain Unhealthy: detail is the reason that instances
+	// report, and reporters how many of them do.
+	reason, detail string
+	reporters      int
+	// unserved counts the instances whose path probe failed.
+	unserved int
+}
+
+// computeHealth computes the health of a route's backends. Instances do not
+// measure the backends of a route that is not accepted or has ended, because its
+// Services may be gone.
+//
+//	no ready endpoint                     Unhealthy, whatever instances report
+//	an instance reports Unhealthy         Unhealthy
+//	none does, and one reports Healthy    Healthy
+//	else                                  Unknown
+func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
+	declared := v.Route.Spec.Backends
+	states := make([]backendHealth, len(declared))
+	for i := range declared {
+		state := &states[i]
+		*state = backendHealth{name: declared[i].Name, health: callbackv1alpha1.HealthUnknown}
+		if v.Entry == nil || v.HasEnded() {
+			continue
+		}
+		backend := &v.Entry.Backends[i]
+		if _, none := v.NoEndpoints[backend.Name]; none {
+			state.health, state.reason = callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints
+			continue
+		}
+		state.addReports(v.Entry, backend, fleet)
+	}
+	return states
+}
+
+// addReports adds the reports of all instances about a backend.
+func (s *backendHealth) addReports(route *routetable.Route, backend *routetable.Backend, fleet *Fleet) {
+	ids := targetIDsOf(route, backend)
+	for i := range fleet.Instances {
+		instance := &fleet.Instances[i]
+		if !instance.Reached || len(instance.Targets) == 0 {
+			continue
+		}
+		state, reason := ids.healthAt(instance)
+		switch state {
+		case routetable.TargetHealthy:
+			if s.health == callbackv1alpha1.HealthUnknown {
+				s.health = callbackv1alpha1.HealthHealthy
+			}
+		case routetable.TargetUnmeasured:
+		case routetable.TargetUnhealthy:
+			s.health = callbackv1alpha1.HealthUnhealthy
+			if reason == routetable.TargetPathNotServed {
+				s.unserved++
+				continue
+			}
+			s.reporters++
+			if s.detail == "" || reason < s.detail {
+				s.detail = reason
+			}
+		}
+	}
+	switch {
+	case s.health != callbackv1alpha1.HealthUnhealthy:
+	case s.unserved > 0:
+		// This reason comes first: proxies do not fail over for it, so the user has
+		// to act.
+		s.reason, s.reporters = callbackv1alpha1.ReasonCallbackPathNotServed, s.unserved
+	default:
+		s.reason = callbackv1alpha1.ReasonBackendUnhealthy
+	}
+}
+
+// targetIDs are the IDs under which instances report a backend.
+type targetIDs struct {
+	checks     []string
+	preflights []string
+}
+
+func targetIDsOf(route *routetable.Route, backend *routetable.Backend) targetIDs {
+	var t targetIDs
+	for _, address := range backend.Addresses {
+		t.checks = append(t.checks, routetable.TargetID(address, backend.Check))
+		if route.Preflight {
+			t.preflights = append(t.preflights, routetable.PreflightID(address, route, backend))
+		}
+	}
+	return t
+}
+
+// TargetIDs returns the IDs of all targets that instances measure for a table.
+func TargetIDs(table *routetable.Table) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for r := range table.Routes {
+		route := &table.Routes[r]
+		for b := range route.Backends {
+			t := targetIDsOf(route, &route.Backends[b])
+			for _, id := range append(t.checks, t.preflights...) {
+				ids[id] = struct{}{}
+			}
+		}
+	}
+	return ids
+}
+
+// healthAt computes the health of a backend at one instance. One healthy address
+// makes the backend healthy, unless the path probe of an address failed. A
+// successful path probe counts as a measurement.
+func (t *targetIDs) healthAt(instance *Instance) (state routetable.TargetState, reason string) {
+	served := false
+	for _, id := range t.preflights {
+		switch report := instance.Targets[id]; report.State {
+		case routetable.TargetUnhealthy:
+			return routetable.TargetUnhealthy, routetable.TargetPathNotServed
+		case routetable.TargetHealthy:
+			served = true
+		case routetable.TargetUnmeasured:
+		}
+	}
+	unhealthy := 0
+	for _, id := range t.checks {
+		switch report := instance.Targets[id]; report.State {
+		case routetable.TargetHealthy:
+			return routetable.TargetHealthy, ""
+		case routetable.TargetUnhealthy:
+			unhealthy++
+			if reason == "" || report.Reason < reason {
+				reason = report.Reason
+			}
+		case routetable.TargetUnmeasured:
+		}
+	}
+	switch {
+	case unhealthy > 0 && unhealthy == len(t.checks):
+		return routetable.TargetUnhealthy, reason
+	case served && unhealthy == 0:
+		return routetable.TargetHealthy, ""
+	}
+	return routetable.TargetUnmeasured, ""
+}
+
+// backendsHealthy computes the condition BackendsHealthy. The message names every
+// unhealthy backend. The reason is that of the active backend when it is
+// unhealthy, else that of the first one.
+func backendsHealthy(v *compile.Verdict, backends []backendHealth, fleet *Fleet) compile.Finding {
+	if v.Entry == nil {
+		return compile.Finding{
+			Unknown: true,
+			Reason:  callbackv1alpha1.ReasonNotAccepted,
+			Message: "backends are looked at once the route is accepted",
+		}
+	}
+	if v.HasEnded() {
+		return compile.Finding{
+			Unknown: true,
+			Reason:  callbackv1alpha1.ReasonSunsetPassed,
+			Message: "nothing looks at the backends of a route that has ended",
+		}
+	}
+	var broken, unknown []string
+	reason := ""
+	for i := range backends {
+		switch b := &backends[i]; b.health {
+		case callbackv1alpha1.HealthUnhealthy:
+			if reason == "" || b.name == v.Entry.Active().Name {
+				reason = b.reason
+			}
+			broken = append(broken, b.describe(len(fleet.Instances)))
+		case callbackv1alpha1.HealthUnknown:
+			unknown = append(unknown, b.name)
+		case callbackv1alpha1.HealthHealthy:
+		}
+	}
+	switch {
+	case len(broken) > 0:
+		return compile.Finding{Reason: reason, Message: strings.Join(broken, "; ")}
+	case len(unknown) == len(backends):
+		return notMeasured(v.Entry)
+	}
+	finding := compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonBackendsHealthy, Message: "every backend is healthy"}
+	if len(unknown) > 0 {
+		finding.Message = "every backend that is measured is healthy; not measured: " + compile.Enumerate(unknown)
+	}
+	return finding
+}
+
+// notMeasured explains why no backend is measured: the route declares no
+// measurement, or no instance has reported one yet.
+func notMeasured(route *routetable.Route) compile.Finding {
+	finding := compile.Finding{
+		Unknown: true,
+		Reason:  callbackv1alpha1.ReasonNotMeasured,
+		Message: "no instance has measured a backend: give backends a healthCheck, or wait for the first callback that cannot be delivered",
+	}
+	if route.Preflight || slices.ContainsFunc(route.Backends, func(b routetable.Backend) bool { return b.Check != nil }) {
+		finding.Message = "no instance has measured a backend yet"
+	}
+	return finding
+}
+
+// describe explains an unhealthy backend.
+func (s *backendHealth) describe(instances int) string {
+	switch s.reason {
+	case callbackv1alpha1.ReasonNoReadyEndpoints:
+		return "backend " + s.name + " has no ready endpoints"
+	case callbackv1alpha1.ReasonCallbackPathNotServed:
+		return fmt.Sprintf("backend %s answers an error response on the callback's path with 404, 405 or 5xx, seen by %d of %s",
+			s.name, s.reporters, plural(int64(instances), "instance"))
+	}
+	return fmt.Sprintf("backend %s is unhealthy (%s), seen by %d of %s",
+		s.name, s.detail, s.reporters, plural(int64(instances), "instance"))
+}
+
+// isServed reports whether callbacks reach a backend: the active one or a standby.
+// A proxy does not fail over when a path probe fails, so an active backend whose
+// path probe failed serves nothing.
+func isServed(v *compile.Verdict, backends []backendHealth) bool {
+	active := v.Entry.Active()
+	served := false
+	for i := range backends {
+		b := &v.Entry.Backends[i]
+		if b == active && backends[i].reason == callbackv1alpha1.ReasonCallbackPathNotServed {
+			return false
+		}
+		if b.Weight > 0 && backends[i].health != callbackv1alpha1.HealthUnhealthy {
+			served = true
+		}
+	}
+	return served
+}

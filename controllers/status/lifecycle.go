@@ -1,0 +1,130 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+// lifecycle.go computes the conditions of a route's deprecation and sunset.
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
+)
+
+// addLifecycle adds the conditions that are present only while they apply.
+func addLifecycle(set *conditionSet, v *compile.Verdict, t *Traffic) {
+	end := compile.FormatTime(v.Entry.Sunset)
+	if v.Phase >= sunset.Deprecated && v.Route.Spec.DeprecationTime != nil {
+		set.add(callbackv1alpha1.ConditionDeprecated, compile.Finding{
+			OK:      true,
+			Reason:  callbackv1alpha1.ReasonDeprecated,
+			Message: "deprecated since " + compile.FormatTime(v.Route.Spec.DeprecationTime.Time),
+		})
+	}
+	if v.Warning > 0 {
+		set.add(callbackv1alpha1.ConditionSunsetApproaching, compile.Finding{
+			OK:     true,
+			Reason: callbackv1alpha1.ReasonSunsetApproaching,
+			Message: fmt.Sprintf("sunsetTime %s is %s or less away: %s",
+				end, plural(int64(v.Warning), "day"), describeEnd(v)),
+		})
+	}
+	if v.Phase >= sunset.Held {
+		set.add(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v, t, set.now))
+	}
+	if held := sunsetHeld(v, set.now); held != nil {
+		set.add(callbackv1alpha1.ConditionSunsetHeld, *held)
+	}
+}
+
+// describeEnd describes the response to callbacks after the sunset.
+func describeEnd(v *compile.Verdict) string {
+	switch {
+	case v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn:
+		return "callbacks are served after it as well (afterSunset: Warn)"
+	case !v.Entry.HeldUntil.IsZero():
+		return "it is held, and from " + compile.FormatTime(v.Entry.HeldUntil) + " on callbacks are answered with 410 Gone"
+	}
+	return "from then on callbacks are answered with 410 Gone"
+}
+
+func sunsetPassed(v *compile.Verdict, t *Traffic, now time.Time) compile.Finding {
+	var text strings.Builder
+	text.WriteString("sunsetTime " + compile.FormatTime(v.Entry.Sunset) + " has passed and callbacks are ")
+	warns := v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn
+	switch {
+	case warns:
+		text.WriteString("still served (afterSunset: Warn)")
+	case v.Phase == sunset.Held:
+		text.WriteString("still served until " + compile.FormatTime(v.Entry.HeldUntil) + " (annotation " + callbackv1alpha1.HoldAnnotation + ")")
+	default:
+		text.WriteString("answered with 410 Gone")
+	}
+	// AfterSunset counts for the route's whole life, which may include earlier
+	// sunsets. The last callback shows whether any arrived after this one.
+	switch came := !t.Last.Before(v.Entry.Sunset); {
+	case came && t.AfterSunset > 0:
+		fmt.Fprintf(&text, "; %s came after a sunset of this route, the last at %s", plural(t.AfterSunset, "callback"), compile.FormatTime(t.Last))
+	case !came && warns:
+		text.WriteString("; none was counted since")
+	}
+	if now.Before(v.LatestSunset) {
+		text.WriteString(": delete the route, or set a later sunsetTime; the policy allows until " + compile.FormatTime(v.LatestSunset))
+	} else {
+		text.WriteString(": delete the route; the policy allows no sunsetTime after " + compile.FormatTime(v.LatestSunset))
+	}
+	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonSunsetPassed, Message: text.String()}
+}
+
+// sunsetHeld computes the condition SunsetHeld; nil without the annotation.
+func sunsetHeld(v *compile.Verdict, now time.Time) *compile.Finding {
+	if _, annotated := v.Route.Annotations[callbackv1alpha1.HoldAnnotation]; !annotated {
+		return nil
+	}
+	reason, ok := compile.SunsetHoldReason(v.Route)
+	until := v.LatestSunset
+	switch {
+	case !ok:
+		return &compile.Finding{
+			Reason: callbackv1alpha1.ReasonHoldWithoutReason,
+			Message: fmt.Sprintf("annotation %s has no effect: its value must say why, in 1 to %d printable characters",
+				callbackv1alpha1.HoldAnnotation, compile.MaxSunsetHoldReason),
+		}
+	case v.Entry.HeldUntil.IsZero():
+		return &compile.Finding{
+			Reason:  callbackv1alpha1.ReasonHoldExpired,
+			Message: "the hold has no effect: the policy allows no sunset after " + compile.FormatTime(until) + "; the reason given was: " + reason,
+		}
+	case !now.Before(until):
+		return &compile.Finding{
+			Reason:  callbackv1alpha1.ReasonHoldExpired,
+			Message: "the hold ended at " + compile.FormatTime(until) + ", the latest sunset that the policy allows; the reason given was: " + reason,
+		}
+	}
+	if v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn {
+		return &compile.Finding{
+			OK:     true,
+			Reason: callbackv1alpha1.ReasonSunsetHeld,
+			Message: fmt.Sprintf("callbacks are served past sunsetTime %s with and without the hold (afterSunset: Warn); the reason given was: %s",
+				compile.FormatTime(v.Entry.Sunset), reason),
+		}
+	}
+	return &compile.Finding{
+		OK:     true,
+		Reason: callbackv1alpha1.ReasonSunsetHeld,
+		Message: fmt.Sprintf("callbacks are served past sunsetTime %s, until %s at the latest, because: %s",
+			compile.FormatTime(v.Entry.Sunset), compile.FormatTime(until), reason),
+	}
+}
+
+// plural counts things in words: 1 day, 2 days.
+func plural(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,170 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+// proxy.go computes the status of one CallbackProxy.
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
+)
+
+// ComputeProxy computes the whole status of a CallbackProxy.
+func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
+	accepted := proxyAccepted(proxy, &fleet.Deployed)
+	programmed := proxyProgrammed(proxy, fleet)
+	ready := compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
+	for _, f := range []compile.Finding{accepted, programmed} {
+		if !f.OK {
+			ready = f
+			break
+		}
+	}
+	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
+	set.add(callbackv1alpha1.ConditionAccepted, accepted)
+	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
+	set.add(callbackv1alpha1.ConditionReady, ready)
+	if suspect := clockSuspect(fleet); suspect != nil {
+		set.add(callbackv1alpha1.ConditionClockSuspect, *suspect)
+	}
+
+	total, served := int32(len(plan.Verdicts)), int32(len(plan.Table.Routes)) //nolint:gosec // bounded by memory
+	status := callbackv1alpha1.CallbackProxyStatus{
+		ObservedGeneration: proxy.Generation,
+		Conditions:         set.conditions,
+		Routes:             &callbackv1alpha1.RouteCounts{Total: &total, Accepted: &served},
+		ConfigGeneration:   fleet.Published.Generation,
+		ConfigHash:         fleet.Hash,
+	}
+	status.Instances = instanceStatuses(fleet)
+	keepLastReports(status.Instances, proxy.Status.Instances)
+	return status
+}
+
+// maxInstances is the CRD's maximum.
+const maxInstances = 256
+
+// instanceStatuses returns the instances by name. Where the list has no room for
+// all, it leaves out instances that run the published config first, because users
+// look for the others.
+func instanceStatuses(fleet *Fleet) []callbackv1alpha1.ProxyInstance {
+	all := make([]callbackv1alpha1.ProxyInstance, len(fleet.Instances))
+	others := 0
+	for i := range all {
+		all[i] = instanceStatus(fleet, &fleet.Instances[i])
+		if all[i].State != callbackv1alpha1.InstanceCurrent {
+			others++
+		}
+	}
+	others = min(others, maxInstances)
+	current := maxInstances - others
+	return slices.DeleteFunc(all, func(i callbackv1alpha1.ProxyInstance) bool {
+		room := &others
+		if i.State == callbackv1alpha1.InstanceCurrent {
+			room = &current
+		}
+		*room--
+		return *room < 0
+	})
+}
+
+func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
+	out := callbackv1alpha1.ProxyInstance{
+		Pod:        i.Pod,
+		State:      callbackv1alpha1.InstanceBehind,
+		Generation: i.Report.Generation,
+		Hash:       i.Report.Hash,
+	}
+	// The order is that of the condition Programmed: the running config comes
+	// before a refusal.
+	switch {
+	case fleet.runs(i, fleet.Published):
+		out.State = callbackv1alpha1.InstanceCurrent
+	case fleet.refused(i) != nil:
+		out.State = callbackv1alpha1.InstanceRefused
+	case !i.Reached:
+		out.State = callbackv1alpha1.InstanceUnreachable
+		out.LastReportTime = timestamp(i.LastReportTime)
+	}
+	return out
+}
+
+// keepLastReports keeps the last report times of the previous status for
+// instances that this leader never reached.
+func keepLastReports(instances, before []callbackv1alpha1.ProxyInstance) {
+	for n := range instances {
+		i := &instances[n]
+		if i.State != callbackv1alpha1.InstanceUnreachable || i.LastReportTime != nil {
+			continue
+		}
+		if at := slices.IndexFunc(before, func(b callbackv1alpha1.ProxyInstance) bool { return b.Pod == i.Pod }); at >= 0 {
+			i.LastReportTime = before[at].LastReportTime
+		}
+	}
+}
+
+// clockSuspect names the instances whose clocks differ from the API server's; nil
+// when there is none.
+func clockSuspect(fleet *Fleet) *compile.Finding {
+	var pods []string
+	for i := range fleet.Instances {
+		if instance := &fleet.Instances[i]; instance.Reached && instance.Report.ClockSuspect {
+			pods = append(pods, instance.Pod)
+		}
+	}
+	if len(pods) == 0 {
+		return nil
+	}
+	return &compile.Finding{
+		OK:     true,
+		Reason: callbackv1alpha1.ReasonClockSuspect,
+		Message: "instances doubt their clocks by more than an hour, and close no route by them until the API server's clock agrees; " +
+			"look at the time of their nodes: " + compile.Enumerate(pods),
+	}
+}
+
+func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, deployed *Deployed) compile.Finding {
+	if finding := deployed.accepted(proxy); finding != nil {
+		return *finding
+	}
+	for _, host := range proxy.Spec.Hosts {
+		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
+			return compile.Finding{
+				Reason:  callbackv1alpha1.ReasonInvalid,
+				Message: fmt.Sprintf("the selector of host %s cannot be read, so no namespace may use it: %v", host.Hostname, err),
+			}
+		}
+	}
+	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: "the spec is valid"}
+}
+
+func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) compile.Finding {
+	if finding := fleet.Deployed.programmed(); finding != nil {
+		return *finding
+	}
+	finding := programmed(fleet, fleet.Published, wholeConfig)
+	if !finding.OK {
+		return finding
+	}
+	var elsewhere []string
+	for _, i := range fleet.Instances {
+		if port := i.Report.ListenerPort; port != proxy.Spec.Listener.Port {
+			elsewhere = append(elsewhere, fmt.Sprintf("%s (port %d)", i.Pod, port))
+		}
+	}
+	if len(elsewhere) == 0 {
+		return finding
+	}
+	return compile.Finding{
+		Reason: callbackv1alpha1.ReasonListenerMismatch,
+		Message: fmt.Sprintf("spec.listener.port is %d, but instances listen elsewhere: %s",
+			proxy.Spec.Listener.Port, compile.Enumerate(elsewhere)),
+	}
+}
