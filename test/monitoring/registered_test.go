@@ -4,8 +4,6 @@
 package monitoring
 
 import (
-	"log/slog"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/callbackproxy/callback-operator/controllers"
-	"github.com/callbackproxy/callback-operator/proxy"
+	proxymetrics "github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
 // registered is what manager and proxy export: the labels of each metric, by
@@ -64,14 +62,8 @@ func managerRegistry(t *testing.T) *prometheus.Registry {
 	return registry
 }
 
-// proxyRegistry registers the metrics as cmd/proxy does before it serves. The
-// registry is a private field of Metrics, hence the reflection.
-func proxyRegistry() *prometheus.Registry {
-	m := proxy.NewMetrics()
-	m.ObserveHealth(func() int { return 0 })
-	proxy.NewState(slog.New(slog.DiscardHandler), m, time.Now)
-	return (*prometheus.Registry)(reflect.ValueOf(m).Elem().FieldByName("registry").UnsafePointer())
-}
+// proxyRegistry has the metrics of cmd/proxy.
+func proxyRegistry() *prometheus.Registry { return proxymetrics.New().Registry() }
 
 var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
 
