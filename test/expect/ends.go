@@ -19,26 +19,36 @@ func endComesOnce(s status) error {
 	case passed && s.find(callbackv1alpha1.ConditionSunsetApproaching) != nil:
 		return errors.New("the sunset has passed and approaches")
 	case !passed && s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed:
-		return errors.New("the condition Ready blames a sunset that has not passed")
+		return errors.New("the condition Ready names a sunset that has not passed")
 	}
 	return nil
 }
 
-// endIsTold: a route past its sunset is ready only if it keeps serving, and one
-// with a deprecationTime is deprecated by then.
+// endIsTold: a route past its sunset is Ready with reason SunsetPassed if the end
+// was planned, and not Ready with that reason if it was not. It is Ready as any
+// other route only if it keeps serving. One with a deprecationTime is deprecated
+// by then.
 func endIsTold(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if s.find(callbackv1alpha1.ConditionDeprecated) != nil && route.Spec.DeprecationTime == nil {
 		return errors.New("deprecated without a deprecationTime")
 	}
-	passed := s.find(callbackv1alpha1.ConditionSunsetPassed) != nil
-	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn && !s.isTrue(callbackv1alpha1.ConditionSunsetHeld)
-	blamed := s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed
+	passed := s.find(callbackv1alpha1.ConditionSunsetPassed)
+	if passed == nil {
+		return nil
+	}
+	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetServe && !s.isTrue(callbackv1alpha1.ConditionSunsetHeld)
+	planned := !passed.LastTransitionTime.After(route.Spec.SunsetTime.Time)
+	ready := s.reason(callbackv1alpha1.ConditionReady)
+	named := ready == callbackv1alpha1.ReasonSunsetPassed
+	pending := planned && !s.isTrue(callbackv1alpha1.ConditionReady) && ready == s.reason(callbackv1alpha1.ConditionProgrammed)
 	switch {
-	case passed && rejects && !blamed:
-		return errors.New("the sunset has passed and callbacks are rejected, and Ready says otherwise")
-	case blamed && !rejects:
-		return errors.New("the condition Ready blames a sunset that changes nothing")
-	case passed && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
+	case rejects && !named && !pending:
+		return errors.New("the sunset has passed and callbacks are rejected, and Ready has another reason")
+	case rejects && named && planned != s.isTrue(callbackv1alpha1.ConditionReady):
+		return fmt.Errorf("the end was planned: %t, and Ready disagrees", planned)
+	case named && !rejects:
+		return errors.New("the condition Ready names a sunset that changes nothing")
+	case route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
 		return errors.New("past the sunset and not deprecated")
 	}
 	return nil

@@ -20,10 +20,10 @@ var unhealthyReasons = []string{
 }
 
 // backendsAgree: each backend has a health, and a reason exactly when it is
-// unhealthy. The active one is one of them.
+// unhealthy. The primary one is one of them.
 func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
-	active := route.Status.ActiveBackend
-	told := active == ""
+	primary := route.Status.PrimaryBackend
+	told := primary == ""
 	for i := range route.Status.Backends {
 		b := &route.Status.Backends[i]
 		if !s.isTrue(callbackv1alpha1.ConditionAccepted) && b.Health != callbackv1alpha1.HealthUnknown {
@@ -32,16 +32,16 @@ func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
 		if err := backendAgrees(b); err != nil {
 			return err
 		}
-		told = told || b.Name == active
+		told = told || b.Name == primary
 	}
 	if !told {
-		return fmt.Errorf("backend %q is active, and not told of", active)
+		return fmt.Errorf("backend %q is primary, and not listed", primary)
 	}
 	return nil
 }
 
-// backendsAreDeclared: the backends of the status are those that are declared,
-// and the active one of an accepted route has the highest weight.
+// backendsAreDeclared: the backends of the status are those of the spec, and the
+// primary one of an accepted route has a weight above 0.
 func backendsAreDeclared(route *callbackv1alpha1.CallbackRoute, s status) error {
 	declared, told := route.Spec.Backends, route.Status.Backends
 	if len(declared) != len(told) {
@@ -52,8 +52,8 @@ func backendsAreDeclared(route *callbackv1alpha1.CallbackRoute, s status) error 
 			return fmt.Errorf("backend %s is declared, the status tells of %s in its place", declared[i].Name, told[i].Name)
 		}
 	}
-	if s.isTrue(callbackv1alpha1.ConditionAccepted) && route.Status.ActiveBackend != heaviest(declared) {
-		return fmt.Errorf("backend %q is active, %q has the highest weight", route.Status.ActiveBackend, heaviest(declared))
+	if s.isTrue(callbackv1alpha1.ConditionAccepted) && route.Status.PrimaryBackend != primaryOf(declared) {
+		return fmt.Errorf("backend %q is primary in the status, %q in the spec", route.Status.PrimaryBackend, primaryOf(declared))
 	}
 	return nil
 }
@@ -71,25 +71,18 @@ func backendAgrees(b *callbackv1alpha1.BackendStatus) error {
 	return nil
 }
 
-// weightOf returns a backend's weight; 1 is the schema's default.
-func weightOf(b *callbackv1alpha1.Backend) int32 {
-	if b.Weight == nil {
-		return 1
-	}
-	return *b.Weight
-}
-
-// heaviest names the backend with the highest weight above 0; empty when there
-// is none, or two.
-func heaviest(backends []callbackv1alpha1.Backend) string {
-	name, most := "", int32(0)
+// primaryOf names the backend with a weight above 0; empty when there is none, or
+// two. A backend alone needs no weight.
+func primaryOf(backends []callbackv1alpha1.Backend) string {
+	name := ""
 	for i := range backends {
-		switch weight := weightOf(&backends[i]); {
-		case weight > most:
-			name, most = backends[i].Name, weight
-		case weight == most:
-			name = ""
+		if w := backends[i].Weight; w != nil && *w == 0 {
+			continue
 		}
+		if name != "" {
+			return ""
+		}
+		name = backends[i].Name
 	}
 	return name
 }
@@ -132,9 +125,9 @@ func healthAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	return nil
 }
 
-// readyFollowsHealth: health stands in the way of Ready exactly when no backend
-// with a weight can be served, or the active one does not serve the path. What
-// comes before it in the order of reasons is said first.
+// readyFollowsHealth: health prevents Ready exactly when neither the primary
+// backend nor its failover can be used, or the primary one does not serve the
+// path. Conditions that come first in the order of reasons prevent it first.
 func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 	ready := s.find(callbackv1alpha1.ConditionReady)
 	if ready == nil || len(route.Status.Backends) != len(route.Spec.Backends) {
@@ -147,25 +140,28 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 		return errors.New("a backend is served, and Ready is not True for want of one")
 	case blamed && !(s.isTrue(callbackv1alpha1.ConditionResolvedRefs) && s.isTrue(callbackv1alpha1.ConditionProgrammed)):
 		return errors.New("the condition Ready blames a backend's health before what comes first")
-	case ready.Status == metav1.ConditionTrue && !served:
+	case ready.Status == metav1.ConditionTrue && ready.Reason == callbackv1alpha1.ReasonReady && !served:
 		return errors.New("the condition Ready is True, and no backend is served")
 	}
 	return nil
 }
 
-// isServed says whether a backend with a weight may get callbacks, unless the
-// active one does not serve the path: then callbacks go there in vain.
+// isServed reports whether the primary backend or its failover may get callbacks.
+// A proxy does not fail over from a backend that does not serve the path.
 func isServed(route *callbackv1alpha1.CallbackRoute) bool {
-	served := false
-	for i := range route.Status.Backends {
-		b := &route.Status.Backends[i]
-		if weightOf(&route.Spec.Backends[i]) > 0 && b.Health != callbackv1alpha1.HealthUnhealthy {
-			served = true
+	failover := ""
+	for i := range route.Spec.Backends {
+		if b := &route.Spec.Backends[i]; b.Name == route.Status.PrimaryBackend && b.Failover != nil {
+			failover = b.Failover.Backend
 		}
 	}
+	served := false
 	for _, b := range route.Status.Backends {
-		if b.Name == route.Status.ActiveBackend && b.Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
+		switch {
+		case b.Name == route.Status.PrimaryBackend && b.Reason == callbackv1alpha1.ReasonCallbackPathNotServed:
 			return false
+		case b.Name == route.Status.PrimaryBackend || b.Name == failover && failover != "":
+			served = served || b.Health != callbackv1alpha1.HealthUnhealthy
 		}
 	}
 	return served

@@ -32,6 +32,10 @@ var proxyReasons = reasons{
 	callbackv1alpha1.ConditionReady: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
 	},
+	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
+		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable,
+		callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
+	}},
 	callbackv1alpha1.ConditionClockSuspect: {metav1.ConditionTrue: {callbackv1alpha1.ReasonClockSuspect}},
 }
 
@@ -60,6 +64,7 @@ func soundProxy(proxy *callbackv1alpha1.CallbackProxy, s status) error {
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionReady),
 		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
+		s.stalledHasACause(),
 		routesAgree(proxy.Status.Routes),
 		instancesAgree(&proxy.Status, s),
 		ToolsAgree(proxy),
@@ -93,12 +98,17 @@ func modeAgrees(mode callbackv1alpha1.ProxyMode, s status) error {
 	switch {
 	case accepted == callbackv1alpha1.ReasonNamespaceNotManaged && mode != callbackv1alpha1.ModeDeployment:
 		return fmt.Errorf("reason %s outside mode Deployment", accepted)
-	case accepted == callbackv1alpha1.ReasonNameTaken && mode == "":
-		return fmt.Errorf("reason %s without a mode", accepted)
-	case programmed == callbackv1alpha1.ReasonNotDeployed && mode == "":
-		return fmt.Errorf("reason %s without a mode", programmed)
+	case accepted == callbackv1alpha1.ReasonNameTaken && isExternal(mode):
+		return fmt.Errorf("reason %s in mode External", accepted)
+	case programmed == callbackv1alpha1.ReasonNotDeployed && isExternal(mode):
+		return fmt.Errorf("reason %s in mode External", programmed)
 	}
 	return nil
+}
+
+// isExternal: stored objects without a mode run as External.
+func isExternal(mode callbackv1alpha1.ProxyMode) bool {
+	return mode == "" || mode == callbackv1alpha1.ModeExternal
 }
 
 // instancesAgree: Programmed is True only if every instance is Current, and an

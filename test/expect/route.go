@@ -31,6 +31,7 @@ var routeReasons = reasons{
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonResolvedRefs},
 		metav1.ConditionFalse: {
 			callbackv1alpha1.ReasonBackendNotFound, callbackv1alpha1.ReasonRefNotPermitted, callbackv1alpha1.ReasonInvalidBackend,
+			callbackv1alpha1.ReasonUnsupportedProtocol,
 		},
 		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotAccepted},
 	},
@@ -47,9 +48,14 @@ var routeReasons = reasons{
 		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotMeasured, callbackv1alpha1.ReasonNotAccepted, callbackv1alpha1.ReasonSunsetPassed},
 	},
 	callbackv1alpha1.ConditionReady: {
-		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
-		// False has the reason of what stands in the way; see readyHasACause.
+		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady, callbackv1alpha1.ReasonSunsetPassed},
+		// False has the reason of the condition that prevents it; see readyHasACause.
 	},
+	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
+		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable, callbackv1alpha1.ReasonHostNotAllowed,
+		callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonLifetimeExceedsPolicy, callbackv1alpha1.ReasonAfterSunsetNotAllowed,
+		callbackv1alpha1.ReasonOwnerRequired, callbackv1alpha1.ReasonInvalidBackend, callbackv1alpha1.ReasonUnsupportedProtocol,
+	}},
 	callbackv1alpha1.ConditionDeprecated:        {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
 	callbackv1alpha1.ConditionSunsetApproaching: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetApproaching}},
 	callbackv1alpha1.ConditionSunsetPassed:      {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetPassed}},
@@ -84,14 +90,16 @@ func soundRoute(route *callbackv1alpha1.CallbackRoute, s status) error {
 		s.isWellFormed(routeReasons),
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed,
 			callbackv1alpha1.ConditionBackendsHealthy, callbackv1alpha1.ConditionReady),
-		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed),
+		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
+		readyNeedsBackends(s),
 		s.readyHasACause(),
+		s.stalledHasACause(),
 		notAcceptedIsNowhere(route, s),
 		endComesOnce(s),
 		backendsAgree(route, s),
 		healthAgrees(route, s),
 		trafficAgrees(route, s),
-		countsAgree(route.Status.Proxies, s),
+		countsAgree(route.Status.Instances, s),
 		ToolsAgree(route),
 	}
 	if s.isCurrent() == nil {
@@ -133,15 +141,24 @@ func notAcceptedIsNowhere(route *callbackv1alpha1.CallbackRoute, s status) error
 			return fmt.Errorf("not accepted, and its end is told by %s", kind)
 		}
 	}
-	if route.Status.ActiveBackend != "" {
-		return errors.New("not accepted, and a backend is active")
+	if route.Status.PrimaryBackend != "" {
+		return errors.New("not accepted, and a backend is primary")
 	}
 	return nil
 }
 
+// readyNeedsBackends: Ready is True only if all backends are resolved, unless the
+// route has ended: then callbacks reach none.
+func readyNeedsBackends(s status) error {
+	if s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed {
+		return nil
+	}
+	return s.readyNeeds(callbackv1alpha1.ConditionResolvedRefs)
+}
+
 // countsAgree: programmed <= ready <= total, and all of them exactly when
 // Programmed is True.
-func countsAgree(counts *callbackv1alpha1.ProxyCounts, s status) error {
+func countsAgree(counts *callbackv1alpha1.InstanceCounts, s status) error {
 	if counts == nil || counts.Total == nil || counts.Ready == nil || counts.Programmed == nil {
 		return errors.New("the instances are not counted")
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 // ToolsAgree returns why a tool reads an object otherwise than its conditions
-// mean: kstatus (Flux, Helm 4) must say Current exactly while Ready is True of
-// the present generation, and kubectl wait must end for Ready, and for each
+// mean: kstatus (Flux, Helm 4) must compute Current exactly while Ready is True of
+// the present generation, Failed exactly while Stalled is, and kubectl wait must end for Ready, and for each
 // other condition, exactly while that is; nil when both do. An object without a status is called Current
 // by kstatus, so that is an error as well. What is being deleted is Terminating.
 func ToolsAgree(object runtime.Object) error {
@@ -34,15 +34,16 @@ func ToolsAgree(object runtime.Object) error {
 	switch result.Status {
 	case kstatus.CurrentStatus:
 		if !ready {
-			return fmt.Errorf("kstatus says %s (%s), and the object is not ready", result.Status, result.Message)
+			return fmt.Errorf("kstatus computes %s (%s), and the object is not ready", result.Status, result.Message)
 		}
 	case kstatus.InProgressStatus, kstatus.FailedStatus:
-		if ready {
-			return fmt.Errorf("kstatus says %s (%s), and the object is ready", result.Status, result.Message)
+		failed, stalled := result.Status == kstatus.FailedStatus, holds(u, callbackv1alpha1.ConditionStalled)
+		if ready || failed != stalled {
+			return fmt.Errorf("kstatus computes %s (%s); the object is ready: %t, stalled: %t", result.Status, result.Message, ready, stalled)
 		}
 	case kstatus.TerminatingStatus: // whatever else it is
 	case kstatus.NotFoundStatus, kstatus.UnknownStatus:
-		return fmt.Errorf("kstatus says %s (%s)", result.Status, result.Message)
+		return fmt.Errorf("kstatus computes %s (%s)", result.Status, result.Message)
 	}
 	for _, kind := range append([]string{callbackv1alpha1.ConditionReady}, typesOf(u)...) {
 		if ends, meant := waitEnds(u, kind), holds(u, kind); ends != meant {
