@@ -42,8 +42,10 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: ## Run a login through the proxy, a switch from blue to green, and a sunset. KEEP=1 leaves the demo running.
-	@cd demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../bin/demo .
-	@KEEP=$(KEEP) bin/demo
+	@CGO_ENABLED=0 $(WAIT) "build the manager and the proxy" \
+	  go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/manager ./cmd/proxy
+	@cd demo && CGO_ENABLED=0 $(ROOT)/$(WAIT) "build the demo" go build -trimpath -o ../bin/demo .
+	@KEEP=$(KEEP) bin/demo -programs bin
 
 .PHONY: control-plane
 control-plane: ## Start a control plane for development and print its kubeconfig.
@@ -160,7 +162,7 @@ bench: ## Run the micro-benchmarks.
 
 .PHONY: bench-propagation
 bench-propagation: ## Measure the time from a change of a route to the first callback at the new backend.
-	KUBEBUILDER_ASSETS=$$(hack/controlplane/build.sh) go test -run "^$$" -bench Propagation -benchtime 100x -timeout 30m ./test/e2e
+	KUBEBUILDER_ASSETS=$$(hack/controlplane/build.sh) go test -run "^$$" -bench Propagation -benchtime 100x -timeout 30m ./test/system
 
 .PHONY: bench-scale
 bench-scale: ## Measure 100, 1,000 and 10,000 routes on 20 proxies. SCALE_ROUTES=100,1000 chooses.
@@ -169,7 +171,7 @@ bench-scale: ## Measure 100, 1,000 and 10,000 routes on 20 proxies. SCALE_ROUTES
 FAULTS ?= full
 .PHONY: faults
 faults: ## Run each fault for its full required duration (hours) and print a table. FAULTS=fast takes ten minutes.
-	cd test/faults && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h
+	cd test/system && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h -run TestF
 
 ##@ Release
 

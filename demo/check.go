@@ -3,31 +3,33 @@
 
 package main
 
+// check.go holds the checks of one run and prints them as a table.
+
 import (
 	"fmt"
 	"io"
 	"strings"
 )
 
-// Check is one thing that the demo says about the running system.
+// Check is one property of the running system and whether it held.
 type Check struct {
 	Name string
 	Held bool
-	// Seen is what there was instead, when it did not hold.
-	Seen string
+	// Observed describes the system when the check did not hold.
+	Observed string
 }
 
-// checks are those of one run, in order.
+// checks are the checks of one run, in order.
 type checks []Check
 
-// require records whether a check held, and how to describe what was seen when
-// it did not.
-func (c *checks) require(held bool, name, seen string, args ...any) {
-	*c = append(*c, Check{Name: name, Held: held, Seen: fmt.Sprintf(seen, args...)})
+// add records a check. The format and its arguments describe what was observed
+// and are shown when the check did not hold.
+func (c *checks) add(held bool, name, observed string, args ...any) {
+	*c = append(*c, Check{Name: name, Held: held, Observed: fmt.Sprintf(observed, args...)})
 }
 
-// failed says whether any check did not hold, or none was made at all.
-func (c *checks) failed() bool {
+// haveFailed reports whether any check did not hold, or none was made at all.
+func (c *checks) haveFailed() bool {
 	for _, check := range *c {
 		if !check.Held {
 			return true
@@ -36,8 +38,8 @@ func (c *checks) failed() bool {
 	return len(*c) == 0
 }
 
-// table writes one line for each check.
-func (c *checks) table(w io.Writer) {
+// print writes one line for each check.
+func (c *checks) print(w io.Writer) {
 	width := 0
 	for _, check := range *c {
 		width = max(width, len(check.Name))
@@ -45,7 +47,7 @@ func (c *checks) table(w io.Writer) {
 	for _, check := range *c {
 		verdict := "ok"
 		if !check.Held {
-			verdict = "FAILED: " + strings.ReplaceAll(check.Seen, "\n", "\n      ")
+			verdict = "FAILED: " + strings.ReplaceAll(check.Observed, "\n", "\n      ")
 		}
 		_, _ = fmt.Fprintf(w, "  %-*s  %s\n", width, check.Name, verdict)
 	}

@@ -3,43 +3,46 @@
 
 package main
 
+// demo.go runs the steps in order and prints the summary.
+
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/idp/provider"
-	"github.com/callbackproxy/callback-operator/test/fixture"
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
 type options struct {
 	// keep leaves everything running at the end until the context is done.
 	keep bool
+	// programs is a directory with the manager and the proxy. Both are built
+	// when it is empty.
+	programs string
 }
 
-// demo is one run and what it started.
+// demo is one run and everything that it started.
 type demo struct {
+	options
 	out    io.Writer
 	clock  clock.PassiveClock
-	root   string // of the repository
-	dir    string // temporary, for all that is written
+	dir    string // temporary; manifests and programs
 	checks checks
 
-	controlPlane *fixture.ControlPlane
-	client       client.Client
+	installation *installation.Installation
 	kubectl      kubectl
-	manager      *fixture.Process
-	proxies      []*proxy
-	port         int // the listener's, the same on every proxy
+	proxies      []*installation.Proxy
+	port         int // of the fleet's listener
+	// changeDuration is the time from the patch of a route to its acknowledgement.
+	changeDuration time.Duration
 
 	provider    *provider.Provider
 	blue, green *identity.Service
@@ -47,114 +50,100 @@ type demo struct {
 	cleanups []func() error
 }
 
-// step is one part of the story. An error in it ends the story, because the
-// rest builds on it; what is merely not as it should be is a failed check.
+// step is one part of the run. An error in it ends the run, because later steps
+// need its result; a property that does not hold is a failed check.
 type step struct {
 	title string
 	run   func(context.Context) error
 }
 
-func (d *demo) story() []step {
+func (d *demo) steps() []step {
 	return []step{
-		{"A Kubernetes control plane, on this machine alone", d.startControlPlane},
-		{"The operator: CRDs, roles, manager", d.startOperator},
-		{"A provider, an old identity service (blue) and a new one (green)", d.startIdentity},
-		{"The platform team's and the identity team's objects, from config/samples", d.applySamples},
-		{"Two proxies", d.startProxies},
-		{"A user signs in: blue starts the login, the callback reaches blue", d.loginOnBlue},
-		{"The switch: from blue to green", d.switchToGreen},
-		{"A user signs in: green starts the login, the callback reaches green", d.loginOnGreen},
-		{"What the route's events say", d.showEvents},
-		{"A route with a sunset that is near", d.applyPartner},
-		{"The sunset", d.letSunsetPass},
-		{"Everything together", d.conclude},
+		{"Start a Kubernetes control plane on this machine", d.startControlPlane},
+		{"Start the operator", d.startOperator},
+		{"Start an OpenID provider, an old identity service (blue) and a new one (green)", d.startIdentity},
+		{"Apply config/samples: a fleet, two Services and the route between them", d.applySamples},
+		{"Run the fleet's proxies", d.startFleet},
+		{"Sign in before the switch", d.loginOnBlue},
+		{"Switch the route from blue to green", d.switchToGreen},
+		{"Sign in after the switch", d.loginOnGreen},
+		{"List the route's events", d.showEvents},
+		{"Apply a second route and sign in through it", d.applyPartner},
+		{"Let the second route reach its sunset", d.endPartner},
+		{"Compare the totals", d.compareTotals},
 	}
 }
 
-// run tells the whole story to out. It returns the checks that were made; the
-// error says why the story could not be told to its end.
+// run runs all steps and prints to out. It returns the checks that were made;
+// the error explains why a step could not finish.
 func run(ctx context.Context, out io.Writer, o options) (result checks, err error) {
-	d := &demo{out: out, clock: clock.RealClock{}}
+	d := &demo{options: o, out: out, clock: clock.RealClock{}}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	if err := d.prepare(); err != nil {
-		return nil, err
+	if d.dir, err = os.MkdirTemp("", "callback-demo-"); err != nil {
+		return nil, fmt.Errorf("create the demo's directory: %w", err)
 	}
-	began := d.clock.Now()
-	err = d.tell(ctx)
+	d.deferCleanup(func() error { return os.RemoveAll(d.dir) })
+	started := d.clock.Now()
+	err = d.runSteps(ctx)
 	if ctx.Err() != nil {
 		return d.checks, errors.New("interrupted")
 	}
-	if err != nil || d.checks.failed() {
+	if err != nil || d.checks.haveFailed() {
 		d.showState(ctx)
 	}
-	d.say("")
-	d.say("Summary, after %s", d.clock.Since(began).Round(time.Second))
-	d.checks.table(out)
+	d.printf("")
+	d.printf("Summary, after %s", d.clock.Since(started).Round(time.Second))
+	d.checks.print(out)
 	if err != nil {
 		return d.checks, err
 	}
-	d.say("")
+	d.printf("")
 	if o.keep {
-		d.invite()
+		d.printKeptCommands()
 		<-ctx.Done()
-		d.say("stopping")
+		d.printf("stopping")
 		return d.checks, nil
 	}
-	d.farewell()
+	d.printNextSteps()
 	return d.checks, nil
 }
 
-func (d *demo) tell(ctx context.Context) error {
-	for i, step := range d.story() {
-		d.say("")
-		d.say("%d. %s", i+1, step.title)
+func (d *demo) runSteps(ctx context.Context) error {
+	for i, step := range d.steps() {
+		d.printf("")
+		d.printf("%d. %s", i+1, step.title)
 		if err := step.run(ctx); err != nil {
-			d.checks.require(false, step.title, "%v", err)
+			d.checks.add(false, step.title, "%v", err)
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *demo) prepare() (err error) {
-	if d.root, err = fixture.RepositoryRoot(); err != nil {
-		return err
-	}
-	if d.dir, err = os.MkdirTemp("", "callback-demo-"); err != nil {
-		return fmt.Errorf("make the demo's directory: %w", err)
-	}
-	d.later(func() error { return os.RemoveAll(d.dir) })
-	return nil
-}
-
-// later has something undone at the end, in reverse order.
-func (d *demo) later(undo func() error) { d.cleanups = append(d.cleanups, undo) }
+// deferCleanup registers a function for stop, which runs them in reverse order.
+func (d *demo) deferCleanup(cleanup func() error) { d.cleanups = append(d.cleanups, cleanup) }
 
 func (d *demo) stop() error {
 	var errs []error
-	for _, undo := range slices.Backward(d.cleanups) {
-		errs = append(errs, undo())
+	for _, cleanup := range slices.Backward(d.cleanups) {
+		errs = append(errs, cleanup())
 	}
 	return errors.Join(errs...)
 }
 
-func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", args...) }
 
-func (d *demo) sample(name string) string { return filepath.Join(d.root, "config", "samples", name) }
-
-// showState prints what is there and the end of what manager and proxies
-// wrote, for whoever has to find out why something failed.
+// showState prints the objects and the end of the logs after a failure.
 func (d *demo) showState(ctx context.Context) {
-	d.say("")
-	if d.client != nil {
-		_, _ = d.kubectl.show(ctx, "get", "callbacks", "-A")
+	if d.installation == nil {
+		return
 	}
-	if d.manager != nil {
-		d.say("\nthe manager's last words:\n%s", indent(d.manager.Tail(15)))
+	d.printf("")
+	_, _ = d.kubectl.show(ctx, "get", "callbacks", "-A")
+	for _, m := range d.installation.Managers {
+		d.printf("\nend of the log of %s:\n%s", m.Name, indent(m.Process().Tail(15)))
 	}
 	for _, p := range d.proxies {
-		if p.process != nil {
-			d.say("\n%s's last words:\n%s", p.name, indent(p.process.Tail(15)))
-		}
+		d.printf("\nend of the log of %s:\n%s", p.Name, indent(p.Process().Tail(15)))
 	}
 }

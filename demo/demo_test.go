@@ -11,14 +11,14 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// The demo is its own end-to-end test: all it shows must hold.
+// The demo is an end-to-end test: every check must hold.
 func TestDemo(t *testing.T) {
 	g := NewWithT(t)
-	var told bytes.Buffer
-	result, err := run(t.Context(), io.MultiWriter(&told, t.Output()), options{})
+	var printed bytes.Buffer
+	result, err := run(t.Context(), io.MultiWriter(&printed, t.Output()), options{})
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, check := range result {
-		g.Expect(check.Held).To(BeTrue(), "%s: %s", check.Name, check.Seen)
+		g.Expect(check.Held).To(BeTrue(), "%s: %s", check.Name, check.Observed)
 	}
-	g.Expect(result.failed()).To(BeFalse())
+	g.Expect(result.haveFailed()).To(BeFalse())
 }

@@ -3,55 +3,72 @@
 
 package main
 
+// kubectl.go runs kubectl and shows its commands and their output.
+
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
-// kubectl runs the user's own kubectl, or the one that was built, against the
-// demo's control plane only: configuration, preferences and caches of the user
-// are neither read nor written.
+// kubectl runs the kubectl of the control plane's version. It neither reads nor
+// writes the user's configuration, preferences and caches.
 type kubectl struct {
-	path, kubeconfig, cache string
-	built                   bool // not the user's own
-	out                     io.Writer
+	installation.Kubectl
+	dir string // the repository's
+	out io.Writer
 }
 
-// show runs a command that the reader could type, and prints both it and all
-// that it said.
+// show runs a command and prints both the command, as a user would type it, and
+// its whole output.
 func (k kubectl) show(ctx context.Context, args ...string) (string, error) {
 	return k.showWithInput(ctx, "", args...)
 }
 
-// showWithInput is show with something for stdin.
+// showWithInput is show with a text for stdin.
 func (k kubectl) showWithInput(ctx context.Context, input string, args ...string) (string, error) {
 	_, _ = fmt.Fprintf(k.out, "$ kubectl %s\n", strings.Join(quote(args), " "))
-	said, err := k.run(ctx, input, args...)
-	_, _ = io.WriteString(k.out, indent(said))
-	return said, err
+	output, err := k.run(ctx, input, args...)
+	_, _ = io.WriteString(k.out, indent(output))
+	return output, err
 }
 
 // get runs a command without showing it, to read a value.
 func (k kubectl) get(ctx context.Context, args ...string) (string, error) {
-	said, err := k.run(ctx, "", args...)
-	return strings.TrimSpace(said), err
+	output, err := k.run(ctx, "", args...)
+	return strings.TrimSpace(output), err
 }
 
+// run returns stdout and stderr together, so that warnings are shown.
 func (k kubectl) run(ctx context.Context, input string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, k.path, append([]string{"--cache-dir=" + k.cache}, args...)...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+k.kubeconfig, "KUBERC=off")
+	command := exec.CommandContext(ctx, k.Path, append([]string{"--cache-dir=" + k.Cache}, args...)...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+k.Kubeconfig, "KUBERC=off")
+	command.Dir = k.dir
 	command.Stdin = strings.NewReader(input)
-	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
-		return said.String(), fmt.Errorf("run kubectl %s: %w: %s", args[0], err, strings.TrimSpace(said.String()))
+		return output.String(), fmt.Errorf("run kubectl %s: %w: %s", args[0], err, strings.TrimSpace(output.String()))
 	}
-	return said.String(), nil
+	return output.String(), nil
+}
+
+// waitRoute waits for a condition that is about the route's newest generation.
+func (d *demo) waitRoute(ctx context.Context, condition, route string) error {
+	_, err := d.kubectl.show(ctx, "wait", "--for=condition="+condition, "--timeout="+waitTimeout.String(),
+		"callbackroute/"+route, "-n", routeNamespace)
+	if err != nil {
+		status, _ := d.kubectl.get(ctx, "get", "callbackroute", route, "-n", routeNamespace, "-o", "jsonpath={.status.conditions}")
+		return errors.Join(err, fmt.Errorf("the conditions are %s", status))
+	}
+	return nil
 }
 
 // quote makes arguments safe to copy into a shell.
@@ -66,10 +83,10 @@ func quote(args []string) []string {
 	return quoted
 }
 
-// indent sets off what a program said from what the demo says.
-func indent(said string) string {
-	if strings.TrimSpace(said) == "" {
+// indent sets the output of a program off from the demo's own.
+func indent(output string) string {
+	if strings.TrimSpace(output) == "" {
 		return ""
 	}
-	return "  " + strings.ReplaceAll(strings.TrimRight(said, "\n"), "\n", "\n  ") + "\n"
+	return "  " + strings.ReplaceAll(strings.TrimRight(output, "\n"), "\n", "\n  ") + "\n"
 }

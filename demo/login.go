@@ -3,6 +3,8 @@
 
 package main
 
+// login.go signs in through the proxies and switches the route between.
+
 import (
 	"context"
 	"encoding/json"
@@ -11,25 +13,27 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/callbackproxy/callback-operator/test/idp/browser"
 	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/idp/provider"
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
 func (d *demo) loginOnBlue(ctx context.Context) error {
-	d.say("The route holds the callback path only. What else the host serves is for a front door in")
-	d.say("front of it, which is simulated here: it now sends %s to blue.", identity.StartPath)
+	d.printf("The route covers only the callback path. A front door serves the rest of the host; the demo's browser")
+	d.printf("stands in for it and sends %s to blue.", identity.StartPath)
 	return d.loginThroughAll(ctx, "blue", d.blue)
 }
 
 func (d *demo) loginOnGreen(ctx context.Context) error {
-	d.say("The front door now sends %s to green.", identity.StartPath)
+	d.printf("The front door now sends %s to green.", identity.StartPath)
 	return d.loginThroughAll(ctx, "green", d.green)
 }
 
 // loginThroughAll signs in once through each proxy and checks that the service
-// that started the login ended it.
+// that started the login finished it.
 func (d *demo) loginThroughAll(ctx context.Context, name string, starts *identity.Service) error {
 	for i, p := range d.proxies {
 		before := starts.Stats().Logins
@@ -38,22 +42,22 @@ func (d *demo) loginThroughAll(ctx context.Context, name string, starts *identit
 			return err
 		}
 		if i == 0 {
-			d.showWay(opened)
+			d.showHops(opened)
 		} else {
 			d.showLastHop(opened)
 		}
 		page := d.showPage(opened)
 		held := opened.Status == http.StatusOK && page.Backend == name && page.User == demoUser &&
 			starts.Stats().Logins == before+1
-		d.checks.require(held, fmt.Sprintf("a login through %s ends on %s", p.name, name),
-			"it ended with %d on %q: %s", opened.Status, page.Backend, page.Message)
+		d.checks.add(held, fmt.Sprintf("a login through %s finishes on %s", p.Name, name),
+			"status %d from %q: %s", opened.Status, page.Backend, page.Message)
 	}
 	return nil
 }
 
 // login opens the start page in a new browser and follows it to the end.
-func (d *demo) login(ctx context.Context, starts *identity.Service, p *proxy, callback string) (*browser.Page, error) {
-	b, err := browser.New(d.route(starts, p))
+func (d *demo) login(ctx context.Context, starts *identity.Service, p *installation.Proxy, callback string) (*browser.Page, error) {
+	b, err := browser.New(frontDoor(starts, p))
 	if err != nil {
 		return nil, err
 	}
@@ -61,61 +65,88 @@ func (d *demo) login(ctx context.Context, starts *identity.Service, p *proxy, ca
 	return b.Open(ctx, d.publicURL(identity.StartPath)+"?"+query.Encode())
 }
 
-// route is the network between browser and servers: callbacks go to a proxy,
-// everything else on the public host to the service that the front door names.
-func (d *demo) route(starts *identity.Service, p *proxy) browser.Route {
+// frontDoor is the network between the browser and the servers: it sends
+// callbacks to a proxy and the rest of the host to the service that starts
+// logins. The provider is reached by its own address.
+func frontDoor(starts *identity.Service, p *installation.Proxy) browser.Route {
 	return func(u *url.URL) string {
 		switch {
 		case u.Hostname() != host:
 			return u.Host
 		case u.Path == callbackPath || u.Path == partnerPath:
-			return d.address(p)
+			return p.Address
 		default:
 			return starts.Addr()
 		}
 	}
 }
 
-func (d *demo) showWay(page *browser.Page) {
+func (d *demo) showHops(page *browser.Page) {
 	for _, hop := range page.Hops {
-		d.say("  %s", hop)
+		d.printf("  %s", hop)
 	}
 }
 
-func (d *demo) showLastHop(page *browser.Page) { d.say("  %s", page.Hops[len(page.Hops)-1]) }
+func (d *demo) showLastHop(page *browser.Page) { d.printf("  %s", page.Hops[len(page.Hops)-1]) }
 
-// showPage prints what the browser ended on, and returns it when it is one of
-// an identity service.
+// showPage prints the body of the last page and returns it. The page of another
+// server becomes the message of an empty one.
 func (d *demo) showPage(opened *browser.Page) identity.Page {
-	d.say("  %s", strings.TrimSpace(string(opened.Body)))
+	body := strings.TrimSpace(string(opened.Body))
+	d.printf("  %s", body)
 	var page identity.Page
 	if err := json.Unmarshal(opened.Body, &page); err != nil {
-		return identity.Page{Message: strings.TrimSpace(string(opened.Body))}
+		return identity.Page{Message: body}
 	}
 	return page
 }
 
-// showEvents checks that the switch left a trace which outlives a terminal.
-func (d *demo) showEvents(ctx context.Context) error {
-	said, err := d.kubectl.show(ctx, "get", "events", "-n", routeNamespace,
-		"--field-selector=involvedObject.kind=CallbackRoute", "--sort-by=.metadata.creationTimestamp")
-	d.checks.require(strings.Contains(said, "Programmed") && strings.Contains(said, "green"),
-		"the switch is an event", "the events are: %s", said)
+// switchToGreen gives all new logins to green.
+func (d *demo) switchToGreen(ctx context.Context) error {
+	began := d.clock.Now()
+	_, err := d.kubectl.show(ctx, "patch", "callbackroute", routeName, "-n", routeNamespace, "--type=json", "-p", weights(0, 100))
+	if err != nil {
+		return err
+	}
+	err = d.waitRoute(ctx, "Programmed", routeName)
+	d.checks.add(err == nil, "both proxies acknowledge the switch", "%v", err)
+	if err != nil {
+		return err
+	}
+	d.changeDuration = d.clock.Since(began)
+	d.printf("%s from the start of the patch to the acknowledgement by all proxies, with both runs of kubectl",
+		d.changeDuration.Round(time.Millisecond))
+	_, err = d.kubectl.show(ctx, "get", "callbackroutes", "-n", routeNamespace)
 	return err
 }
 
-// conclude checks what must hold over the whole run.
-func (d *demo) conclude(ctx context.Context) error {
+// weights is a JSON patch for the weights of blue and green, in the order of
+// the sample.
+func weights(blue, green int) string {
+	return fmt.Sprintf(`[{"op":"replace","path":"/spec/backends/0/weight","value":%d},`+
+		`{"op":"replace","path":"/spec/backends/1/weight","value":%d}]`, blue, green)
+}
+
+// showEvents checks that the switch is recorded as an event.
+func (d *demo) showEvents(ctx context.Context) error {
+	output, err := d.kubectl.show(ctx, "events", "-n", routeNamespace, "--for=callbackroute/"+routeName)
+	d.checks.add(strings.Contains(output, "Programmed") && strings.Contains(output, "green"),
+		"the switch is an event of the route", "the events are: %s", output)
+	return err
+}
+
+// compareTotals checks what must hold over the whole run.
+func (d *demo) compareTotals(ctx context.Context) error {
 	stats := d.provider.Stats()
-	d.say("the provider issued %d codes, %d were redeemed, %d token requests failed", stats.Codes, stats.Tokens, stats.Refused)
-	after := int64(len(d.proxies)) // issued for callbacks that came after the sunset
-	d.checks.require(stats == (provider.Stats{Codes: stats.Codes, Tokens: stats.Codes - after}),
-		"every code was delivered once, and none after the sunset", "%+v", stats)
+	d.printf("the provider issued %d codes; %d were redeemed; %d token requests failed", stats.Codes, stats.Tokens, stats.Refused)
+	late := int64(len(d.proxies)) // codes whose callback came after the sunset
+	d.checks.add(stats == (provider.Stats{Codes: stats.Codes, Tokens: stats.Codes - late}),
+		"each code was redeemed once, except those after the sunset", "%+v", stats)
 	for _, p := range d.proxies {
-		kept, err := os.ReadDir(p.stateDir)
-		d.checks.require(err == nil && len(kept) > 0, p.name+" keeps its config on disk", "its state directory is empty (%v)", err)
+		files, err := os.ReadDir(p.StateDir)
+		d.checks.add(err == nil && len(files) > 0, p.Name+" keeps its config on disk", "its state directory is empty (%v)", err)
 	}
-	said, err := d.kubectl.show(ctx, "get", "callbacks", "-A")
-	d.checks.require(err == nil && strings.Contains(said, routeName), "kubectl lists what was made", "%s", said)
+	output, err := d.kubectl.show(ctx, "get", "callbacks", "-A")
+	d.checks.add(err == nil && strings.Contains(output, routeName), "kubectl lists the routes", "%s", output)
 	return err
 }

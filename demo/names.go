@@ -3,10 +3,12 @@
 
 package main
 
+// names.go repeats the names of config/samples and holds the demo's own.
+
 import "time"
 
-// What config/samples calls things. The demo reads ports, addresses and times
-// from the running system; only names are repeated here.
+// Names in config/samples. Ports, addresses and times are read from the samples
+// or from the running system.
 const (
 	proxyNamespace = "callback-system"
 	proxyName      = "edge"
@@ -20,26 +22,19 @@ const (
 	greenService = "new-idp"
 )
 
-// The demo's own: a second route with a sunset that is waited for, and what
-// the provider knows.
+// The second route, and the provider's client and user.
 const (
 	partnerRoute = "partner-sso"
 	partnerPath  = "/partner/callback"
 
-	managerAccount = "callback-manager"
-	proxyAccount   = "callback-proxy"
-
 	clientID = "acme"
 	demoUser = "ada@acme.test"
-	subject  = "ada" // the same user, as the provider identifies her
+	subject  = "ada" // the same user at the provider
 )
 
-const (
-	// lifetime of the second route: enough to program it and to log in twice.
-	partnerLifetime = 12 * time.Second
-	// patience is for what takes a second when all is well.
-	patience = 60 * time.Second
-	// kubectlPatience is what kubectl wait is given.
-	kubectlPatience = "--timeout=60s"
-	stopGrace       = 20 * time.Second
-)
+// deploymentName is the name of the Deployment that the operator creates for
+// the fleet.
+const deploymentName = "callback-" + proxyName
+
+// waitTimeout is for everything that takes a second on an idle machine.
+const waitTimeout = 60 * time.Second

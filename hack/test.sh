@@ -12,9 +12,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 # Modules that `make test` includes beside the root module.
-light="demo test/idp hack/cluster/image test/consumer test/schema/engines"
+light="demo test/idp hack/cluster/image test/consumer test/gitops"
 # Packages of the root module that `make test` leaves to `make check`.
-heavy='/test/(faults|system|scale)$'
+heavy='/test/(system|scale)$'
 
 race=-race
 if ! reason=$(go build -race runtime/cgo 2>&1); then
@@ -66,9 +66,9 @@ rest() {
 	# shellcheck disable=SC2046
 	scale=$(go list ./... | grep -E '/test/scale$' || true)
 	[ -z "$scale" ] || run "test the scale tests" . go test -count=1 -timeout 20m "$scale"
-	# The faults measure times, so they run alone and without the race detector, and print their table. These end within
-	# seconds; `make faults` runs all of them.
-	run "inject short faults" test/faults go test -count=1 -timeout 20m -run 'F1[289]|F2[1234]|F4[45]'
+	# The system tests measure times, so they run alone and without the race detector, and print the table of the faults. These
+	# faults end within seconds; `make faults` runs all of them.
+	run "test the system" test/system go test -count=1 -timeout 20m -run 'TestUse|T10|F1[289]|F2[1234]|F4[456]|F70'
 }
 
 case ${1:-} in

@@ -84,26 +84,26 @@ type CallbackProxySpec struct {
 	Policy Policy `json:"policy,omitzero"`
 }
 
-// ProxyHost gives one host to namespaces.
+// ProxyHost grants one host to namespaces.
 type ProxyHost struct {
-	// hostname that is given.
+	// hostname that is granted.
 	// +required
 	Hostname Hostname `json:"hostname,omitempty"`
-	// namespaces whose routes may use the host.
+	// namespaces whose routes may use the host; the CallbackProxy's own when
+	// absent. The schema has no defaults here: defaults inside lists make kubectl
+	// apply report "configured" when nothing changed.
 	// +optional
-	// +kubebuilder:default={from: Same}
 	Namespaces HostNamespaces `json:"namespaces,omitzero"`
 }
 
 // HostNamespaces selects namespaces, in the words of Gateway API's listeners.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="self.from == 'Selector' ? has(self.selector) : !has(self.selector)",message="selector is set exactly when from is Selector"
+// +kubebuilder:validation:XValidation:rule="(has(self.from) && self.from == 'Selector') == has(self.selector)",message="selector is set exactly when from is Selector"
 type HostNamespaces struct {
 	// from is Same (the CallbackProxy's own namespace, the default), Selector
 	// or All.
 	// +optional
-	// +kubebuilder:default=Same
 	From FromNamespaces `json:"from,omitempty"`
 	// selector matches the labels of the namespaces; for one namespace by
 	// name use kubernetes.io/metadata.name.

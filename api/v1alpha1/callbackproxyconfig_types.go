@@ -42,9 +42,12 @@ type CallbackProxyConfigSpec struct {
 	Part ConfigPart `json:"part,omitempty"`
 
 	// epoch grows with each leadership of a controller. A proxy never goes
-	// back in (epoch, generation).
+	// back in (epoch, generation), so an epoch out of reach of every later
+	// leadership would stop all updates: epochs are Unix times in seconds, and
+	// the maximum is the end of the year 2999.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=32503679999
 	Epoch int64 `json:"epoch,omitempty"`
 
 	// generation grows with each published change.

@@ -41,7 +41,7 @@ type CallbackRoute struct {
 
 // CallbackRouteSpec declares callbacks, their backends and their end.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.deprecationTime) || timestamp(self.deprecationTime) <= timestamp(self.sunsetTime)",message="deprecationTime must not be after sunsetTime (RFC 9745)"
+// +kubebuilder:validation:XValidation:rule="!has(self.deprecationTime) || self.deprecationTime.size() < 20 || self.sunsetTime.size() < 20 || timestamp(self.deprecationTime) <= timestamp(self.sunsetTime)",message="deprecationTime must not be after sunsetTime (RFC 9745)"
 // +kubebuilder:validation:XValidation:rule="self.callbacks.all(c, self.callbacks.exists_one(o, o.path == c.path && (has(o.pathType) ? o.pathType : 'Exact') == (has(c.pathType) ? c.pathType : 'Exact')))",message="two callbacks of a route have the same path: remove one of them"
 // +kubebuilder:validation:XValidation:rule="self.backends.size() == 1 || self.backends.all(b, has(b.weight))",message="with several backends each needs a weight: the primary backend has one above 0, every other one has weight: 0"
 // +kubebuilder:validation:XValidation:rule="self.backends.size() == 1 ? self.backends.all(b, !has(b.weight) || b.weight > 0) : self.backends.exists_one(b, has(b.weight) && b.weight > 0)",message="exactly one backend must have a weight above 0: weight is the proportion of new logins, and logins start outside the proxy, so no share can be kept; give the others weight: 0"
@@ -54,7 +54,7 @@ type CallbackRouteSpec struct {
 	ProxyRef ProxyReference `json:"proxyRef,omitzero"`
 
 	// hostnames are the external hosts on which the callback is registered.
-	// Each must be given to this namespace by the CallbackProxy.
+	// The CallbackProxy must grant each of them to this namespace.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -91,18 +91,21 @@ type CallbackRouteSpec struct {
 	// +kubebuilder:default={requestSeconds: 30}
 	Timeouts Timeouts `json:"timeouts,omitzero"`
 
-	// Note on both times: the API server's check of a string with a format accepts
-	// lists, and one list here would stop the controller from decoding any route.
-	// The rule about the year accepts every time and no list.
+	// Both times are strings without a format in the schema (Schemaless leaves out
+	// the one of metav1.Time). With a format the API
+	// server prints the format's name before any rule, accepts spellings that Go
+	// cannot decode, and accepts lists; one such object would stop the controller
+	// from decoding any route. The rules accept only what Go decodes.
 
 	// deprecationTime is when the callback becomes deprecated (RFC 9745), as
 	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Responses
 	// carry it in the Deprecation header. Not after sunsetTime.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Format=date-time
-	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$`
-	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 1998",message="must be one time, such as 2026-12-31T00:00:00Z"
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}$')",message="a date needs a time of day, such as 2026-12-31T00:00:00Z",messageExpression="'a date needs a time of day: write \"' + self + 'T00:00:00Z\"'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}$') || self.matches('^(2[0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|2([0-9](0[48]|[2468][048]|[13579][26])|[048]00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$')",message="must be a time that exists, in RFC 3339 with whole seconds: a capital T, and Z or an offset below 14 hours, such as 2026-12-31T00:00:00Z"
 	DeprecationTime *metav1.Time `json:"deprecationTime,omitempty"`
 
 	// sunsetTime is when the route ends (RFC 8594), as RFC 3339 with whole
@@ -110,9 +113,10 @@ type CallbackRouteSpec struct {
 	// their own clocks.
 	// +required
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Format=date-time
-	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$`
-	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 1998",message="must be one time, such as 2026-12-31T00:00:00Z"
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}$')",message="a date needs a time of day, such as 2026-12-31T00:00:00Z",messageExpression="'a date needs a time of day: write \"' + self + 'T00:00:00Z\"'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}$') || self.matches('^(2[0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|2([0-9](0[48]|[2468][048]|[13579][26])|[048]00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$')",message="must be a time that exists, in RFC 3339 with whole seconds: a capital T, and Z or an offset below 14 hours, such as 2026-12-31T00:00:00Z"
 	SunsetTime metav1.Time `json:"sunsetTime,omitzero"`
 
 	// afterSunset is Reject (410 Gone, the default) or Serve (callbacks are still

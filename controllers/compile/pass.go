@@ -67,7 +67,7 @@ func (p *pass) selects(from callbackv1alpha1.HostNamespaces, namespace string) b
 	switch from.From {
 	case callbackv1alpha1.NamespacesFromAll:
 		return true
-	case callbackv1alpha1.NamespacesFromSame:
+	case "", callbackv1alpha1.NamespacesFromSame:
 		return namespace == p.snapshot.Key.Namespace
 	case callbackv1alpha1.NamespacesFromSelector:
 		// An invalid selector grants nothing.

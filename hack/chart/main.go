@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,6 +23,8 @@ const usage = `usage:
 `
 
 func main() {
+	// Helm reports each link of the chart's files.
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	if err := run("../..", os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "chart:", err)
 		os.Exit(1)

@@ -127,6 +127,32 @@ func TestInjection_IsThatOfConfig(t *testing.T) {
 	g.Expect(images).To(Equal(2), "the image and its pull policy are one variable each")
 }
 
+// test/schema proves config/admission. The chart changes names and renders the
+// bindings for its own proxyNamespaces.
+func TestAdmission_IsThatOfConfig(t *testing.T) {
+	g := NewWithT(t)
+	specs := map[string]string{}
+	for _, object := range render(t, "") {
+		if strings.HasSuffix(object.Template, "/admission.yaml") {
+			specs[object.GetKind()+" "+object.GetName()] = asYAML(t, object.Object["spec"])
+		}
+	}
+	sources := readConfig(t, "admission/[bp]*.yaml")
+	g.Expect(specs).To(HaveLen(len(sources)))
+	for _, source := range sources {
+		rename := func(name string) string { return release + "-" + strings.TrimPrefix(name, "callback-") }
+		spec, isMap := source.Object["spec"].(map[string]any)
+		g.Expect(isMap).To(BeTrue())
+		if policy, isBinding := spec["policyName"].(string); isBinding {
+			spec["policyName"] = rename(policy)
+		}
+		g.Expect(specs).To(HaveKeyWithValue(source.GetKind()+" "+rename(source.GetName()), asYAML(t, spec)))
+	}
+	for _, object := range render(t, "admission: {enabled: false}") {
+		g.Expect(object.Template).NotTo(HaveSuffix("/admission.yaml"))
+	}
+}
+
 func TestMonitoring_IsThatOfConfig(t *testing.T) {
 	g := NewWithT(t)
 	objects := render(t, "", rendering.Monitoring()...)
@@ -165,7 +191,7 @@ func TestPackage_ContainsTheFilesOfConfig(t *testing.T) {
 	}
 	expected := 0
 	for link, pattern := range map[string]string{
-		"crds": "crd/bases/*", "injection": "injection/*", "monitoring": "monitoring/*",
+		"admission": "admission/*", "crds": "crd/bases/*", "injection": "injection/*", "monitoring": "monitoring/*",
 	} {
 		sources, err := filepath.Glob(filepath.Join(root, "config", pattern))
 		g.Expect(err).NotTo(HaveOccurred())
@@ -199,11 +225,6 @@ func TestKustomize_SamplesBuild(t *testing.T) {
 	kinds := map[string]int{}
 	for _, object := range documents(t, string(built)) {
 		kinds[object.GetKind()]++
-		if object.GetKind() == "CallbackProxy" {
-			mode, _, err := unstructured.NestedString(object.Object, "spec", "mode")
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(mode).To(Equal("Deployment"))
-		}
 	}
-	g.Expect(kinds).To(Equal(map[string]int{"Namespace": 2, "Service": 2, "CallbackProxy": 1, "CallbackRoute": 1}))
+	g.Expect(kinds).To(Equal(map[string]int{"Namespace": 2, "Service": 2, "Deployment": 2, "CallbackProxy": 1, "CallbackRoute": 1}))
 }

@@ -73,7 +73,7 @@ func TestObjects_HaveOnlyFieldsOfTheirTypes(t *testing.T) {
 	})
 }
 
-// Of two objects with one name, the second would silently replace the first.
+// The second of two objects with one name would silently replace the first.
 func TestObjects_HaveTheirOwnNamesAndTheCommonLabels(t *testing.T) {
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()

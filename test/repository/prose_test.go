@@ -65,7 +65,7 @@ func findWords(file, content string) []finding {
 		}
 		for _, pattern := range patterns {
 			for _, match := range pattern.FindAllStringIndex(p.text, -1) {
-				line := p.line + strings.Count(p.text[:match[0]], "\v")
+				line := p.line + strings.Count(p.text[:match[1]], "\v")
 				found = append(found, finding{file, line, strings.Trim(p.text[match[0]:match[1]], ".!?\"') \v")})
 			}
 		}

@@ -11,7 +11,7 @@ import (
 
 const (
 	wantFleetName   = "in mode Deployment the name of a CallbackProxy is part of the names of what the operator makes: at most 46 characters"
-	wantDeployment  = "deployment is for mode Deployment: set mode, or leave deployment out"
+	wantDeployment  = "deployment is for mode Deployment: set mode: Deployment, or remove deployment"
 	wantSidecar     = "mode Sidecar needs sidecar.appPort, and sidecar is for mode Sidecar only"
 	wantTwoPorts    = "sidecar.appPort is the application's and listener.port the sidecar's: they share one pod and must differ"
 	wantNoAdminPort = "listener.port 9090 is the admin port of the proxies that the operator runs: choose another"
@@ -19,7 +19,7 @@ const (
 	wantMemory      = "must be a plain amount, such as 64Mi: not negative, at most 16 characters, no exponent"
 )
 
-// fleetCases are about how the proxies of a CallbackProxy are run.
+// fleetCases are about the ways to run the proxies of a CallbackProxy.
 func fleetCases() []ruleCase {
 	var all []ruleCase
 	add := func(at, rule string, accept, reject []string) {
@@ -38,7 +38,8 @@ func fleetCases() []ruleCase {
 		append(each("{spec: {mode: Sidecar, sidecar: {appPort: %d}, listener: {port: 8000}}}", 8000), "{spec: {mode: Sidecar, sidecar: {appPort: 8080}}}"))
 	add("spec", wantNoAdminPort, []string{"{spec: {mode: Deployment, listener: {port: 9091}}}", "{spec: {listener: {port: 9090}}}"},
 		[]string{"{spec: {mode: Deployment, listener: {port: 9090}}}", "{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {port: 9090}}}"})
-	add("spec.mode", "enum", each("{spec: {mode: %s}}", "Deployment"), each("{spec: {mode: %s}}", "DaemonSet", "deployment", `""`))
+	add("spec.mode", "required", base, []string{"{spec: {mode: null}}"})
+	add("spec.mode", "enum", each("{spec: {mode: %s}}", "Deployment", "External"), each("{spec: {mode: %s}}", "DaemonSet", "deployment", `""`))
 
 	add("spec.deployment", "minProperties", base, each(deployment, "{}"))
 	replicas := fmt.Sprintf(deployment, "{replicas: %d}")
@@ -89,7 +90,7 @@ func resourceCases(at, resources string) []ruleCase {
 			amount := fmt.Sprintf(some, "{"+name+": %s}")
 			all = append(all,
 				ruleCase{"CallbackProxy", at + "." + part + "." + name, "pattern", each(amount, "2", "0", "100m", `"1"`, `"1.5"`, "64Mi"), each(amount, `""`, "many", "1 Gi", "1Zi", `"0x10"`)},
-				// 1e1.5 cannot be decoded, and 1e999999999999 is decoded for ever.
+				// 1e1.5 cannot be decoded, and the decoding of 1e999999999999 does not end.
 				ruleCase{
 					"CallbackProxy", at + "." + part + "." + name, rule, each(amount, `"1234567890.12345"`, "0.5G", "3Ti"),
 					each(amount, `"1e1.5"`, `"1e999999999999"`, `"1E2"`, "1Ei", "-1", `"-1"`, `"`+strings.Repeat("9", 17)+`"`),

@@ -33,29 +33,33 @@ func proxyCases() []ruleCase {
 
 	namespaces := "{spec: {hosts: [{hostname: a, namespaces: %s}]}}"
 	add("spec.hosts[].namespaces", wantSelector,
-		each(namespaces, "{}", "{from: Same}", "{from: All}", "{from: Selector, selector: {}}", "{from: Selector, selector: {matchLabels: {a: b}}}"),
+		each(namespaces, "{from: Same}", "{from: All}", "{from: Selector, selector: {}}", "{from: Selector, selector: {matchLabels: {a: b}}}"),
 		each(namespaces, "{from: Selector}", "{selector: {}}", "{from: All, selector: {matchLabels: {a: b}}}", "{from: Same, selector: {}}"))
+	add("spec.hosts[].namespaces", "minProperties", append(each(namespaces, "{from: Same}"), base...), each(namespaces, "{}"))
 	add("spec.hosts[].namespaces.from", "enum", each(namespaces, "{from: Same}", "{from: All}"), each(namespaces, "{from: None}", "{from: all}"))
 
 	add("spec.listener.port", "minimum", each("{spec: {listener: {port: %d}}}", 1), each("{spec: {listener: {port: %d}}}", 0, -1))
 	add("spec.listener.port", "maximum", each("{spec: {listener: {port: %d}}}", 65535), each("{spec: {listener: {port: %d}}}", 65536))
 
-	network := "{spec: {trustedProxies: [%q]}}"
-	add("spec.trustedProxies[]", wantNetwork,
+	network := "{spec: {forwarding: {trustedProxies: [%q]}}}"
+	add("spec.forwarding.trustedProxies[]", wantNetwork,
 		each(network, "10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "fd00::/8", "::/0", "FD00::/8", "fd00:0::/8"),
 		each(network, "10.0.0.1", "10.0.0.1/8", "10.0.0.0/33", "10.0.0/8", "010.0.0.0/8", "fd00::1/8", "::ffff:10.0.0.0/104", "fe80::%eth0/64", "all", "10.0.0.0/8 "))
-	add("spec.trustedProxies[]", "minLength", each(network, "::/0"), each(network, ""))
-	add("spec.trustedProxies[]", "maxLength", each(network, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"), each(network, strings.Repeat("0", 44)))
-	add("spec.trustedProxies", "maxItems", each("{spec: {trustedProxies: %s}}", list(64, "10.%d.0.0/16")), each("{spec: {trustedProxies: %s}}", list(65, "10.%d.0.0/16")))
-	add("spec.trustedProxies", "list-type", []string{"{spec: {trustedProxies: [10.0.0.0/8, 10.0.0.0/9]}}"}, []string{"{spec: {trustedProxies: [10.0.0.0/8, 10.0.0.0/8]}}"})
+	add("spec.forwarding.trustedProxies[]", "minLength", each(network, "::/0"), each(network, ""))
+	add("spec.forwarding.trustedProxies[]", "maxLength", each(network, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"), each(network, strings.Repeat("0", 44)))
+	add("spec.forwarding.trustedProxies", "maxItems", each("{spec: {forwarding: {trustedProxies: %s}}}", list(64, "10.%d.0.0/16")), each("{spec: {forwarding: {trustedProxies: %s}}}", list(65, "10.%d.0.0/16")))
+	add("spec.forwarding.trustedProxies", "list-type", []string{"{spec: {forwarding: {trustedProxies: [10.0.0.0/8, 10.0.0.0/9]}}}"}, []string{"{spec: {forwarding: {trustedProxies: [10.0.0.0/8, 10.0.0.0/8]}}}"})
+
+	add("spec.forwarding", "minProperties", base, []string{"{spec: {forwarding: {}}}"})
+	add("spec.forwarding.trustedProxies", "minItems", each(network, "::/0"), []string{"{spec: {forwarding: {trustedProxies: []}}}"})
 
 	days := "{spec: {policy: {maxLifetimeDays: %d}}}"
 	add("spec.policy.maxLifetimeDays", "minimum", each(days, 1), each(days, 0, -1))
 	add("spec.policy.maxLifetimeDays", "maximum", each(days, 3650), each(days, 3651))
-	after := "{spec: {policy: {afterSunset: %s}}}"
-	add("spec.policy.afterSunset", "minItems", each(after, "[Warn]"), each(after, "[]"))
-	add("spec.policy.afterSunset", "maxItems", each(after, "[Warn, Reject]"), each(after, "[Warn, Reject, Warn]"))
-	add("spec.policy.afterSunset", "list-type", each(after, "[Warn, Reject]"), each(after, "[Warn, Warn]"))
+	after := "{spec: {policy: {allowedAfterSunset: %s}}}"
+	add("spec.policy.allowedAfterSunset", "minItems", each(after, "[Serve]"), each(after, "[]"))
+	add("spec.policy.allowedAfterSunset", "maxItems", each(after, "[Serve, Reject]"), each(after, "[Serve, Reject, Serve]"))
+	add("spec.policy.allowedAfterSunset", "list-type", each(after, "[Serve, Reject]"), each(after, "[Serve, Serve]"))
 	warnings := "{spec: {policy: {sunsetWarningDays: %s}}}"
 	add("spec.policy.sunsetWarningDays", "maxItems", each(warnings, "[]", list(10, "1%d")), each(warnings, list(11, "1%d")))
 	add("spec.policy.sunsetWarningDays", "list-type", each(warnings, "[1, 2]"), each(warnings, "[7, 7]"))
@@ -64,7 +68,7 @@ func proxyCases() []ruleCase {
 	quota := "{spec: {policy: {maxRoutesPerNamespace: %d}}}"
 	add("spec.policy.maxRoutesPerNamespace", "minimum", each(quota, 1), each(quota, 0, -1))
 	add("spec.policy.maxRoutesPerNamespace", "maximum", each(quota, 20000), each(quota, 20001, 4294967297))
-	add("spec.policy.afterSunset[]", "enum", each(after, "[Warn]", "[Reject]"), each(after, "[Ignore]", "[reject]"))
+	add("spec.policy.allowedAfterSunset[]", "enum", each(after, "[Serve]", "[Reject]"), each(after, "[Ignore]", "[reject]"))
 	return all
 }
 
@@ -83,9 +87,9 @@ func configCases() []ruleCase {
 		each("{spec: {%s: null}}", "epoch", "generation", "reportKey"),
 		each("{spec: {part: Shard, %s}}", "epoch: null, generation: null", "epoch: null, reportKey: null", "generation: null, reportKey: null")))
 	add("spec.part", "enum", []string{"{}", shard}, each("{spec: {part: %s}}", "index", `""`))
-	for _, number := range []string{"epoch", "generation"} {
-		add("spec."+number, "minimum", each("{spec: {"+number+": %s}}", "1", "9223372036854775807"), each("{spec: {"+number+": %s}}", "0", "-1"))
-	}
+	add("spec.epoch", "minimum", each("{spec: {epoch: %s}}", "1"), each("{spec: {epoch: %s}}", "0", "-1"))
+	add("spec.epoch", "maximum", each("{spec: {epoch: %s}}", "1795262400", "32503679999"), each("{spec: {epoch: %s}}", "32503680000", "9223372036854775807"))
+	add("spec.generation", "minimum", each("{spec: {generation: %s}}", "1", "9223372036854775807"), each("{spec: {generation: %s}}", "0", "-1"))
 	add("spec.hash", "pattern", base, each("{spec: {hash: %q}}", strings.ToUpper(hash64), "g"+hash64[1:]))
 	add("spec.hash", "minLength", base, each("{spec: {hash: %q}}", hash64[1:], ""))
 	add("spec.hash", "maxLength", base, each("{spec: {hash: %q}}", hash64+"0"))

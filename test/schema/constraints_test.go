@@ -12,18 +12,18 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// constraint is one thing that a schema asks of one place: a rule, by its
-// message, or a keyword.
+// constraint is one requirement of a schema at one place: a rule, by its message,
+// or a keyword.
 type constraint struct {
 	kind, at, rule string
 }
 
-// keywords are how the API server words what a keyword refuses.
+// keywords are the API server's texts for what a keyword refuses, and those of
+// rules whose message contains the value.
 var keywords = map[string]string{
 	"required":      `Required value`,
 	"enum":          `Unsupported value`,
 	"pattern":       `should match '`,
-	"format":        `must be of type date-time`,
 	"minLength":     `should be at least \d+ chars long`,
 	"maxLength":     `may not be more than \d+ bytes|should be at most \d+ chars long`,
 	"minItems":      `should have at least \d+ items`,
@@ -33,17 +33,17 @@ var keywords = map[string]string{
 	"list-type":     `Duplicate value`,
 	"type":          `must be of type`,
 	"minProperties": `should have at least 1 properties`,
+	wantTimeOfDay:   `a date needs a time of day: write "2027-01-28T00:00:00Z"`,
 }
 
 // neverReached are constraints that no object can break, and why.
 var neverReached = map[constraint]string{
-	{"CallbackRoute", "spec.timeouts", "minProperties"}:           "the only property has a default",
-	{"CallbackProxy", "spec.listener", "minProperties"}:           "the only property has a default",
-	{"CallbackProxy", "spec.policy", "minProperties"}:             "every property has a default",
-	{"CallbackProxy", "spec.hosts[].namespaces", "minProperties"}: "one property has a default",
+	{"CallbackRoute", "spec.timeouts", "minProperties"}: "the only property has a default",
+	{"CallbackProxy", "spec.listener", "minProperties"}: "the only property has a default",
+	{"CallbackProxy", "spec.policy", "minProperties"}:   "every property has a default",
 }
 
-// constraintsOf lists what a kind's schema asks of metadata and spec. The
+// constraintsOf lists the requirements of a kind's schema on metadata and spec. The
 // status is written by the controller alone.
 func constraintsOf(kind string, root *apiextensionsv1.JSONSchemaProps) []constraint {
 	list := rulesAt(kind, "", root)
@@ -59,7 +59,6 @@ func walk(kind, at string, s *apiextensionsv1.JSONSchemaProps) []constraint {
 	for keyword, present := range map[string]bool{
 		"enum":          len(s.Enum) > 0,
 		"pattern":       s.Pattern != "",
-		"format":        s.Format == "date-time",
 		"minLength":     s.MinLength != nil,
 		"maxLength":     s.MaxLength != nil,
 		"minItems":      s.MinItems != nil,

@@ -40,10 +40,10 @@ var draw = map[string]struct {
 	"CallbackProxyConfig": {specimen.Config, 50_000},
 }
 
-// B11: one stored object that Go cannot decode stops the whole type. So
-// whatever the schema accepts must decode: 200,000 objects near the edges of
-// every field (a twentieth of them under the race detector, which has nothing to
-// find here).
+// B11: one stored object that Go cannot decode stops the whole type. So every
+// object that the schema accepts must decode: 200,000 objects near the edges of
+// every field (a twentieth of them under the race detector, which finds nothing
+// here).
 func TestB11_WhatTheSchemaAcceptsDecodes(t *testing.T) {
 	t.Parallel()
 	decoder := decoder(t)
@@ -80,8 +80,8 @@ func TestB11_WhatTheSchemaAcceptsDecodes(t *testing.T) {
 	}
 }
 
-// The judge of the 200,000 is the API server's own code; that it is put
-// together as in the API server is shown here.
+// The validator of the 200,000 is the API server's own code; this test shows that
+// it is assembled as in the API server.
 func TestB11_TheServerJudgesAlike(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)

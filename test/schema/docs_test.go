@@ -15,9 +15,8 @@ import (
 	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
-// What a reader copies from docs/spec, the README or config/samples is
-// accepted: whole manifests as they are, pieces of a spec on top of a valid
-// one.
+// Manifests that a reader copies from docs/spec, the README or config/samples are
+// accepted: whole ones as they are, parts of a spec on top of a valid one.
 func TestDocs_ManifestsAreAccepted(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)
@@ -49,8 +48,7 @@ func TestDocs_ManifestsAreAccepted(t *testing.T) {
 	}
 }
 
-// checkManifest is strict: a field that is not known would be dropped without
-// a word.
+// checkManifest is strict: the API server would drop an unknown field silently.
 func checkManifest(t testing.TB, s *server, file string, object map[string]any) {
 	t.Helper()
 	kept, err := schema.ParseYAML([]byte(asJSON(t, object)))

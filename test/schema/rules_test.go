@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ spec:
   proxyRef: {name: edge}
   hostnames: [auth.acme.com]
   protocol: OIDC
-  callback: {path: /oauth2/callback}
+  callbacks: [{name: login, path: /oauth2/callback}]
   backends: [{name: blue, service: {name: legacy-idp, port: 8080}}]
   sunsetTime: "2026-12-31T00:00:00Z"`,
 	"CallbackProxy": `
@@ -34,6 +35,7 @@ apiVersion: callbackproxy.io/v1alpha1
 kind: CallbackProxy
 metadata: {name: edge, namespace: default}
 spec:
+  mode: External
   hosts: [{hostname: auth.acme.com}]`,
 	"CallbackProxyConfig": `
 apiVersion: callbackproxy.io/v1alpha1
@@ -47,8 +49,8 @@ var (
 	key44  = strings.Repeat("Ab+/", 10) + "Abc="
 )
 
-// Each rule refuses what it is there for, with a message for the author, and
-// lets pass what is right beside it.
+// Each rule refuses what it is for, with a message for the author, and accepts
+// the nearest valid value.
 func TestRules_AcceptAndReject(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)
@@ -77,7 +79,7 @@ func TestRules_AcceptAndReject(t *testing.T) {
 	}
 }
 
-// isRefusal returns why an error is not the one that the case wants.
+// isRefusal returns the difference between an error and the one of the case.
 func (c *ruleCase) isRefusal(err error) error {
 	if err == nil {
 		return errors.New("is accepted")
@@ -96,7 +98,7 @@ func (c *ruleCase) isRefusal(err error) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("is refused without saying %q about %s: %w", message, c.at, err)
+	return fmt.Errorf("is refused without the text %q at %s: %w", message, c.at, err)
 }
 
 // isAt allows for the two ways in which the API server names a place: a
@@ -142,4 +144,31 @@ func merge(object, patch map[string]any) map[string]any {
 		}
 	}
 	return merged
+}
+
+// W58: a user who writes a date without a time of day reads the time to write, and
+// nothing else.
+func TestW58_ADateAloneIsRefusedWithTheTimeToWrite(t *testing.T) {
+	t.Parallel()
+	s := mustServer(t)
+	for patch, want := range map[string][]string{
+		`{spec: {sunsetTime: "2027-01-28"}}`: {`spec.sunsetTime: a date needs a time of day: write "2027-01-28T00:00:00Z"`},
+		`{spec: {sunsetTime: 2027-01-28, deprecationTime: 2027-01-01}}`: {
+			`spec.deprecationTime: a date needs a time of day: write "2027-01-01T00:00:00Z"`,
+			`spec.sunsetTime: a date needs a time of day: write "2027-01-28T00:00:00Z"`,
+		},
+	} {
+		var status apierrors.APIStatus
+		if err := s.tryCreate(t.Context(), patched(t, "CallbackRoute", patch)); !errors.As(err, &status) {
+			t.Fatalf("%s: %v", patch, err)
+		}
+		var got []string
+		for _, cause := range status.Status().Details.Causes {
+			_, text, _ := strings.Cut(cause.Message, ": ")
+			got = append(got, cause.Field+": "+text)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%s: the causes are\n%s\nwant\n%s", patch, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
 }

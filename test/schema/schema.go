@@ -1,10 +1,11 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package schema judges custom resources as the API server does, with the API
-// server's own code and without a running one. In: the CRDs of a directory and
-// an object as it was sent; out: the object as it would be stored, or why it is
-// refused. The only I/O is reading the CRDs.
+// Package schema validates custom resources as the API server does, with the API
+// server's own code and without a running one. Input: the CRDs of a directory and
+// an object as it was sent; output: the object as it would be stored, or the
+// reasons of its refusal. The only I/O is reading the CRDs. The package's tests
+// are those of the CRDs themselves.
 package schema
 
 import (
@@ -27,7 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Schema is what one version of a CRD says about its objects.
+// Schema is the schema of one version of a CRD.
 type Schema struct {
 	// Kind of the objects.
 	Kind string
@@ -110,7 +111,7 @@ func ParseJSON(data []byte) (map[string]any, error) {
 	return object, nil
 }
 
-// Default makes an object what the API server hands out when it is read:
+// Default changes an object into the one that the API server returns to readers:
 // without unknown fields and with all defaults.
 func (s *Schema) Default(object map[string]any) {
 	pruning.Prune(object, s.structural, true)
@@ -118,9 +119,9 @@ func (s *Schema) Default(object map[string]any) {
 	defaulting.Default(object, s.structural)
 }
 
-// Admit makes an object what would be stored and returns why it would not be,
-// in the order in which the API server asks: schema, list types, rules. The
-// metadata is not judged.
+// Admit changes an object into the one that would be stored and returns the
+// reasons of its refusal, in the API server's order: schema, list types, rules.
+// The metadata is not validated.
 func (s *Schema) Admit(object map[string]any) field.ErrorList {
 	s.Default(object)
 	errs := validation.ValidateCustomResource(nil, object, s.validator)

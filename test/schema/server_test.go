@@ -23,9 +23,9 @@ import (
 	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
-// server is an API server with our CRDs, started by the first test that asks
-// for it. That it takes the CRDs is also the check of what their rules may
-// cost.
+// server is an API server with our CRDs, started by the first test that needs it.
+// An API server refuses CRDs whose rules cost too much, so its start is also the
+// check of their cost.
 type server struct {
 	*fixture.ControlPlane
 	client client.Client
@@ -59,7 +59,7 @@ var theServer = sync.OnceValues(func() (*server, error) {
 	return &server{ControlPlane: controlPlane, client: c, rest: clients.RESTClient()}, nil
 })
 
-// started is what TestMain has to stop.
+// started is for TestMain to stop.
 var started *fixture.ControlPlane
 
 func TestMain(m *testing.M) {
@@ -82,13 +82,14 @@ func mustServer(t testing.TB) *server {
 	return s
 }
 
-// tryCreate says what the API server would say, and changes nothing.
+// tryCreate returns the API server's response to a dry run.
 func (s *server) tryCreate(ctx context.Context, object map[string]any) error {
 	u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(object)}
 	return s.client.Create(ctx, u, client.DryRunAll)
 }
 
-// tryPost does the same with the very bytes, and returns what would be stored.
+// tryPost does the same with the exact bytes, and returns the object as it would
+// be stored.
 func (s *server) tryPost(ctx context.Context, kind string, body []byte) (map[string]any, error) {
 	data, err := s.rest.Post().AbsPath("/apis/callbackproxy.io/v1alpha1/namespaces", metav1.NamespaceDefault, plurals[kind]).
 		Param("dryRun", metav1.DryRunAll).SetHeader("Content-Type", runtime.ContentTypeJSON).Body(body).DoRaw(ctx)

@@ -1,11 +1,11 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package browser signs a user in as a browser would: it follows redirects one
-// by one and keeps cookies. Which address a URL leads to is for its route to
-// say, as DNS and a front door do it elsewhere; nothing is looked up. What it
-// reports of a URL is the path and the names of the query's parameters, never
-// a value: codes and states are in there.
+// Package browser is an HTTP client that signs a user in as a browser does: it
+// follows redirects one by one and keeps cookies. Its route maps a URL to an
+// address, in the place of DNS and a load balancer; there are no look-ups. Its
+// reports and errors contain the path of a URL and the names of the query's
+// parameters, never a value, because codes and states are values.
 package browser
 
 import (
@@ -24,29 +24,29 @@ import (
 const (
 	maxHops = 12
 	maxBody = 1 << 20
-	// patience is for one request.
-	patience = 30 * time.Second
+	// requestTimeout bounds one request.
+	requestTimeout = 30 * time.Second
 )
 
-// Route says which host:port serves a URL.
+// Route returns the host:port that serves a URL.
 type Route func(*url.URL) string
 
-// Hop is one request and its answer.
+// Hop is one request and its response.
 type Hop struct {
 	Host string
 	// Target is the path with the names of the query's parameters.
 	Target string
-	// Address is where the request was sent.
+	// Address is the host:port that got the request.
 	Address string
 	Status  int
 }
 
-// String is one line for people.
+// String returns the hop as one line.
 func (h Hop) String() string {
 	return fmt.Sprintf("GET %s%s (at %s): %d", h.Host, h.Target, h.Address, h.Status)
 }
 
-// Page is where following redirects ended.
+// Page is the last response, after all redirects.
 type Page struct {
 	Status int
 	Header http.Header
@@ -54,8 +54,8 @@ type Page struct {
 	Hops   []Hop
 }
 
-// Browser is one user's: cookies are kept from call to call. It is for one
-// goroutine.
+// Browser is one user's browser and keeps its cookies between calls. It must
+// not be used by several goroutines at once.
 type Browser struct {
 	jar   *cookiejar.Jar
 	route Route
@@ -70,8 +70,8 @@ func New(route Route) (*Browser, error) {
 	return &Browser{jar: jar, route: route}, nil
 }
 
-// Open gets a URL and follows redirects to the page at their end, whatever its
-// status is.
+// Open gets a URL, follows its redirects and returns the last page with any
+// status.
 func (b *Browser) Open(ctx context.Context, start string) (*Page, error) {
 	next, err := url.Parse(start)
 	if err != nil {
@@ -93,11 +93,11 @@ func (b *Browser) Open(ctx context.Context, start string) (*Page, error) {
 	return nil, fmt.Errorf("open a page: more than %d redirects", maxHops)
 }
 
-// get makes one request and puts its answer into page. It returns the Location
-// of a redirect, else nothing. It goes by RoundTrip, because the errors of an
-// http.Client hold the URL.
+// get makes one request and stores its response in page. It returns the
+// Location of a redirect, or nothing. It uses RoundTrip, because the errors of
+// an http.Client contain the URL.
 func (b *Browser) get(ctx context.Context, u *url.URL, page *Page) (location string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
@@ -116,7 +116,7 @@ func (b *Browser) get(ctx context.Context, u *url.URL, page *Page) (location str
 	page.Status, page.Header = response.StatusCode, response.Header
 	page.Hops = append(page.Hops, Hop{Host: u.Host, Target: target(u), Address: address, Status: response.StatusCode})
 	if page.Body, err = io.ReadAll(io.LimitReader(response.Body, maxBody)); err != nil {
-		return "", fmt.Errorf("read the answer: %w", err)
+		return "", fmt.Errorf("read the response: %w", err)
 	}
 	switch response.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
@@ -125,7 +125,7 @@ func (b *Browser) get(ctx context.Context, u *url.URL, page *Page) (location str
 	return "", nil
 }
 
-// transportTo connects to one address, whatever a URL says.
+// transportTo connects to one address for every URL.
 func transportTo(address string) *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives:  true,
@@ -136,7 +136,7 @@ func transportTo(address string) *http.Transport {
 	}
 }
 
-// target is what may be told of a URL.
+// target returns the parts of a URL that may be shown.
 func target(u *url.URL) string {
 	if u.RawQuery == "" {
 		return u.EscapedPath()

@@ -48,7 +48,7 @@ func TestBrowser_FollowsRedirectsAndKeepsCookies(t *testing.T) {
 		`^GET auth\.acme\.test:8080/end\?code=…&flag=… \(at 127\.0\.0\.1:\d+\): 410$`))
 }
 
-func TestBrowser_TellsNoValuesInErrors(t *testing.T) {
+func TestBrowser_KeepsValuesOutOfErrors(t *testing.T) {
 	g := NewWithT(t)
 	nowhere, err := browser.New(func(*url.URL) string { return "127.0.0.1:1" })
 	g.Expect(err).NotTo(HaveOccurred())
@@ -68,7 +68,7 @@ func TestBrowser_TellsNoValuesInErrors(t *testing.T) {
 	g.Expect(err).To(MatchError("follow a redirect: its Location does not parse"))
 }
 
-func TestBrowser_GivesUpOnALoop(t *testing.T) {
+func TestBrowser_StopsInALoop(t *testing.T) {
 	b := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusSeeOther) })
 	_, err := b.Open(t.Context(), "http://auth.acme.test/")
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("more than 12 redirects")))

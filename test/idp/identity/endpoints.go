@@ -17,28 +17,30 @@ import (
 	"golang.org/x/oauth2"
 )
 
+// endpoints.go serves the pages of a login.
+
 const (
-	// StartPath is where logins begin.
+	// StartPath is where logins start.
 	StartPath = "/oauth2/start"
-	// CallbackParameter of StartPath asks for one of the callback paths.
+	// CallbackParameter of StartPath chooses one of the callback paths.
 	CallbackParameter = "callback"
 
 	sessionCookie = "identity-session"
-	loginCookie   = "login-" // and a digest of the state: one for each tab
+	loginCookie   = "login-" // with a digest of the state, so each tab has its own
 )
 
-// Page is what the service answers, as JSON.
+// Page is a response of the service, as JSON.
 type Page struct {
-	// Backend is the name of the service that answers.
+	// Backend is the name of the service.
 	Backend string `json:"backend"`
-	// User is who is signed in, empty when nobody is.
+	// User is the signed-in user; empty when there is none.
 	User    string `json:"user,omitempty"`
 	Message string `json:"message"`
 }
 
 func (s *Service) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, http.StatusOK, "", "well") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.respond(w, http.StatusOK, "", "healthy") })
 	mux.HandleFunc("GET "+StartPath, s.start)
 	for _, path := range s.config.CallbackPaths {
 		mux.HandleFunc("GET "+path, s.callback)
@@ -49,50 +51,50 @@ func (s *Service) routes() http.Handler {
 
 func (s *Service) start(w http.ResponseWriter, r *http.Request) {
 	callback := s.config.CallbackPaths[0]
-	if asked := r.URL.Query().Get(CallbackParameter); asked != "" {
-		if !s.knowsCallback(asked) {
-			s.answer(w, http.StatusBadRequest, "", "no such callback path")
+	if chosen := r.URL.Query().Get(CallbackParameter); chosen != "" {
+		if !s.hasCallback(chosen) {
+			s.respond(w, http.StatusBadRequest, "", "no such callback path")
 			return
 		}
-		callback = asked
+		callback = chosen
 	}
 	s.starts.Add(1)
-	state, l := s.begin()
+	state, l := s.beginLogin()
 	http.SetCookie(w, s.cookie(loginCookie+digest(state), l.binding))
 	target := s.oauth2Config(r, callback).AuthCodeURL(state, oidc.Nonce(l.nonce), oauth2.S256ChallengeOption(l.verifier))
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
-// callback takes the authorization response: state first, then who answered,
-// and only then the code.
+// callback handles the authorization response. It checks the state, then the
+// issuer, and only then redeems the code.
 func (s *Service) callback(w http.ResponseWriter, r *http.Request) {
 	s.callbacks.Add(1)
 	query := r.URL.Query()
-	l, known := s.take(query.Get("state"))
+	l, known := s.takeLogin(query.Get("state"))
 	if !known {
-		s.answer(w, http.StatusForbidden, "", s.config.Name+" did not start this login: its state is unknown here")
+		s.respond(w, http.StatusForbidden, "", s.config.Name+" did not start this login: its state is unknown here")
 		return
 	}
-	if cookie, err := r.Cookie(loginCookie + digest(query.Get("state"))); err != nil || !equal(cookie.Value, l.binding) {
-		s.answer(w, http.StatusForbidden, "", "another browser started this login")
+	if cookie, err := r.Cookie(loginCookie + digest(query.Get("state"))); err != nil || !isEqual(cookie.Value, l.binding) {
+		s.respond(w, http.StatusForbidden, "", "another browser started this login")
 		return
 	}
-	if query.Get("iss") != s.config.Issuer { // RFC 9207; this provider announces it
-		s.answer(w, http.StatusForbidden, "", "the response is not from the provider that was asked")
+	if query.Get("iss") != s.config.Issuer { // RFC 9207; the provider's discovery document announces it
+		s.respond(w, http.StatusForbidden, "", "the response comes from another provider")
 		return
 	}
 	user, err := s.redeem(r.Context(), s.oauth2Config(r, r.URL.Path), query, l)
 	if err != nil {
-		s.answer(w, http.StatusForbidden, "", err.Error())
+		s.respond(w, http.StatusForbidden, "", err.Error())
 		return
 	}
 	s.finished.Add(1)
-	http.SetCookie(w, s.cookie(sessionCookie, s.signIn(user)))
-	s.answer(w, http.StatusOK, user, "signed in")
+	http.SetCookie(w, s.cookie(sessionCookie, s.createSession(user)))
+	s.respond(w, http.StatusOK, user, "signed in")
 }
 
-// redeem turns the code into a user. Its errors are constants, because those
-// of the libraries hold what the provider sent.
+// redeem exchanges the code for a user. Its errors are constants, because the
+// libraries' errors contain the provider's response.
 func (s *Service) redeem(ctx context.Context, config *oauth2.Config, query url.Values, l login) (string, error) {
 	if query.Has("error") {
 		return "", errors.New("the provider refused the login")
@@ -107,7 +109,7 @@ func (s *Service) redeem(ctx context.Context, config *oauth2.Config, query url.V
 	if err != nil {
 		return "", errors.New("the ID token is not valid")
 	}
-	if !equal(idToken.Nonce, l.nonce) {
+	if !isEqual(idToken.Nonce, l.nonce) {
 		return "", errors.New("the ID token is for another login")
 	}
 	var claims struct {
@@ -122,14 +124,14 @@ func (s *Service) redeem(ctx context.Context, config *oauth2.Config, query url.V
 func (s *Service) home(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
 		if user, ok := s.userOf(cookie.Value); ok {
-			s.answer(w, http.StatusOK, user, "signed in")
+			s.respond(w, http.StatusOK, user, "signed in")
 			return
 		}
 	}
-	s.answer(w, http.StatusUnauthorized, "", "nobody is signed in")
+	s.respond(w, http.StatusUnauthorized, "", "not signed in")
 }
 
-func (s *Service) answer(w http.ResponseWriter, status int, user, message string) {
+func (s *Service) respond(w http.ResponseWriter, status int, user, message string) {
 	body, err := json.Marshal(Page{Backend: s.config.Name, User: user, Message: message})
 	if err != nil {
 		http.Error(w, "the page could not be encoded", http.StatusInternalServerError)
@@ -141,7 +143,7 @@ func (s *Service) answer(w http.ResponseWriter, status int, user, message string
 	_, _ = w.Write(body)
 }
 
-// cookie is without Secure, as the demo speaks plain HTTP on loopback.
+// cookie has no Secure attribute, because the service uses plain HTTP on loopback.
 func (s *Service) cookie(name, value string) *http.Cookie {
 	return &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }
@@ -151,4 +153,4 @@ func digest(state string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+func isEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,11 +1,10 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package identity is an identity service as those that get migrated: an
+// Package identity is an identity service of the kind that gets migrated: an
 // OpenID Connect relying party that keeps the logins it started, with their
-// state, nonce and PKCE verifier, in its own memory. Two instances of it are
-// the demo's blue and green. A callback for a login that another one started
-// is refused, as it must be.
+// state, nonce and PKCE verifier, in its own memory. Two instances are blue and
+// green. An instance refuses a callback for a login that another one started.
 package identity
 
 import (
@@ -28,20 +27,20 @@ import (
 // loginLifespan is how long a started login may take.
 const loginLifespan = 10 * time.Minute
 
-// Config says who the service is and where its provider is.
+// Config names the service and its provider.
 type Config struct {
-	// Name is what its pages call it.
+	// Name is the service's name on its pages.
 	Name string
-	// Issuer is the provider's; its discovery document is read at the start.
+	// Issuer is the provider's. Start reads its discovery document.
 	Issuer                 string
 	ClientID, ClientSecret string
-	// CallbackPaths are where it takes authorization responses. The first is
-	// the one that logins use unless they ask for another.
+	// CallbackPaths are where it accepts authorization responses. A login uses
+	// the first one unless its start names another.
 	CallbackPaths []string
 	Clock         clock.PassiveClock
 }
 
-// Stats count what reached the service since it started.
+// Stats are counts since the service started.
 type Stats struct {
 	Starts, Callbacks, Logins int64
 }
@@ -62,13 +61,13 @@ type Service struct {
 	starts, callbacks, finished atomic.Int64
 }
 
-// login is one that was started and not finished.
+// login is a login that was started and not finished.
 type login struct {
 	nonce, verifier string
-	// binding is also in a cookie: the browser that ends a login must be the
-	// one that began it.
+	// binding is also in a cookie: only the browser that started the login can
+	// finish it.
 	binding string
-	began   time.Time
+	started time.Time
 }
 
 // Start reads the provider's discovery document, listens on addr, for example
@@ -85,7 +84,7 @@ func Start(ctx context.Context, addr string, c Config) (*Service, error) {
 		return nil, fmt.Errorf("read the provider's discovery document: %w", err)
 	}
 	s.endpoint = provider.Endpoint()
-	// Left to find out, the library presents a refused code a second time.
+	// Without a fixed style the library presents a refused code a second time.
 	s.endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	s.verifier = provider.Verifier(&oidc.Config{ClientID: c.ClientID, Now: c.Clock.Now})
 	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err != nil {
@@ -113,14 +112,14 @@ func (s *Service) Close() error {
 	return nil
 }
 
-// begin remembers a new login and returns it with its state.
-func (s *Service) begin() (state string, l login) {
+// beginLogin stores a new login and returns it with its state.
+func (s *Service) beginLogin() (state string, l login) {
 	state = rand.Text()
 	l = login{
 		nonce:    rand.Text(),
 		verifier: oauth2.GenerateVerifier(),
 		binding:  rand.Text(),
-		began:    s.config.Clock.Now(),
+		started:  s.config.Clock.Now(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,16 +127,16 @@ func (s *Service) begin() (state string, l login) {
 	return state, l
 }
 
-// take removes the login with this state, so that it can end only once.
-func (s *Service) take(state string) (login, bool) {
+// takeLogin removes the login with this state, so it can finish only once.
+func (s *Service) takeLogin(state string) (login, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, ok := s.logins[state]
 	delete(s.logins, state)
-	return l, ok && s.config.Clock.Since(l.began) < loginLifespan
+	return l, ok && s.config.Clock.Since(l.started) < loginLifespan
 }
 
-func (s *Service) signIn(user string) (session string) {
+func (s *Service) createSession(user string) (session string) {
 	session = rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,9 +151,9 @@ func (s *Service) userOf(session string) (string, bool) {
 	return user, ok
 }
 
-// oauth2Config is for one login. The redirect URI is rebuilt from the request,
-// as services behind a proxy do it, in the start and again in the callback;
-// the provider compares the two (RFC 6749, section 4.1.3).
+// oauth2Config returns the settings of one login. The redirect URI is built
+// from the request, at the start and again at the callback; the provider
+// compares the two (RFC 6749, section 4.1.3).
 func (s *Service) oauth2Config(r *http.Request, callbackPath string) *oauth2.Config {
 	scheme := "http"
 	if r.Header.Get("X-Forwarded-Proto") == "https" {
@@ -169,6 +168,6 @@ func (s *Service) oauth2Config(r *http.Request, callbackPath string) *oauth2.Con
 	}
 }
 
-func (s *Service) knowsCallback(path string) bool {
+func (s *Service) hasCallback(path string) bool {
 	return slices.Contains(s.config.CallbackPaths, path)
 }

@@ -22,8 +22,8 @@ import (
 
 const host = "auth.acme.test:8080"
 
-// world is a provider with two services behind one name; the routes say which
-// of them a browser's requests reach.
+// world is a provider with two services behind one name. The browser's route
+// decides which service gets a request.
 type world struct {
 	provider    *provider.Provider
 	blue, green *identity.Service
@@ -56,8 +56,8 @@ func (w *world) service(t *testing.T, name string) *identity.Service {
 	return s
 }
 
-// via is a route that sends callbacks to one service and the rest of the host
-// to another.
+// via returns a route that sends callbacks to one service and all other
+// requests of the host to another.
 func via(start, callback *identity.Service) browser.Route {
 	return func(u *url.URL) string {
 		switch {
@@ -113,7 +113,7 @@ func TestLogin(t *testing.T) {
 	g.Expect(w.provider.Stats()).To(Equal(provider.Stats{Codes: 1, Tokens: 1}))
 }
 
-func TestLogin_UsesTheCallbackThatWasAskedFor(t *testing.T) {
+func TestLogin_UsesTheChosenCallback(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	b := newBrowser(t, via(w.blue, w.blue))
@@ -135,7 +135,7 @@ func TestCallback_IsRefusedByTheBackendThatDidNotStartTheLogin(t *testing.T) {
 	g.Expect(w.provider.Stats().Tokens).To(BeZero(), "the code was not spent")
 }
 
-func TestCallback_IsRefusedWithAStateOfNobody(t *testing.T) {
+func TestCallback_IsRefusedWithAnUnknownState(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	status, page, _ := open(t, newBrowser(t, via(w.blue, w.blue)), "/oauth2/callback?code=c&state=invented")
@@ -144,16 +144,16 @@ func TestCallback_IsRefusedWithAStateOfNobody(t *testing.T) {
 	g.Expect(w.blue.Stats()).To(Equal(identity.Stats{Callbacks: 1}))
 }
 
-// interrupt returns the callback that a login would have ended with.
+// interrupt starts a login and returns the callback that would finish it.
 func interrupt(t *testing.T, b *browser.Browser, reached *string) string {
 	t.Helper()
 	_, err := b.Open(t.Context(), "http://"+host+identity.StartPath)
-	NewWithT(t).Expect(err).To(HaveOccurred(), "nobody listens where the callback goes")
+	NewWithT(t).Expect(err).To(HaveOccurred(), "the callback's address refuses connections")
 	return *reached
 }
 
-// diverted is a route that notes the callback and sends it nowhere until it is
-// let through.
+// diverted returns a route that records the callback and sends it to a closed
+// port until through is true.
 func diverted(s *identity.Service, reached *string, through *bool) browser.Route {
 	direct := via(s, s)
 	return func(u *url.URL) string {
@@ -206,8 +206,8 @@ func TestCallback_IsRefusedWhenTheLoginTookTooLong(t *testing.T) {
 	g.Expect(status).To(Equal(http.StatusForbidden))
 }
 
-// A proxy that does not preserve Host breaks the login here, as it does with
-// real providers: the redirect_uri of the token request is then another one.
+// A proxy that does not preserve Host breaks the login, as it does with any
+// provider: the token request then has another redirect_uri.
 func TestCallback_IsRefusedWhenTheHostIsNotThatOfTheStart(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
@@ -216,14 +216,14 @@ func TestCallback_IsRefusedWhenTheHostIsNotThatOfTheStart(t *testing.T) {
 	b := newBrowser(t, diverted(w.blue, &callback, &through))
 	interrupt(t, b, &callback)
 	through = true
-	opened, err := b.Open(t.Context(), "http://auth.acme.test"+callback) // cookies do not mind the port
+	opened, err := b.Open(t.Context(), "http://auth.acme.test"+callback) // cookies are shared between ports
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(opened.Status).To(Equal(http.StatusForbidden))
 	g.Expect(string(opened.Body)).To(ContainSubstring("the provider did not accept the code"))
 	g.Expect(w.provider.Stats()).To(Equal(provider.Stats{Codes: 1, Refused: 1}))
 }
 
-// A response that another provider sent is not redeemed (RFC 9207).
+// A response of another provider is not redeemed (RFC 9207).
 func TestCallback_IsRefusedFromAnotherIssuer(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
@@ -234,6 +234,6 @@ func TestCallback_IsRefusedFromAnotherIssuer(t *testing.T) {
 	through = true
 	status, page, _ := open(t, b, strings.Replace(callback, "iss=http", "iss=https", 1))
 	g.Expect(status).To(Equal(http.StatusForbidden))
-	g.Expect(page.Message).To(Equal("the response is not from the provider that was asked"))
+	g.Expect(page.Message).To(Equal("the response comes from another provider"))
 	g.Expect(w.provider.Stats()).To(Equal(provider.Stats{Codes: 1}))
 }

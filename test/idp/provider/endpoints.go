@@ -5,17 +5,17 @@ package provider
 
 import (
 	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
-	"github.com/go-jose/go-jose/v3"
-	"github.com/ory/fosite"
-	"github.com/ory/fosite/handler/openid"
-	"github.com/ory/fosite/token/jwt"
+	"github.com/go-jose/go-jose/v4"
 )
+
+// endpoints.go serves the provider's HTTP endpoints.
 
 const (
 	discoveryPath = "/.well-known/openid-configuration"
@@ -24,8 +24,10 @@ const (
 	tokenPath     = "/token"
 	keysPath      = "/jwks"
 
-	// sessionCookie says that the browser's user signed in here.
+	// sessionCookie marks a browser whose user is signed in at the provider.
 	sessionCookie = "provider-session"
+	// tokenSeconds is the lifetime of the tokens.
+	tokenSeconds = 300
 )
 
 func (p *Provider) routes() http.Handler {
@@ -40,7 +42,7 @@ func (p *Provider) routes() http.Handler {
 
 // discovery is OpenID Connect Discovery 1.0, section 3.
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{
+	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                         p.issuer,
 		"authorization_endpoint":                         p.issuer + authorizePath,
 		"token_endpoint":                                 p.issuer + tokenPath,
@@ -58,89 +60,125 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.key.Public()}})
+	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.key.Public()}})
 }
 
-// authorize checks the request before anything else happens, then makes sure
-// that the user is signed in, then issues a code.
+// authorize validates the request, makes sure that the user is signed in, and
+// issues a code. An unknown client or redirect URI gets no redirect (RFC 6749,
+// section 4.1.2.1).
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	request, err := p.oauth2.NewAuthorizeRequest(ctx, r)
-	if err != nil {
-		p.oauth2.WriteAuthorizeError(ctx, w, request, err)
+	query := r.URL.Query()
+	redirectURI := query.Get("redirect_uri")
+	if query.Get("client_id") != p.config.ClientID || !slices.Contains(p.config.RedirectURIs, redirectURI) {
+		http.Error(w, "unknown client_id or redirect_uri", http.StatusBadRequest)
 		return
 	}
-	if cookie, err := r.Cookie(sessionCookie); err != nil || cookie.Value != p.cookie {
+	response := url.Values{"iss": {p.issuer}, "state": {query.Get("state")}} // iss: RFC 9207
+	if reason := authorizationError(query); reason != "" {
+		response.Set("error", reason)
+		redirect(w, r, redirectURI, response)
+		return
+	}
+	if cookie, err := r.Cookie(sessionCookie); err != nil || !isEqual(cookie.Value, p.session) {
 		http.Redirect(w, r, loginPath+"?"+r.URL.RawQuery, http.StatusSeeOther)
 		return
 	}
-	for _, scope := range request.GetRequestedScopes() {
-		request.GrantScope(scope) // consent is not what the demo is about
-	}
-	response, err := p.oauth2.NewAuthorizeResponse(ctx, request, p.session())
-	if err != nil {
-		p.oauth2.WriteAuthorizeError(ctx, w, request, err)
-		return
-	}
-	response.AddParameter("iss", p.issuer) // RFC 9207
+	response.Set("scope", query.Get("scope"))
+	response.Set("code", p.grants.issue(grant{
+		redirectURI: redirectURI, challenge: query.Get("code_challenge"),
+		nonce: query.Get("nonce"), scope: query.Get("scope"), issued: p.config.Clock.Now(),
+	}))
 	p.codes.Add(1)
-	p.oauth2.WriteAuthorizeResponse(ctx, w, request, response)
+	redirect(w, r, redirectURI, response)
 }
 
-// login signs the demo's user in, without a form, and goes back with the same
-// query. The target is a constant, so this redirects to nowhere else.
+// authorizationError returns the error code for an authorization request of a
+// known client; empty when there is none.
+func authorizationError(query url.Values) string {
+	switch {
+	case query.Get("response_type") != "code":
+		return "unsupported_response_type"
+	case !slices.Contains(strings.Fields(query.Get("scope")), "openid"):
+		return "invalid_scope"
+	case query.Get("code_challenge_method") != "S256" || query.Get("code_challenge") == "":
+		return "invalid_request"
+	}
+	return ""
+}
+
+// redirect sends the browser to a registered redirect URI. The response has
+// these parameters and no others of the request.
+func redirect(w http.ResponseWriter, r *http.Request, redirectURI string, response url.Values) {
+	http.Redirect(w, r, redirectURI+"?"+response.Encode(), http.StatusSeeOther)
+}
+
+// login signs the user in without a form and returns to the authorization
+// endpoint with the same query. The target is a constant path of the provider.
 func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{
-		Name: sessionCookie, Value: p.cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: sessionCookie, Value: p.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 	http.Redirect(w, r, authorizePath+"?"+r.URL.RawQuery, http.StatusSeeOther)
 }
 
+// token redeems a code for an ID token.
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	request, err := p.oauth2.NewAccessRequest(ctx, r, p.session())
-	if err == nil {
-		var response fosite.AccessResponder
-		if response, err = p.oauth2.NewAccessResponse(ctx, request); err == nil {
-			p.tokens.Add(1)
-			p.oauth2.WriteAccessResponse(ctx, w, request, response)
-			return
-		}
+	id, secret, _ := r.BasicAuth()
+	if !isEqual(id, url.QueryEscape(p.config.ClientID)) || !isEqual(secret, url.QueryEscape(p.config.ClientSecret)) {
+		p.refuse(w, http.StatusUnauthorized, "invalid_client")
+		return
 	}
-	p.refused.Add(1)
-	p.oauth2.WriteAccessError(ctx, w, request, err)
-}
-
-// session is what ends up in the ID token. For a token request fosite replaces
-// it by the one that was stored with the code.
-func (p *Provider) session() *openid.DefaultSession {
-	now := p.config.Clock.Now()
-	return &openid.DefaultSession{
-		Subject: p.config.Subject,
-		Claims: &jwt.IDTokenClaims{
-			Subject: p.config.Subject, AuthTime: now, RequestedAt: now,
-			Extra: map[string]any{"email": p.config.Email},
-		},
-		Headers: &jwt.Headers{Extra: map[string]any{"kid": p.key.KeyID}},
+	if r.PostFormValue("grant_type") != "authorization_code" {
+		p.refuse(w, http.StatusBadRequest, "unsupported_grant_type")
+		return
 	}
-}
-
-func signingKey() (*jose.JSONWebKey, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	granted, found := p.grants.take(r.PostFormValue("code"))
+	if !found || !granted.isRedeemable(r.PostFormValue("redirect_uri"), r.PostFormValue("code_verifier"), p.config.Clock.Now()) {
+		p.refuse(w, http.StatusBadRequest, "invalid_grant")
+		return
+	}
+	idToken, err := p.idToken(granted)
 	if err != nil {
-		return nil, fmt.Errorf("generate the signing key: %w", err)
+		http.Error(w, "the ID token could not be signed", http.StatusInternalServerError)
+		return
 	}
-	return &jose.JSONWebKey{
-		Key: key, KeyID: strings.ToLower(rand.Text()), Algorithm: string(jose.RS256), Use: "sig",
-	}, nil
+	p.tokens.Add(1)
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, map[string]any{
+		"access_token": rand.Text(), "token_type": "Bearer", "expires_in": tokenSeconds,
+		"scope": granted.scope, "id_token": idToken,
+	})
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
+func (p *Provider) refuse(w http.ResponseWriter, status int, reason string) {
+	p.refused.Add(1)
+	writeJSON(w, status, map[string]string{"error": reason})
+}
+
+// idToken is OpenID Connect Core 1.0, section 2.
+func (p *Provider) idToken(granted grant) (string, error) {
+	now := p.config.Clock.Now()
+	claims, err := json.Marshal(map[string]any{
+		"iss": p.issuer, "sub": p.config.Subject, "aud": p.config.ClientID, "email": p.config.Email,
+		"nonce": granted.nonce, "iat": now.Unix(), "auth_time": now.Unix(), "exp": now.Unix() + tokenSeconds,
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode the claims: %w", err)
+	}
+	signed, err := p.signer.Sign(claims)
+	if err != nil {
+		return "", fmt.Errorf("sign the ID token: %w", err)
+	}
+	return signed.CompactSerialize()
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		http.Error(w, "the answer could not be encoded", http.StatusInternalServerError)
+		http.Error(w, "the response could not be encoded", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }

@@ -1,36 +1,31 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package provider is a real OpenID Provider for the demo: authorization code
-// with PKCE (S256, required), signed ID tokens, discovery and JWKS, as
-// implemented by ory/fosite. It has one client and one user, whom it signs in
-// without asking. It listens on loopback, over plain HTTP, and keeps
-// everything in memory.
+// Package provider is a small OpenID Provider for tests and the demo: the
+// authorization code flow with PKCE (S256, required), signed ID tokens,
+// discovery and JWKS. It has one client and one user, and signs that user in
+// without a form. It serves plain HTTP and keeps everything in memory. Its
+// relying parties verify what it issues with a library of their own.
 package provider
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v3"
-	"github.com/ory/fosite"
-	"github.com/ory/fosite/compose"
-	"github.com/ory/fosite/storage"
-	"github.com/ory/fosite/token/jwt"
-	"golang.org/x/crypto/bcrypt"
+	"github.com/go-jose/go-jose/v4"
 	"k8s.io/utils/clock"
 )
 
-// codeLifespan is short as that of a careful provider (FAPI 2.0 says at most
-// 60 s): whatever keeps a callback waiting shows.
+// codeLifespan is as short as FAPI 2.0 requires (at most 60 s), so a delayed
+// callback fails here as it does at a strict provider.
 const codeLifespan = 60 * time.Second
 
 // Config is the provider's one client and one user.
@@ -45,55 +40,52 @@ type Config struct {
 
 // Stats count what the provider did since it started.
 type Stats struct {
-	// Codes were issued; Tokens is how many of them were redeemed.
+	// Codes is the number of issued codes, Tokens how many of them were redeemed.
 	Codes, Tokens int64
-	// Refused are token requests that failed: a code presented twice, a wrong
-	// PKCE verifier, a redirect_uri other than before.
+	// Refused is the number of failed token requests: a code presented twice, a
+	// wrong PKCE verifier, another redirect_uri than in the authorization request.
 	Refused int64
 }
 
 // Provider is a running OpenID Provider.
 type Provider struct {
-	config Config
-	issuer string
-	oauth2 fosite.OAuth2Provider
-	key    *jose.JSONWebKey
-	server *http.Server
-	cookie string
+	config  Config
+	issuer  string
+	key     jose.JSONWebKey
+	signer  jose.Signer
+	server  *http.Server
+	session string // the cookie of the user's session
+	grants  grants
 
 	codes, tokens, refused atomic.Int64
 }
 
 // Start listens on addr, for example 127.0.0.1:0, and serves until Close.
 func Start(ctx context.Context, addr string, c Config) (*Provider, error) {
-	key, err := signingKey()
+	key, err := newSigningKey()
 	if err != nil {
 		return nil, err
 	}
-	client, err := c.client()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return nil, err
-	}
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, fmt.Errorf("choose the provider's secret: %w", err)
+		return nil, fmt.Errorf("create the signer: %w", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the provider: %w", err)
 	}
 	p := &Provider{
-		config: c, key: key,
-		issuer: "http://" + listener.Addr().String(),
-		cookie: rand.Text(),
+		config: c, key: key, signer: signer,
+		issuer:  "http://" + listener.Addr().String(),
+		session: rand.Text(),
+		grants:  grants{byCode: map[string]grant{}},
 	}
-	p.oauth2 = newOAuth2(p.fositeConfig(secret), client, key)
 	p.server = &http.Server{Handler: p.routes(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = p.server.Serve(listener) }()
 	return p, nil
 }
 
-// Issuer is the issuer identifier, under which discovery is found.
+// Issuer returns the issuer identifier, the base of the discovery URL.
 func (p *Provider) Issuer() string { return p.issuer }
 
 // Stats returns the counts so far.
@@ -109,49 +101,12 @@ func (p *Provider) Close() error {
 	return nil
 }
 
-func (c Config) client() (*fosite.DefaultClient, error) {
-	hash, err := bcrypt.GenerateFromPassword([]byte(c.ClientSecret), bcrypt.MinCost)
+func newSigningKey() (jose.JSONWebKey, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, fmt.Errorf("hash the client's secret: %w", err)
+		return jose.JSONWebKey{}, fmt.Errorf("generate the signing key: %w", err)
 	}
-	return &fosite.DefaultClient{
-		ID:            c.ClientID,
-		Secret:        hash,
-		RedirectURIs:  c.RedirectURIs,
-		ResponseTypes: fosite.Arguments{"code"},
-		GrantTypes:    fosite.Arguments{"authorization_code"},
-		Scopes:        fosite.Arguments{"openid", "email"},
+	return jose.JSONWebKey{
+		Key: key, KeyID: strings.ToLower(rand.Text()), Algorithm: string(jose.RS256), Use: "sig",
 	}, nil
-}
-
-func (p *Provider) fositeConfig(secret []byte) *fosite.Config {
-	return &fosite.Config{
-		GlobalSecret:          secret,
-		IDTokenIssuer:         p.issuer,
-		TokenURL:              p.issuer + tokenPath,
-		AuthorizeCodeLifespan: codeLifespan,
-		EnforcePKCE:           true, // and fosite takes no method but S256
-		// The names under .test have no certificates; a client's URIs are
-		// compared whole in any case.
-		RedirectSecureChecker: func(_ context.Context, uri *url.URL) bool {
-			return slices.Contains(p.config.RedirectURIs, uri.String())
-		},
-	}
-}
-
-// newOAuth2 puts fosite together from the handlers of the one flow there is.
-func newOAuth2(config *fosite.Config, client *fosite.DefaultClient, key *jose.JSONWebKey) fosite.OAuth2Provider {
-	store := storage.NewMemoryStore()
-	store.Clients[client.ID] = client
-	getKey := func(context.Context) (any, error) { return key, nil }
-	strategy := &compose.CommonStrategy{
-		CoreStrategy:               compose.NewOAuth2HMACStrategy(config),
-		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(getKey, config),
-		Signer:                     &jwt.DefaultSigner{GetPrivateKey: getKey},
-	}
-	return compose.Compose(config, store, strategy,
-		compose.OAuth2AuthorizeExplicitFactory,
-		compose.OpenIDConnectExplicitFactory,
-		compose.OAuth2PKCEFactory,
-	)
 }

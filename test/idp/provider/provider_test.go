@@ -25,7 +25,7 @@ const (
 	nonce       = "a-nonce-of-some-length"
 )
 
-// world is a provider and a client that talks to it without a browser.
+// world is a provider and an HTTP client for it.
 type world struct {
 	*provider.Provider
 	oidc   *oidc.Provider
@@ -53,7 +53,7 @@ func newWorld(t *testing.T) world {
 			ClientID: "acme", ClientSecret: "not a secret", RedirectURL: redirectURI,
 			Endpoint: discovered.Endpoint(), Scopes: []string{"openid", "email"},
 		},
-		// Stops where the provider sends the browser away.
+		// It stops at the redirect to the client.
 		client: &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 			if r.URL.Host == "auth.acme.test:8080" {
 				return http.ErrUseLastResponse
@@ -138,7 +138,7 @@ func TestProvider_RefusesAtTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-func TestProvider_InsistsOnPKCEWithS256(t *testing.T) {
+func TestProvider_RequiresPKCEWithS256(t *testing.T) {
 	for name, options := range map[string][]oauth2.AuthCodeOption{
 		"none": nil,
 		"plain": {
@@ -156,7 +156,7 @@ func TestProvider_InsistsOnPKCEWithS256(t *testing.T) {
 	}
 }
 
-func TestProvider_SendsNobodyToAnUnregisteredURI(t *testing.T) {
+func TestProvider_RefusesAnUnregisteredRedirectURI(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	w.config.RedirectURL = redirectURI + "/more"

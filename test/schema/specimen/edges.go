@@ -14,7 +14,11 @@ import (
 
 // disturbRoute puts an odd value into one field of a route's spec.
 func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list of fields, nothing is nested
-	callback, _ := spec["callback"].(Object)
+	callbacks, _ := spec["callbacks"].([]any)
+	var callback Object
+	if len(callbacks) > 0 {
+		callback, _ = callbacks[r.IntN(len(callbacks))].(Object)
+	}
 	backends, _ := spec["backends"].([]any)
 	var backend Object
 	if len(backends) > 0 {
@@ -23,7 +27,7 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 	service, _ := backend["service"].(Object)
 	reference, _ := spec["proxyRef"].(Object)
 	check, _ := backend["healthCheck"].(Object)
-	switch r.IntN(23) {
+	switch r.IntN(26) {
 	case 0, 1, 2:
 		spec["sunsetTime"] = oddTime(r)
 	case 3, 4, 5:
@@ -37,7 +41,7 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 	case 10:
 		set(callback, "pathType", oddWord(r, "Prefix"))
 	case 11:
-		set(backend, pick(r, "weight", "weight", "name", "path", "hostHeader", "service"), oddValue(r))
+		set(backend, pick(r, "weight", "weight", "name", "paths", "failover", "hostHeader", "service"), oddValue(r))
 	case 12:
 		set(backend, "weight", oddInteger(r, 0, 1_000_000))
 	case 13:
@@ -55,11 +59,17 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 	case 19:
 		disturbAnything(r, spec)
 	case 20:
-		set(callback, "preflight", oddWord(r, "Enabled"))
+		set(callback, "pathProbe", oddWord(r, "Enabled"))
 	case 21:
 		set(backend, "healthCheck", oddCheck(r))
 	case 22:
 		disturbCheck(r, check)
+	case 23:
+		set(backend, "failover", pick[any](r, Object{"backend": oddName(r), "loginState": oddWord(r, "Shared")}, Object{"backend": "b0", "loginState": "Shared"}, Object{}, oddValue(r)))
+	case 24:
+		set(backend, "paths", pick[any](r, []any{Object{"callback": oddName(r), "path": oddPath(r)}}, []any{Object{"callback": "login0", "path": "/x"}}, []any{}, oddValue(r)))
+	case 25:
+		spec["callbacks"] = pick[any](r, append(callbacks, callbacks...), []any{Object{"name": oddName(r), "path": oddPath(r)}}, []any{}, oddValue(r))
 	}
 }
 
@@ -93,10 +103,10 @@ func disturbProxy(r *rand.Rand, spec Object) {
 	case 2:
 		spec["listener"] = pick[any](r, Object{"port": oddInteger(r, 1, 65535)}, Object{}, oddValue(r))
 	case 3, 4, 5:
-		spec["trustedProxies"] = []any{oddNetwork(r), oddNetwork(r)}
+		spec["forwarding"] = pick[any](r, Object{"trustedProxies": []any{oddNetwork(r), oddNetwork(r)}}, Object{"trustedProxies": []any{}}, Object{}, oddValue(r))
 	case 6:
 		spec["policy"] = pick[any](r, Object{}, Object{"maxLifetimeDays": oddInteger(r, 1, 3650)}, Object{"requireOwner": oddValue(r)},
-			Object{"afterSunset": []any{oddWord(r, "Warn"), "Reject"}}, Object{"afterSunset": []any{}},
+			Object{"allowedAfterSunset": []any{oddWord(r, "Serve"), "Reject"}}, Object{"allowedAfterSunset": []any{}},
 			Object{"sunsetWarningDays": []any{oddInteger(r, 1, 365), 30}}, Object{"sunsetWarningDays": oddValue(r)},
 			Object{"maxRoutesPerNamespace": oddInteger(r, 1, 20_000)}, oddValue(r))
 	case 7:
@@ -117,8 +127,7 @@ func disturbProxy(r *rand.Rand, spec Object) {
 	}
 }
 
-// oddAmount draws what looks like a quantity, as Kubernetes' own pattern says,
-// or nearly.
+// oddAmount draws a text near Kubernetes' own pattern of a quantity.
 func oddAmount(r *rand.Rand) any {
 	return pick[any](r, "1e1.5", "1e.5", "1.e5", "+1", ".5", "1.", "1E", "1Ei", "1n", "0.0000000000001", strings.Repeat("9", 30), "-1",
 		"1e3", "m", "", "999999999999999E", oddInteger(r, 0, 9_007_199_254_740_992), oddValue(r))
@@ -140,7 +149,7 @@ func disturbConfig(r *rand.Rand, spec Object) {
 }
 
 func disturbAnything(r *rand.Rand, spec Object) {
-	// Sorted: what is drawn follows from the source of randomness alone.
+	// Sorted, so that the source of randomness alone decides.
 	keys := slices.Sorted(maps.Keys(spec))
 	if len(keys) == 0 {
 		return
@@ -235,8 +244,7 @@ func oddSelector(r *rand.Rand) any {
 		Object{"matchExpressions": []any{Object{"key": "", "operator": "In", "values": []any{}}}}, Object{"matchExpressions": oddValue(r)}, oddValue(r))
 }
 
-// oddInteger draws a number near the limits of a field, or of what can be a
-// number at all.
+// oddInteger draws a number near the limits of a field or of a number type.
 func oddInteger(r *rand.Rand, least, most int64) any {
 	near := func(n int64) json.Number { return json.Number(fmt.Sprint(n + int64(r.IntN(5)) - 2)) }
 	if most > 1<<62 {

@@ -1,9 +1,9 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package specimen draws random objects of our kinds, as somebody might send
-// them: valid ones, and ones that are a step away from it at the edges of each
-// field. In: a source of randomness; out: JSON. Pure.
+// Package specimen draws random objects of our kinds as a user might send them:
+// valid ones, and ones that are a step away from it at the edges of each field.
+// Input: a source of randomness; output: JSON. Pure.
 package specimen
 
 import (
@@ -70,33 +70,19 @@ func oneIn(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
 
 func validRoute(r *rand.Rand) Object {
 	count := r.IntN(3) + 1
-	active := r.IntN(count)
-	exact := oneIn(r, 2)
-	backends := validBackends(r, count, active)
-	for _, backend := range backends {
-		if exact && oneIn(r, 3) {
-			backend.(Object)["path"] = validPath(r)
-		}
-	}
-	callback := Object{"path": validPath(r), "pathType": "Exact"}
-	switch {
-	case !exact:
-		callback["pathType"] = "Prefix"
-	case oneIn(r, 2):
-		delete(callback, "pathType")
-	}
 	protocol := pick(r, "OAuth2", "OIDC", "SAML", "Opaque")
-	if oneIn(r, 3) {
-		callback["preflight"] = "Disabled"
-		if exact && protocol != "Opaque" {
-			callback["preflight"] = pick(r, "Enabled", "Enabled", "Disabled")
+	callbacks := validCallbacks(r, protocol)
+	backends := validBackends(r, count, r.IntN(count))
+	for _, backend := range backends {
+		if paths := validBackendPaths(r, callbacks); len(paths) > 0 && oneIn(r, 3) {
+			backend.(Object)["paths"] = paths
 		}
 	}
 	spec := Object{
 		"proxyRef":   Object{"name": "edge", "namespace": "edge"},
 		"hostnames":  validHosts(r),
 		"protocol":   protocol,
-		"callback":   callback,
+		"callbacks":  callbacks,
 		"backends":   backends,
 		"sunsetTime": pick(r, "2026-12-31T00:00:00Z", "2027-02-28T23:59:59+13:59", "2026-11-21T12:00:00-11:30"),
 	}
@@ -104,7 +90,7 @@ func validRoute(r *rand.Rand) Object {
 		spec["deprecationTime"] = pick(r, "2026-11-01T00:00:00Z", "2026-11-20T23:59:59+13:59")
 	}
 	if oneIn(r, 3) {
-		spec["afterSunset"] = pick(r, "Reject", "Warn")
+		spec["afterSunset"] = pick(r, "Reject", "Serve")
 	}
 	if oneIn(r, 3) {
 		spec["timeouts"] = Object{"requestSeconds": pick(r, 1, 30, 300)}
@@ -118,17 +104,58 @@ func validRoute(r *rand.Rand) Object {
 	return spec
 }
 
-func validBackends(r *rand.Rand, count, active int) []any {
+// validCallbacks draws one to three callbacks with different paths.
+func validCallbacks(r *rand.Rand, protocol string) []any {
+	var callbacks []any
+	for i := range 1 + r.IntN(3) {
+		callback := Object{"name": pick(r, "login", "logout", "a", "0") + fmt.Sprint(i), "path": validPath(r) + fmt.Sprint(i)}
+		prefix := oneIn(r, 2)
+		switch {
+		case prefix:
+			callback["pathType"] = "Prefix"
+		case oneIn(r, 2):
+			callback["pathType"] = "Exact"
+		}
+		if !prefix && oneIn(r, 3) {
+			callback["path"] = callback["path"].(string) + pick(r, "%2Fx", "//x", "/./x", "/../", ";v=1", `/"<>{}|^`)
+		}
+		if oneIn(r, 3) {
+			callback["pathProbe"] = "Disabled"
+			if !prefix && protocol != "Opaque" {
+				callback["pathProbe"] = pick(r, "Enabled", "Enabled", "Disabled")
+			}
+		}
+		callbacks = append(callbacks, callback)
+	}
+	return callbacks
+}
+
+// validBackendPaths draws a path for each callback that may have one.
+func validBackendPaths(r *rand.Rand, callbacks []any) []any {
+	var paths []any
+	for _, c := range callbacks {
+		if callback := c.(Object); callback["pathType"] != "Prefix" {
+			paths = append(paths, Object{"callback": callback["name"], "path": validPath(r)})
+		}
+	}
+	return paths
+}
+
+func validBackends(r *rand.Rand, count, primary int) []any {
 	var backends []any
 	for i := range count {
 		backend := Object{"name": fmt.Sprintf("b%d", i), "service": validService(r)}
 		switch {
-		case i != active:
-			backend["weight"] = pick(r, 0, 0, 1, 99)
-		case count > 1:
-			backend["weight"] = pick(r, 100, 1_000_000)
-		case oneIn(r, 2):
+		case i != primary:
+			backend["weight"] = 0
+		case count > 1 || oneIn(r, 2):
 			backend["weight"] = pick(r, 1, 100, 1_000_000)
+		}
+		if count > 1 && oneIn(r, 4) {
+			backend["failover"] = Object{"backend": fmt.Sprintf("b%d", otherThan(r, i, primary, count)), "loginState": "Shared"}
+			if count == 2 && i != primary {
+				delete(backend, "failover")
+			}
 		}
 		if oneIn(r, 3) {
 			backend["hostHeader"] = pick(r, "Preserve", "Backend")
@@ -139,6 +166,15 @@ func validBackends(r *rand.Rand, count, active int) []any {
 		backends = append(backends, backend)
 	}
 	return backends
+}
+
+// otherThan draws a backend that is neither of two, where there is one.
+func otherThan(r *rand.Rand, i, primary, count int) int {
+	for n := r.IntN(count); ; n = (n + 1) % count {
+		if n != primary && (n != i || count == 2) {
+			return n
+		}
+	}
 }
 
 func validCheck(r *rand.Rand) Object {
@@ -174,7 +210,7 @@ func validHosts(r *rand.Rand) []any {
 
 func validPath(r *rand.Rand) string {
 	if oneIn(r, 100) {
-		return "/" + strings.Repeat("p", 1023)
+		return "/" + strings.Repeat("p", 1000)
 	}
 	return pick(r, "/", "/cb", "/oauth2/callback", "/saml", "/saml/acs", "/saml/acs/x", "/saml2", "/a.b~c!$&()*+,=:@-_", "/..a/...")
 }
@@ -193,15 +229,15 @@ func validProxy(r *rand.Rand) Object {
 		}
 		hosts = append(hosts, given)
 	}
-	spec := Object{"hosts": hosts}
+	spec := Object{"hosts": hosts, "mode": "External"}
 	if oneIn(r, 2) {
 		spec["listener"] = Object{"port": pick(r, 1, 8080, 65535)}
 	}
 	if oneIn(r, 2) {
-		spec["trustedProxies"] = []any{pick(r, "10.0.0.0/8", "0.0.0.0/0"), pick(r, "fd00::/8", "FD00::/8", "fd00:0::/8", "::/0")}
+		spec["forwarding"] = Object{"trustedProxies": []any{pick(r, "10.0.0.0/8", "0.0.0.0/0"), pick(r, "fd00::/8", "FD00::/8", "fd00:0::/8", "::/0")}}
 	}
 	if oneIn(r, 2) {
-		policy := Object{"maxLifetimeDays": pick(r, 1, 180, 3650), "afterSunset": pick(r, []any{"Reject"}, []any{"Warn", "Reject"})}
+		policy := Object{"maxLifetimeDays": pick(r, 1, 180, 3650), "allowedAfterSunset": pick(r, []any{"Reject"}, []any{"Serve", "Reject"})}
 		if oneIn(r, 2) {
 			policy["sunsetWarningDays"] = pick(r, []any{}, []any{1, 365}, []any{90, 7, 30, 1})
 		}
@@ -214,8 +250,8 @@ func validProxy(r *rand.Rand) Object {
 	return spec
 }
 
-// validFleet draws how the proxies are run: by nobody, as a Deployment, or as
-// sidecars.
+// validFleet draws the way the proxies are run: by the user, as a Deployment, or
+// as sidecars.
 func validFleet(r *rand.Rand, spec Object) {
 	resources := Object{
 		"requests": Object{"cpu": pick[any](r, 1, "100m", "1.5"), "memory": pick[any](r, 67_108_864, "64Mi", "0.5G")},
@@ -238,7 +274,7 @@ func validConfig(r *rand.Rand) Object {
 	spec := Object{"part": "Shard", "hash": strings.Repeat("0af9", 16), "payload": "{}"}
 	if oneIn(r, 2) {
 		spec["part"] = "Index"
-		spec["epoch"] = pick(r, json.Number("1"), json.Number("1795262400"), json.Number("9223372036854775807"))
+		spec["epoch"] = pick(r, json.Number("1"), json.Number("1795262400"), json.Number("32503679999"))
 		spec["generation"] = pick(r, json.Number("1"), json.Number("9223372036854775807"))
 		spec["reportKey"] = strings.Repeat("Ab+/", 10) + "Abc="
 	}

@@ -278,7 +278,7 @@ var schemaYAML = typed.YAMLObject(`types:
           - name
     - name: deprecationTime
       type:
-        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+        scalar: string
     - name: hostnames
       type:
         list:
@@ -299,7 +299,7 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyReference
     - name: sunsetTime
       type:
-        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+        scalar: string
     - name: timeouts
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Timeouts
@@ -391,7 +391,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: from
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.FromNamespaces
-      default: Same
     - name: selector
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
@@ -499,8 +498,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: namespaces
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HostNamespaces
-      default:
-        from: Same
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyInstance
   map:
     fields:

@@ -18,7 +18,7 @@ type CallbackRouteSpecApplyConfiguration struct {
 	// proxyRef names the CallbackProxy that serves this route.
 	ProxyRef *ProxyReferenceApplyConfiguration `json:"proxyRef,omitempty"`
 	// hostnames are the external hosts on which the callback is registered.
-	// Each must be given to this namespace by the CallbackProxy.
+	// The CallbackProxy must grant each of them to this namespace.
 	Hostnames []apiv1alpha1.Hostname `json:"hostnames,omitempty"`
 	// protocol defines what a response looks like, and so what the proxy checks,
 	// counts and redacts: OAuth2 and OIDC (code, state, iss, ...), SAML
