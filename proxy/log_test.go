@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
-func scrape(t testing.TB, m *Metrics) string {
+func scrape(t testing.TB, m *metrics.Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
@@ -43,7 +44,7 @@ func TestLog_OneLineForEachCallback(t *testing.T) {
 		t.Fatalf("%d lines", len(found))
 	}
 	for key, want := range map[string]any{
-		"level": "INFO", "route": "identity/acme-sso", "backend": "blue", "status": 200.0, "outcome": "delivered",
+		"level": "INFO", "route": "identity/acme-sso", "callback": "login", "backend": "blue", "status": 200.0, "outcome": "delivered",
 		"queryKeys": "code,state", "otherKeys": 2.0,
 	} {
 		if found[0][key] != want {
@@ -84,9 +85,9 @@ func TestMetrics_CountByOutcome(t *testing.T) {
 	if got := counted(t, r.metrics, "callbackproxy_config_age_seconds"); got != "90" {
 		t.Errorf("age is %s", got)
 	}
-	r.state.Confirm()
+	r.store.Confirm()
 	if got := counted(t, r.metrics, "callbackproxy_config_age_seconds"); got != "0" {
-		t.Errorf("age is %s after the API server was heard of", got)
+		t.Errorf("age is %s after a response of the API server", got)
 	}
 }
 
@@ -95,7 +96,7 @@ func TestMetrics_CountByOutcome(t *testing.T) {
 func TestMetrics_SeriesEndWithTheirRoute(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
-	other := newRoute(func(r *routetable.Route) { r.Name, r.Path, r.Sunset = "other", "/other", begin })
+	other := newRoute(func(r *routetable.Route) { r.Name, r.Callbacks[0].Path, r.Sunset = "other", "/other", begin })
 	r.serve(newRoute(nil), other)
 	r.get("/cb")
 	r.get("/other")
@@ -108,23 +109,23 @@ func TestMetrics_SeriesEndWithTheirRoute(t *testing.T) {
 	}
 }
 
-// attempter is an upstream that does as it is told.
+// attempter is an upstream with a scripted result.
 type attempter func() (*http.Response, error)
 
 func (a attempter) Attempt(context.Context, *upstream.Plan) (*http.Response, error) {
 	return a()
 }
 
-func TestHandler_PanicIsAPageAndTellsNothing(t *testing.T) {
+func TestHandler_PanicIsAPageWithoutDetails(t *testing.T) {
 	r := newRig(t)
 	r.serve(newRoute(nil))
 	r.handler.upstream = attempter(func() (*http.Response, error) { panic("CANARY of the request") })
 	got := r.get("/cb?code=CANARY")
 	if got.status != 502 || got.body != string(pages[502]) {
-		t.Errorf("answer is %d %q", got.status, got.body)
+		t.Errorf("response is %d %q", got.status, got.body)
 	}
 	log := r.log.String()
-	if strings.Contains(log, "CANARY") || !strings.Contains(log, "handler panicked") || !strings.Contains(log, "observe_test.go") && !strings.Contains(log, "TestHandler_PanicIsAPage") {
+	if strings.Contains(log, "CANARY") || !strings.Contains(log, "handler panicked") || !strings.Contains(log, "log_test.go") && !strings.Contains(log, "TestHandler_PanicIsAPage") {
 		t.Errorf("log is %s", log)
 	}
 	if got := counted(t, r.metrics, `callbackproxy_requests_total{backend="blue",code="502",outcome="unknown",route="identity/acme-sso"}`); got != "1" {
@@ -132,7 +133,7 @@ func TestHandler_PanicIsAPageAndTellsNothing(t *testing.T) {
 	}
 }
 
-// brokenBody panics in the middle of an answer.
+// brokenBody panics in the middle of a response.
 type brokenBody struct{ read bool }
 
 func (b *brokenBody) Read(p []byte) (int, error) {
@@ -145,13 +146,13 @@ func (b *brokenBody) Read(p []byte) (int, error) {
 
 func (b *brokenBody) Close() error { return nil }
 
-func TestHandler_PanicInTheAnswerAborts(t *testing.T) {
+func TestHandler_PanicInTheResponseAborts(t *testing.T) {
 	r := newRig(t)
 	r.serve(newRoute(nil))
 	r.handler.upstream = attempter(func() (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: &brokenBody{}}, nil
 	})
 	if got := r.get("/cb"); got.err == nil {
-		t.Errorf("answer looks whole: %+v", got)
+		t.Errorf("response looks whole: %+v", got)
 	}
 }

@@ -10,13 +10,16 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
-// finish is deferred around every request: it turns a panic into an answer,
+// finish is deferred around every request: it turns a panic into a response,
 // counts, and writes the request's one line of log.
 func (x *exchange) finish(ctx context.Context) {
 	value := recover()
@@ -24,7 +27,7 @@ func (x *exchange) finish(ctx context.Context) {
 	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		aborted = true
 	} else if value != nil {
-		aborted = x.recovered(value)
+		aborted = x.respondPanic(value)
 	}
 	x.observe(ctx)
 	if aborted {
@@ -32,16 +35,16 @@ func (x *exchange) finish(ctx context.Context) {
 	}
 }
 
-// recovered answers for a handler that panicked and reports whether it is too
-// late for that. Of the panic only the type and the place are logged: its text
-// may quote the request.
-func (x *exchange) recovered(value any) (tooLate bool) {
+// respondPanic responds for a handler that panicked and reports whether it is
+// too late for that. Of the panic only the type and the place are logged: its
+// text may quote the request.
+func (x *exchange) respondPanic(value any) (tooLate bool) {
 	x.h.log.Error("handler panicked", "type", fmt.Sprintf("%T", value), "stack", callers())
-	if x.answered {
+	if x.responded {
 		return true
 	}
 	clear(x.w.Header())
-	x.answer(http.StatusBadGateway, unknown, "panic")
+	x.respond(http.StatusBadGateway, unknown, "panic")
 	return false
 }
 
@@ -60,37 +63,48 @@ func callers() []string {
 	}
 }
 
-// observe counts and logs. Requests without a route are counted by their
-// reason alone and logged for debugging only, or scanners would fill the log.
+// observe counts and logs. Requests without a route are counted by their reason
+// alone and logged for debugging only, or scanners would fill the log.
 func (x *exchange) observe(ctx context.Context) {
 	if x.route == nil {
 		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
 		return
 	}
-	x.h.state.uses.count(x.record, x.visit())
+	x.h.usage.Count(x.usage, x.counted())
 	took := x.h.now().Sub(x.start)
+	x.h.metrics.ObserveDuration(took)
 	route, backend := x.route.ID(), x.backend
-	if current := x.h.state.Current(); current.route(x.route.Namespace, x.route.Name) == nil {
-		route, backend = "", "" // the route went while the request was here: no new series for it
+	if x.h.store.Current().Route(x.route.Namespace, x.route.Name) == nil {
+		route, backend = "", "" // the route left the table during the request: no new series for it
 	}
-	x.h.metrics.finished(route, backend, x.status, x.outcome, took)
-	if x.fallback && route != "" {
-		x.h.metrics.fallbacks.WithLabelValues(route).Inc()
+	x.h.metrics.Count(metrics.Requests, route, backend, strconv.Itoa(x.status), string(x.outcome))
+	if route != "" {
+		x.countRoute(route)
 	}
 	x.h.log.LogAttrs(ctx, slog.LevelInfo, "callback", x.attrs(took)...)
 }
 
-// visit is the request as its route's record counts it.
-func (x *exchange) visit() visit {
-	v := visit{kind: x.kind, came: x.came, late: !x.came.Before(x.route.Sunset) || x.outcome == sunsetPassed}
+func (x *exchange) countRoute(route string) {
+	counted := x.counted()
+	isCallback := counted.Kind == usage.Callback
+	x.h.metrics.CountIf(isCallback, metrics.Callbacks, route)
+	x.h.metrics.CountIf(isCallback && counted.Late, metrics.CallbacksAfterSunset, route)
+	if x.failover {
+		x.h.metrics.Count(metrics.Failovers, route)
+	}
+}
+
+// counted is the request as its route's record counts it.
+func (x *exchange) counted() usage.Request {
+	r := usage.Request{Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed}
 	switch x.outcome {
 	case refused:
-		v.kind = against
+		r.Kind = usage.Rejected
 	case delivered, unknown, truncated, clientGone:
-		v.backend = x.backend
+		r.Backend = x.backend
 	case sunsetPassed, notDelivered:
 	}
-	return v
+	return r
 }
 
 // attrs are the fields of the log line. Of the query there are the names of
@@ -100,6 +114,7 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 	known, others := gate.Parameters(query)
 	attrs := []slog.Attr{
 		slog.String("route", x.route.ID()),
+		slog.String("callback", x.callback.Name),
 		slog.String("backend", x.backend),
 		slog.Int("status", x.status),
 		slog.String("outcome", string(x.outcome)),
@@ -108,8 +123,8 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 		slog.String("queryKeys", strings.Join(known, ",")),
 		slog.Int("otherKeys", others),
 	}
-	if x.fallback {
-		attrs = append(attrs, slog.Bool("fallback", true))
+	if x.failover {
+		attrs = append(attrs, slog.Bool("failover", true))
 	}
 	if x.reason != "" {
 		attrs = append(attrs, slog.String("reason", x.reason))

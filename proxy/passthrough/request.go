@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package proxy
+package passthrough
 
 import (
 	"errors"
@@ -13,13 +13,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 )
 
-// rewrite makes of what ReverseProxy copied (without hop-by-hop fields) what
-// the application gets: the target byte for byte, the Host, and everything
-// that the client said, less what only a proxy may say.
-func (a *application) rewrite(r *httputil.ProxyRequest) {
+// rewrite turns the copy of ReverseProxy (without hop-by-hop fields) into the
+// application's request: the target byte for byte, the Host, and the client's
+// fields without those that only a proxy may set.
+func (a *Application) rewrite(r *httputil.ProxyRequest) {
 	p := r.In.Context().Value(passageKey{}).(*passage)
 	path, query, found := gate.SplitTarget(r.In.RequestURI)
 	u := r.Out.URL
@@ -31,8 +33,8 @@ func (a *application) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	setForwarding(r.Out.Header, r.In, p.snapshot)
 	if !isWebSocket(r.In.Header) {
-		// In h2c, or whatever else is switched to, callbacks could be asked for
-		// that nobody here would see.
+		// In h2c, or in any other protocol that is switched to, callbacks could
+		// pass unseen.
 		for _, name := range []string{"Connection", "Upgrade", "Http2-Settings"} {
 			r.Out.Header.Del(name)
 		}
@@ -47,27 +49,27 @@ func (a *application) rewrite(r *httputil.ProxyRequest) {
 	}
 }
 
-// isWebSocket reports whether a request asks for the one protocol that may be
+// isWebSocket reports whether a request is for the one protocol that may be
 // switched to.
 func isWebSocket(h http.Header) bool {
 	values := h["Upgrade"]
 	return len(values) == 1 && strings.EqualFold(values[0], "websocket")
 }
 
-// setForwarding says who asks, by the rules for callbacks: the application's
-// peer is now this process, so it can no longer tell by the peer's address
-// whose word it may take. Of a trusted proxy all is kept and its address
-// added; of anybody else nothing is.
-func setForwarding(to http.Header, r *http.Request, s *Snapshot) {
-	from := originOf(r, s, "", "")
+// setForwarding sets the fields about the client, by the rules for callbacks:
+// the application's peer is now this process, so the application cannot decide
+// by the peer's address which fields it may trust. A trusted proxy's fields are
+// kept and its address is added; those of other peers are dropped.
+func setForwarding(to http.Header, r *http.Request, s *config.Snapshot) {
+	from := forwarding.OriginOf(r, s.Trusts)
 	for name := range to {
-		if !from.trusted && isForwarding(name) {
+		if !from.Trusted && forwarding.IsAboutClient(name) {
 			delete(to, name)
 		}
 	}
 	delete(to, "Proxy") // CGI makes an HTTP_PROXY variable of it
-	host, proto := []string{r.Host}, []string{from.proto}
-	if from.trusted {
+	host, proto := []string{r.Host}, []string{from.Proto}
+	if from.Trusted {
 		for _, kept := range []struct {
 			name  string
 			value *[]string
@@ -80,29 +82,15 @@ func setForwarding(to http.Header, r *http.Request, s *Snapshot) {
 			to["Forwarded"] = values
 		}
 	}
-	to["X-Forwarded-For"] = []string{from.forwardedFor}
+	to["X-Forwarded-For"] = []string{from.For}
 	to["X-Forwarded-Host"], to["X-Forwarded-Proto"] = host, proto
-}
-
-// isForwarding reports whether a field is a proxy's word on who asks and for
-// what, also when it is spelled with underscores, which many servers read as
-// hyphens.
-func isForwarding(name string) bool {
-	if strings.IndexByte(name, '_') >= 0 {
-		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	}
-	switch name {
-	case "Via", "X-Request-Id", "Content-Length", "Expect", "Host":
-		return false // says nothing of the kind, or is not sent on as it is
-	}
-	return isClaim(name)
 }
 
 // sendOnce keeps http.Transport from sending a request again when a connection
 // that was used before turns out to be dead: it does so for what it takes to
-// be idempotent, and a GET may well be the second half of a login. What has a
-// body that cannot be had again is not repeated; neither is it when nobody
-// says that it could be.
+// be idempotent, and a GET may well be the second half of a login. A request
+// with a body that cannot be read again is not repeated; neither is one without
+// an idempotency key.
 func sendOnce(out *http.Request) {
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, found := out.Header[name]; found {
@@ -119,7 +107,7 @@ func sendOnce(out *http.Request) {
 	}
 }
 
-// emptyBody is a body without bytes that net/http does not know to be empty.
+// emptyBody is a body without bytes that net/http does not recognise as empty.
 type emptyBody struct{}
 
 // Read is at the end.
@@ -150,7 +138,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.read += int64(n)
 	if errors.Is(err, io.EOF) {
 		for name, values := range u.from.Trailer {
-			if u.trailer != nil && !isForwarding(name) {
+			if u.trailer != nil && !forwarding.IsAboutClient(name) {
 				u.trailer[name] = values
 			}
 		}
@@ -161,11 +149,12 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lingerTime is how long a client may go on sending what nobody reads any more,
-// so that it sees the answer before the end of its connection; as in net/http.
+// lingerTime is how long a client may go on sending a body that is not read any
+// more, so that it sees the response before the end of its connection; as in
+// net/http.
 const lingerTime = 500 * time.Millisecond
 
-// release ends a Read that is still waiting for the client when the answer is
+// release ends a Read that still waits for the client when the response is
 // complete, and bounds those with which the server looks for the end of the
 // body before it closes the connection. The second deadline only holds when no
 // Read is under way: the server aborts that one, and lifts the deadline then.

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Answer is an authorization response, to be checked once its route is known.
-type Answer struct {
+// Response is an authorization response, to be checked once its route is known.
+type Response struct {
 	// Opaque routes receive what is no authorization response: it is not
 	// looked at.
 	Opaque bool
@@ -23,9 +23,9 @@ type Answer struct {
 	Body            []byte
 }
 
-// CheckAnswer returns why an authorization response is refused, or nil and the
+// CheckResponse returns why an authorization response is refused, or nil and the
 // response parameters it has; none for an opaque one.
-func CheckAnswer(a *Answer) (ParameterSet, *Refusal) {
+func CheckResponse(a *Response) (ParameterSet, *Refusal) {
 	if a.Opaque {
 		return 0, nil
 	}
@@ -99,8 +99,8 @@ type ParameterSet uint32
 // JARM section 2.3; SAML 2.0 Bindings sections 3.4 to 3.6. SAMLRequest is the
 // provider's request to log out, which comes to the same address.
 var (
-	oauthAnswers = setOf("code", "error", "id_token", "access_token", "response")
-	samlAnswers  = setOf("SAMLResponse", "SAMLart", "SAMLRequest")
+	oauthResponses = setOf("code", "error", "id_token", "access_token", "response")
+	samlResponses  = setOf("SAMLResponse", "SAMLart", "SAMLRequest")
 )
 
 func setOf(names ...string) ParameterSet {
@@ -113,10 +113,10 @@ func setOf(names ...string) ParameterSet {
 
 // IsOAuth reports whether the parameters make an answer of OAuth 2.0 or OpenID
 // Connect.
-func (s ParameterSet) IsOAuth() bool { return s&oauthAnswers != 0 }
+func (s ParameterSet) IsOAuth() bool { return s&oauthResponses != 0 }
 
 // IsSAML reports whether the parameters make a message of SAML.
-func (s ParameterSet) IsSAML() bool { return s&samlAnswers != 0 }
+func (s ParameterSet) IsSAML() bool { return s&samlResponses != 0 }
 
 // with adds the response parameters of a form and reports whether each is there
 // once. A form is split at "&" and at ";": some parsers split at both.

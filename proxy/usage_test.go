@@ -6,24 +6,21 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
-// use returns what is reported of the route with that UID.
-func (r *rig) use(uid string) routetable.RouteUse {
+// usage returns the reported counts of the route with that UID.
+func (r *rig) usageOf(uid string) routetable.RouteUse {
 	r.t.Helper()
-	entries, _, _ := r.state.uses.Changed(0, routetable.MaxReportEntries)
+	entries, _, _, _ := r.counters.Changes(changelog.Cursor{}, routetable.MaxReportEntries)
 	for _, entry := range entries {
 		if entry.UID == uid {
 			return entry
@@ -32,9 +29,9 @@ func (r *rig) use(uid string) routetable.RouteUse {
 	return routetable.RouteUse{}
 }
 
-// Only what has the parameters of an answer of its protocol is use: a path
-// that is nothing but probed is told from one that people sign in by.
-func TestUse_CountsWellFormedCallbacksOnly(t *testing.T) {
+// Only a request with the parameters of a response of its protocol is a callback:
+// the counts distinguish a path that is only probed from one that is used.
+func TestUsage_CountsWellFormedCallbacksOnly(t *testing.T) {
 	type want struct{ callbacks, other, refused int64 }
 	for _, tc := range []struct {
 		name     string
@@ -72,18 +69,18 @@ func TestUse_CountsWellFormedCallbacksOnly(t *testing.T) {
 			} else {
 				r.get("/cb" + tc.query)
 			}
-			got := r.use("uid")
+			got := r.usageOf("uid")
 			if (want{got.Callbacks, got.Other, got.Refused}) != tc.want || got.AfterSunset != 0 {
-				t.Errorf("use is %+v, want %+v", got, tc.want)
+				t.Errorf("usage is %+v, want %+v", got, tc.want)
 			}
 			if called := len(got.Backends) == 1; called != (tc.want.callbacks == 1) || got.Last.IsZero() == called {
-				t.Errorf("use is %+v", got)
+				t.Errorf("usage is %+v", got)
 			}
 		})
 	}
 }
 
-func TestUse_RefusedIsWhatBrokeARule(t *testing.T) {
+func TestUsage_CountsBrokenRulesAsRefused(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
 	r.serve(newRoute(nil))
@@ -93,12 +90,12 @@ func TestUse_RefusedIsWhatBrokeARule(t *testing.T) {
 	incomplete(t, r)
 	r.get("/cb?code=1", "X_Y: 1") // refused before its route is known
 	r.get("/other?code=1")
-	if got := r.use("uid"); got.Refused != 4 || got.Callbacks+got.Other != 0 || got.Backends != nil {
-		t.Errorf("use is %+v", got)
+	if got := r.usageOf("uid"); got.Refused != 4 || got.Callbacks+got.Other != 0 || got.Backends != nil {
+		t.Errorf("usage is %+v", got)
 	}
 }
 
-// incomplete sends half a body and waits until the proxy gave up on it.
+// incomplete sends half a body and waits until the proxy refused it.
 func incomplete(t *testing.T, r *rig) {
 	t.Helper()
 	conn, err := net.Dial("tcp", r.address)
@@ -113,9 +110,8 @@ func incomplete(t *testing.T, r *rig) {
 	_ = conn.Close()
 }
 
-// A callback that failed is one all the same, and a backend has got what its
-// first byte was sent of.
-func TestUse_WhateverBecomesOfIt(t *testing.T) {
+// A callback that failed is counted too, and for a backend from its first byte on.
+func TestUsage_CountsFailedCallbacks(t *testing.T) {
 	r := newRig(t)
 	r.serve(newRoute(nil))
 	for _, tc := range []struct {
@@ -124,12 +120,12 @@ func TestUse_WhateverBecomesOfIt(t *testing.T) {
 	}{
 		{&upstream.Error{Reason: "unreachable", NotDelivered: true}, 0},
 		{&upstream.Error{Reason: "no answer", Timeout: true}, 1},
-		{&upstream.Error{Reason: "broken off"}, 1},
+		{&upstream.Error{Reason: "interrupted"}, 1},
 	} {
-		before := r.use("uid")
+		before := r.usageOf("uid")
 		r.handler.upstream = attempter(func() (*http.Response, error) { return nil, tc.failure })
 		r.get("/cb?code=1")
-		after := r.use("uid")
+		after := r.usageOf("uid")
 		if after.Callbacks != before.Callbacks+1 || sentTo(after, "blue") != sentTo(before, "blue")+tc.sent {
 			t.Errorf("%s: %+v, then %+v", tc.failure.Reason, before, after)
 		}
@@ -138,7 +134,7 @@ func TestUse_WhateverBecomesOfIt(t *testing.T) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: &brokenBody{}}, nil
 	})
 	r.get("/cb?code=1")
-	if got := sentTo(r.use("uid"), "blue"); got != 3 {
+	if got := sentTo(r.usageOf("uid"), "blue"); got != 3 {
 		t.Errorf("truncated: blue has %d", got)
 	}
 }
@@ -152,9 +148,9 @@ func sentTo(u routetable.RouteUse, backend string) int64 {
 	return 0
 }
 
-func TestUse_AfterTheSunset(t *testing.T) {
+func TestUsage_AfterTheSunset(t *testing.T) {
 	end := begin.Add(time.Hour)
-	visits := func(r *rig) {
+	send := func(r *rig) {
 		r.get("/cb?code=1")
 		r.post("/cb", "code=1")
 		r.get("/cb")                 // other
@@ -168,19 +164,19 @@ func TestUse_AfterTheSunset(t *testing.T) {
 	}{
 		{"rejected", nil, 0},
 		{"held", func(r *routetable.Route) { r.HeldUntil = end.Add(time.Hour) }, 2},
-		{"warned", func(r *routetable.Route) { r.AfterSunset = routetable.Warn }, 2},
+		{"served", func(r *routetable.Route) { r.AfterSunset = routetable.Serve }, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t)
 			r.lead(blueAddress, newBackend(t, ok("")))
 			r.serve(ending(end, tc.change))
-			visits(r)
+			send(r)
 			r.clock.Set(end)
-			visits(r)
-			got := r.use("uid")
+			send(r)
+			got := r.usageOf("uid")
 			if got.Callbacks != 4 || got.AfterSunset != 2 || got.Other != 2 || got.Refused != 4 ||
 				sentTo(got, "blue") != 2+tc.delivered || !got.Last.Equal(end) {
-				t.Errorf("use is %+v", got)
+				t.Errorf("usage is %+v", got)
 			}
 			for series, want := range map[string]string{
 				`callbackproxy_callbacks_total{route="identity/acme-sso"}`:              "4",
@@ -194,34 +190,34 @@ func TestUse_AfterTheSunset(t *testing.T) {
 	}
 }
 
-// A callback that came under a clock that was years ahead is not the last one
-// for years: once the clock is right, the next one is. What ends out of its
-// turn changes nothing.
-func TestUse_LastUnderAWrongClock(t *testing.T) {
+// A callback under a clock that was years ahead is not the last one for years:
+// once the clock is right, the next one is. A callback that ends late changes
+// nothing.
+func TestUsage_LastUnderAWrongClock(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
 	r.clock.Set(begin.AddDate(5, 0, 0))
 	r.serve(newRoute(func(r *routetable.Route) { r.Sunset = begin.AddDate(9, 0, 0) }))
 	r.get("/cb?code=1")
-	if got := r.use("uid"); !got.Last.Equal(begin.AddDate(5, 0, 0)) {
+	if got := r.usageOf("uid"); !got.Last.Equal(begin.AddDate(5, 0, 0)) {
 		t.Fatalf("control: last at %s", got.Last)
 	}
 	r.clock.Jump(begin)
-	r.state.clock.Heard(begin)
+	r.clockJudge.Observe(begin)
 	r.get("/cb?code=1")
-	if got := r.use("uid"); got.Callbacks != 2 || !got.Last.Equal(begin) || !got.Backends[0].Last.Equal(begin) {
-		t.Errorf("use is %+v", got)
+	if got := r.usageOf("uid"); got.Callbacks != 2 || !got.Last.Equal(begin) || !got.Backends[0].Last.Equal(begin) {
+		t.Errorf("usage is %+v", got)
 	}
-	r.clock.Set(begin.Add(-5 * time.Minute)) // as one that takes its time
+	r.clock.Set(begin.Add(-5 * time.Minute)) // as a slow one
 	r.get("/cb?code=1")
-	if got := r.use("uid"); got.Callbacks != 3 || !got.Last.Equal(begin) || !got.Backends[0].Last.Equal(begin) {
-		t.Errorf("out of turn: use is %+v", got)
+	if got := r.usageOf("uid"); got.Callbacks != 3 || !got.Last.Equal(begin) || !got.Backends[0].Last.Equal(begin) {
+		t.Errorf("late end: usage is %+v", got)
 	}
 }
 
-// What was counted belongs to the object: it outlives every change of it, and
-// not the object itself.
-func TestUse_LivesAsLongAsTheRoute(t *testing.T) {
+// Counts belong to the object: they outlive every change of it, and not the object
+// itself.
+func TestUsage_EndsWithTheRoute(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
 	r.lead(greenAddress, newBackend(t, ok("")))
@@ -229,128 +225,36 @@ func TestUse_LivesAsLongAsTheRoute(t *testing.T) {
 	r.get("/cb?code=1")
 	r.serve(blueGreen("green"))
 	r.get("/cb?code=1")
-	if got := r.use("uid"); got.Callbacks != 2 || sentTo(got, "blue") != 1 || sentTo(got, "green") != 1 {
+	if got := r.usageOf("uid"); got.Callbacks != 2 || sentTo(got, "blue") != 1 || sentTo(got, "green") != 1 {
 		t.Errorf("after a flip: %+v", got)
 	}
-	_, last, _ := r.state.uses.Changed(0, 10)
+	_, last, _, _ := r.counters.Changes(changelog.Cursor{}, 10)
 	r.serve(newRoute(func(r *routetable.Route) { r.Backends, r.Generation = r.Backends[:1], 2 }))
-	if got, _, _ := r.state.uses.Changed(last, 10); len(got) != 1 || got[0].Callbacks != 2 || len(got[0].Backends) != 1 {
+	if got, _, _, _ := r.counters.Changes(last, 10); len(got) != 1 || got[0].Callbacks != 2 || len(got[0].Backends) != 1 {
 		t.Errorf("after a backend went: %+v", got)
 	}
 	r.serve(newRoute(func(r *routetable.Route) { r.UID = "successor" }))
 	r.get("/cb?code=1")
-	if old, now := r.use("uid"), r.use("successor"); old.Callbacks != 0 || now.Callbacks != 1 {
+	if old, now := r.usageOf("uid"), r.usageOf("successor"); old.Callbacks != 0 || now.Callbacks != 1 {
 		t.Errorf("after a successor of the same name: %+v, %+v", old, now)
 	}
 	r.serve()
-	if got, _, _ := r.state.uses.Changed(0, 10); got != nil {
+	if got, _, _, _ := r.counters.Changes(changelog.Cursor{}, 10); got != nil {
 		t.Errorf("without routes: %+v", got)
 	}
 }
 
-// A request that ends after its route went is counted nowhere.
-func TestUse_RouteGoesWhileARequestIsHere(t *testing.T) {
+// A request that ends after its route left the table is counted nowhere.
+func TestUsage_RouteEndsDuringARequest(t *testing.T) {
 	r := newRig(t)
 	r.serve(newRoute(nil))
 	r.handler.upstream = attempter(func() (*http.Response, error) {
 		r.serve()
-		return nil, errors.New("broken off")
+		return nil, errors.New("interrupted")
 	})
 	r.get("/cb?code=1")
 	r.serve(newRoute(nil))
-	if got := r.use("uid"); got.Callbacks != 0 || len(r.state.uses.records) != 1 {
-		t.Errorf("use is %+v", got)
-	}
-}
-
-// reader reads a ledger page by page.
-type reader struct {
-	l      *ledger
-	known  map[string]int64 // Other by UID
-	cursor uint64
-}
-
-func (r *reader) page(t *rapid.T, most int) (more bool) {
-	entries, next, more := r.l.Changed(r.cursor, most)
-	if len(entries) > most || more && len(entries) < most || next < r.cursor {
-		t.Fatalf("%d entries of at most %d, more %v, cursor %d to %d", len(entries), most, more, r.cursor, next)
-	}
-	for _, entry := range entries {
-		if r.known[entry.UID] == entry.Other {
-			t.Fatalf("%s did not change", entry.UID)
-		}
-		r.known[entry.UID] = entry.Other
-	}
-	r.cursor = next
-	return more
-}
-
-// Whoever reads page by page, at any pace, knows in the end what is counted.
-func TestUse_ChangedLosesNothing(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		table := &routetable.Table{}
-		for i := range rapid.IntRange(1, 8).Draw(t, "routes") {
-			table.Routes = append(table.Routes, routetable.Route{UID: fmt.Sprint(i)})
-		}
-		var l ledger
-		records, want := l.follow(table), map[string]int64{}
-		reads := &reader{l: &l, known: map[string]int64{}}
-		for range rapid.IntRange(0, 30).Draw(t, "steps") {
-			if rapid.Bool().Draw(t, "read") {
-				reads.page(t, rapid.IntRange(0, 3).Draw(t, "most"))
-				continue
-			}
-			route := &table.Routes[rapid.IntRange(0, len(table.Routes)-1).Draw(t, "route")]
-			l.count(records[route], visit{kind: other})
-			want[route.UID]++
-		}
-		for more := true; more; {
-			more = reads.page(t, 2)
-		}
-		if !maps.Equal(reads.known, want) {
-			t.Fatalf("known %v, counted %v", reads.known, want)
-		}
-	})
-}
-
-func TestUse_CountingAllocatesNothing(t *testing.T) {
-	route := newRoute(nil)
-	var l ledger
-	table := &routetable.Table{Routes: []routetable.Route{route}}
-	record := l.follow(table)[&table.Routes[0]]
-	v := visit{kind: callback, came: begin, backend: "blue"}
-	l.count(record, v)
-	if n := testing.AllocsPerRun(100, func() { l.count(record, v) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-func BenchmarkUse_Count(b *testing.B) {
-	var l ledger
-	table := &routetable.Table{}
-	for i := range 10_000 {
-		table.Routes = append(table.Routes, newRoute(func(r *routetable.Route) { r.UID = fmt.Sprint(i) }))
-	}
-	records := slices.Collect(maps.Values(l.follow(table)))
-	b.ReportAllocs()
-	b.RunParallel(func(p *testing.PB) {
-		for i := 0; p.Next(); i++ {
-			l.count(records[i%len(records)], visit{kind: callback, came: begin, backend: "blue"})
-		}
-	})
-}
-
-func BenchmarkUse_Changed(b *testing.B) {
-	var l ledger
-	table := &routetable.Table{}
-	for i := range routetable.MaxReportEntries {
-		table.Routes = append(table.Routes, newRoute(func(r *routetable.Route) { r.UID = fmt.Sprint(i) }))
-	}
-	for _, record := range l.follow(table) {
-		l.count(record, visit{kind: callback, came: begin, backend: "blue"})
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		l.Changed(0, routetable.MaxReportEntries)
+	if got := r.usageOf("uid"); got.Callbacks != 0 {
+		t.Errorf("usage is %+v", got)
 	}
 }
