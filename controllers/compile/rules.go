@@ -174,7 +174,7 @@ func keepsQuota(c *candidate) (reason, message string, broken bool) {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonQuotaExceeded,
-		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many older ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
+		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many accepted ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
 			c.snapshot.Key, most, namespace),
 		true
 }
