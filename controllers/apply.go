@@ -11,13 +11,24 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
+
+var statusWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "callback_operator_status_writes_total",
+	Help: "Statuses written, by kind.",
+}, []string{"kind"})
+
+func init() { metrics.Registry.MustRegister(statusWrites) }
 
 // writeStatus writes one status and tells its news.
 func (r *Reconciler) writeStatus(ctx context.Context, p *pendingStatus, again *atomic.Bool) error {
@@ -114,9 +125,9 @@ func (r *Reconciler) replaceStatus(ctx context.Context, p *pendingStatus, stored
 // empty returns an object of the same kind and name, into which any answer can
 // be read.
 func (p *pendingStatus) empty() client.Object {
-	var object client.Object = &StoredRoute{}
+	var object client.Object = &kube.Route{}
 	if p.kind == kindProxy {
-		object = &StoredProxy{}
+		object = &kube.Proxy{}
 	}
 	object.SetNamespace(p.object.GetNamespace())
 	object.SetName(p.object.GetName())

@@ -75,7 +75,7 @@ func (d *Deployer) Forget(key types.NamespacedName) {
 // a time.
 func (d *Deployer) Deploy(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, now time.Time) (status.Deployed, time.Time, error) {
 	f := d.fleet(proxy)
-	managed := d.settings.manages(proxy.Namespace)
+	managed := d.settings.Manages(proxy.Namespace)
 	if proxy.Spec.Mode == callbackv1alpha1.ModeDeployment {
 		switch {
 		case !managed:

@@ -19,17 +19,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
 var everyKind = []schema.GroupVersionKind{
-	kindServiceAccount, kindRoleBinding, kindNetworkPolicy, kindService, kindDeployment, kindBudget,
+	kube.KindServiceAccount, kube.KindRoleBinding, kube.KindNetworkPolicy, kube.KindService, kube.KindDeployment, kube.KindBudget,
 }
 
 // fleetIn gives the CallbackProxy of a spec a mode, and what belongs to it.
 func (w *world) fleetIn(mode callbackv1alpha1.ProxyMode, change ...func(*callbackv1alpha1.CallbackProxySpec)) {
 	w.t.Helper()
-	stored := &StoredProxy{}
+	stored := &kube.Proxy{}
 	w.Expect(w.client.Get(w.ctx, w.proxyKey(), stored)).To(Succeed())
 	stored.Spec.Mode, stored.Spec.Deployment, stored.Spec.Sidecar = mode, callbackv1alpha1.ProxyDeployment{}, callbackv1alpha1.ProxySidecar{}
 	if mode == callbackv1alpha1.ModeSidecar {
@@ -62,7 +63,7 @@ func (w *world) part(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(kind)
 	name := workload.Name("edge")
-	if kind == kindRoleBinding {
+	if kind == kube.KindRoleBinding {
 		name = workload.RoleBindingName("edge")
 	}
 	err := w.client.Get(w.ctx, types.NamespacedName{Namespace: w.platform, Name: name}, object)
@@ -127,18 +128,18 @@ func TestDeploy_RepairsDrift(t *testing.T) {
 		kind  schema.GroupVersionKind
 		patch string
 	}{
-		"an image":             {kindDeployment, `{"spec":{"template":{"spec":{"containers":[{"name":"callback-proxy","image":"evil"}]}}}}`},
-		"replicas":             {kindDeployment, `{"spec":{"replicas":7}}`},
-		"a strategy":           {kindDeployment, `{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`},
-		"a selector":           {kindService, `{"spec":{"selector":{"callbackproxy.io/proxy":"other"}}}`},
-		"a type":               {kindService, `{"spec":{"type":"NodePort"}}`},
-		"a budget":             {kindBudget, `{"spec":{"maxUnavailable":2}}`},
-		"an open policy":       {kindNetworkPolicy, `{"spec":{"egress":[{}]}}`},
-		"a token for all":      {kindServiceAccount, `{"automountServiceAccountToken":true}`},
-		"another subject":      {kindRoleBinding, `{"subjects":[{"kind":"Group","name":"everybody","apiGroup":"rbac.authorization.k8s.io"}]}`},
-		"a Deployment's label": {kindDeployment, label},
-		"a Service's label":    {kindService, label},
-		"a budget's label":     {kindBudget, label},
+		"an image":             {kube.KindDeployment, `{"spec":{"template":{"spec":{"containers":[{"name":"callback-proxy","image":"evil"}]}}}}`},
+		"replicas":             {kube.KindDeployment, `{"spec":{"replicas":7}}`},
+		"a strategy":           {kube.KindDeployment, `{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`},
+		"a selector":           {kube.KindService, `{"spec":{"selector":{"callbackproxy.io/proxy":"other"}}}`},
+		"a type":               {kube.KindService, `{"spec":{"type":"NodePort"}}`},
+		"a budget":             {kube.KindBudget, `{"spec":{"maxUnavailable":2}}`},
+		"an open policy":       {kube.KindNetworkPolicy, `{"spec":{"egress":[{}]}}`},
+		"a token for all":      {kube.KindServiceAccount, `{"automountServiceAccountToken":true}`},
+		"another subject":      {kube.KindRoleBinding, `{"subjects":[{"kind":"Group","name":"everybody","apiGroup":"rbac.authorization.k8s.io"}]}`},
+		"a Deployment's label": {kube.KindDeployment, label},
+		"a Service's label":    {kube.KindService, label},
+		"a budget's label":     {kube.KindBudget, label},
 	} {
 		before := content(w.part(drift.kind))
 		w.edit(drift.kind, drift.patch)
@@ -177,15 +178,15 @@ func content(object *unstructured.Unstructured) string {
 func TestDeploy_KeepsWhatOthersAdd(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.deployed()
-	w.edit(kindDeployment, `{"metadata":{"labels":{"team":"edge"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`)
-	w.edit(kindService, `{"metadata":{"annotations":{"cloud":"says"}}}`)
+	w.edit(kube.KindDeployment, `{"metadata":{"labels":{"team":"edge"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`)
+	w.edit(kube.KindService, `{"metadata":{"annotations":{"cloud":"says"}}}`)
 	w.reconcile()
 	w.writes.take()
 	w.reconcile()
 	w.Expect(w.writes.take()).To(BeEmpty())
-	w.Expect(w.part(kindDeployment).GetLabels()).To(HaveKeyWithValue("team", "edge"))
-	w.Expect(w.part(kindService).GetAnnotations()).To(HaveKeyWithValue("cloud", "says"))
-	restarted, _, err := unstructured.NestedString(w.part(kindDeployment).Object, "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
+	w.Expect(w.part(kube.KindDeployment).GetLabels()).To(HaveKeyWithValue("team", "edge"))
+	w.Expect(w.part(kube.KindService).GetAnnotations()).To(HaveKeyWithValue("cloud", "says"))
+	restarted, _, err := unstructured.NestedString(w.part(kube.KindDeployment).Object, "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(restarted).To(Equal("now"))
 
@@ -218,14 +219,14 @@ func TestDeploy_FollowsTheSpec(t *testing.T) {
 			},
 		}
 	})
-	service := w.part(kindService)
+	service := w.part(kube.KindService)
 	w.Expect(service.GetAnnotations()).To(HaveKeyWithValue("internal", "true"))
 	w.Expect(content(service)).To(ContainSubstring(`"LoadBalancer"`))
 	w.Expect(w.running().Spec.Template.Spec.NodeSelector).To(HaveKeyWithValue("pool", "edge"))
 
 	w.fleetIn(callbackv1alpha1.ModeDeployment, func(s *callbackv1alpha1.CallbackProxySpec) { s.Listener.Port = 8080 })
 	w.settle()
-	service = w.part(kindService)
+	service = w.part(kube.KindService)
 	w.Expect(service.GetAnnotations()).NotTo(HaveKey("internal"))
 	w.Expect(content(service)).To(And(ContainSubstring(`"ClusterIP"`), ContainSubstring(`"port":8080`), Not(ContainSubstring("8443")), Not(ContainSubstring("nodePort"))))
 	w.Expect(w.running().Spec.Template.Spec.NodeSelector).To(BeEmpty())
@@ -235,22 +236,22 @@ func TestDeploy_FollowsTheSpec(t *testing.T) {
 func TestDeploy_TheBudgetComesAndGoes(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.deployed(replicas(1))
-	w.Expect(w.part(kindBudget)).To(BeNil())
+	w.Expect(w.part(kube.KindBudget)).To(BeNil())
 	w.Expect(w.running().Spec.Replicas).To(HaveValue(BeEquivalentTo(1)))
 
 	w.fleetIn(callbackv1alpha1.ModeDeployment, replicas(3))
 	w.settle()
-	w.Expect(w.part(kindBudget)).NotTo(BeNil())
+	w.Expect(w.part(kube.KindBudget)).NotTo(BeNil())
 
 	w.fleetIn(callbackv1alpha1.ModeDeployment, replicas(1))
 	w.settle()
-	w.Expect(w.part(kindBudget)).To(BeNil())
+	w.Expect(w.part(kube.KindBudget)).To(BeNil())
 	w.writes.take()
 
 	// Somebody else's is not deleted.
-	w.create(w.foreign(kindBudget))
+	w.create(w.foreign(kube.KindBudget))
 	w.reconcile()
-	w.Expect(w.part(kindBudget)).NotTo(BeNil())
+	w.Expect(w.part(kube.KindBudget)).NotTo(BeNil())
 	w.Expect(w.about("Accepted").Status).To(Equal(metav1.ConditionTrue), "it is in nobody's way")
 	w.Expect(w.writes.take()).NotTo(ContainElement(HavePrefix("delete")))
 }
@@ -299,7 +300,7 @@ func TestDeploy_WhatTheAPIServerRefuses(t *testing.T) {
 	w.Expect(w.events.take()).To(ContainElement(ContainSubstring("Warning NotDeployed Programmed CallbackProxy/edge")))
 	w.Expect(w.condition("acme", "Ready").Status).To(Equal(metav1.ConditionTrue))
 	for _, kind := range everyKind {
-		w.Expect(w.part(kind) == nil).To(Equal(kind == kindDeployment), kind.Kind)
+		w.Expect(w.part(kind) == nil).To(Equal(kind == kube.KindDeployment), kind.Kind)
 	}
 	w.writes.take()
 	result := w.reconcile()

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // What is worth an event, and what is not.
@@ -99,12 +100,12 @@ func TestReconcile_TellsWhenCallbacksAreRejected(t *testing.T) {
 	end := w.clock.Now().Add(12 * time.Hour).Truncate(time.Second)
 	ends := func(s *callbackv1alpha1.CallbackRouteSpec) { s.SunsetTime = metav1.NewTime(end) }
 	w.migration(w.newRoute("held", ends), w.newRoute("warns", ends))
-	stored := &StoredProxy{CallbackProxy: *w.liveProxy()}
+	stored := &kube.Proxy{CallbackProxy: *w.liveProxy()}
 	stored.Spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{callbackv1alpha1.AfterSunsetReject, callbackv1alpha1.AfterSunsetWarn}
 	w.Expect(w.client.Update(w.ctx, stored)).To(Succeed())
 	warn := func(name string, after callbackv1alpha1.AfterSunset) {
 		t.Helper()
-		route := &StoredRoute{CallbackRoute: *w.route(name)}
+		route := &kube.Route{CallbackRoute: *w.route(name)}
 		route.Spec.AfterSunset = after
 		w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
 		w.settle()
@@ -126,7 +127,7 @@ func TestReconcile_TellsWhenCallbacksAreRejected(t *testing.T) {
 		ended := slices.DeleteFunc(w.events.take(), func(e string) bool { return strings.HasPrefix(e, "Normal Programmed") })
 		w.Expect(ended).To(ConsistOf(And(HavePrefix("Warning SunsetPassed Ready CallbackRoute/"+name+": "), ContainSubstring("answered with 410 Gone"))))
 	}
-	route := &StoredRoute{CallbackRoute: *w.route("held")}
+	route := &kube.Route{CallbackRoute: *w.route("held")}
 	delete(route.Annotations, callbackv1alpha1.HoldAnnotation)
 	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
 	w.settle()

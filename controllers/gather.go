@@ -17,10 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // apiServer is the Service of the API server itself.
@@ -40,7 +42,7 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy
 	if r.RoutesOf != nil {
 		options = append(options, r.RoutesOf(key))
 	}
-	var list StoredRouteList
+	var list kube.RouteList
 	if err := r.Client.List(ctx, &list, options...); err != nil {
 		return nil, fmt.Errorf("list CallbackRoutes: %w", err)
 	}
@@ -64,11 +66,11 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy
 
 // getProxy returns a CallbackProxy, nil when there is none that stays. None is
 // found in namespaces that are not watched.
-func (r *Reconciler) getProxy(ctx context.Context, key types.NamespacedName) (*StoredProxy, error) {
-	if !r.Settings.watches(key.Namespace) {
+func (r *Reconciler) getProxy(ctx context.Context, key types.NamespacedName) (*kube.Proxy, error) {
+	if !r.Settings.Watches(key.Namespace) {
 		return nil, nil
 	}
-	proxy := &StoredProxy{}
+	proxy := &kube.Proxy{}
 	switch err := r.Client.Get(ctx, key, proxy); {
 	case apierrors.IsNotFound(err) || err == nil && !proxy.DeletionTimestamp.IsZero():
 		return nil, nil
@@ -127,7 +129,7 @@ func (r *Reconciler) gatherServices(ctx context.Context, s *compile.Snapshot) er
 	looked := map[types.NamespacedName]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := looked[key]; done || !r.Settings.watches(key.Namespace) {
+			if _, done := looked[key]; done || !r.Settings.Watches(key.Namespace) {
 				continue
 			}
 			looked[key] = struct{}{}
@@ -167,7 +169,7 @@ func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) erro
 	looked := map[string]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := looked[key.Namespace]; done || key.Namespace == route.Object.Namespace || !r.Settings.watches(key.Namespace) {
+			if _, done := looked[key.Namespace]; done || key.Namespace == route.Object.Namespace || !r.Settings.Watches(key.Namespace) {
 				continue
 			}
 			looked[key.Namespace] = struct{}{}
@@ -175,7 +177,9 @@ func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) erro
 			if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 				return fmt.Errorf("list ReferenceGrants in namespace %s: %w", key.Namespace, err)
 			}
-			s.Grants = append(s.Grants, list.Items...)
+			for i := range list.Items {
+				s.Grants = append(s.Grants, gatewayv1.ReferenceGrant(list.Items[i]))
+			}
 		}
 	}
 	return nil
@@ -184,7 +188,7 @@ func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) erro
 // gatherForbidden finds the API server's own addresses: no route may lead a
 // stranger's request there.
 func (r *Reconciler) gatherForbidden(ctx context.Context, s *compile.Snapshot) error {
-	if !r.Settings.watches(apiServer.Namespace) {
+	if !r.Settings.Watches(apiServer.Namespace) {
 		s.Forbidden = r.APIServer
 		return nil
 	}

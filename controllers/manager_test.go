@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // The specs of this file run the whole manager, as what they are about is what
@@ -37,7 +38,7 @@ const soon = 15 * time.Second
 func (w *world) runManager(access *rest.Config, settings Settings) {
 	w.t.Helper()
 	mgr, err := ctrl.NewManager(access, ctrl.Options{
-		Scheme: NewScheme(), MapperProvider: NewMapper, Cache: CacheOptions(settings), Client: ClientOptions(),
+		Scheme: kube.NewScheme(), MapperProvider: kube.NewMapper, Cache: kube.CacheOptions(settings.Scope), Client: ClientOptions(),
 		Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Controller: unnamed,
 	})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -146,7 +147,7 @@ func TestManager_RunsAFleetWithItsRights(t *testing.T) {
 		w.Eventually(func() map[string]string { return w.part(kind).GetLabels() }, soon).
 			Should(HaveKeyWithValue(callbackv1alpha1.ProxyLabel, "edge"), kind.Kind)
 	}
-	w.edit(kindDeployment, `{"spec":{"replicas":9}}`)
+	w.edit(kube.KindDeployment, `{"spec":{"replicas":9}}`)
 	w.Eventually(func() *int32 { return w.running().Spec.Replicas }, soon).Should(HaveValue(BeEquivalentTo(2)))
 
 	w.create(&autoscalingv2.HorizontalPodAutoscaler{
@@ -160,11 +161,11 @@ func TestManager_RunsAFleetWithItsRights(t *testing.T) {
 	w.Eventually(func() bool {
 		scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 1}}
 		w.Expect(w.client.SubResource("scale").Update(w.ctx, w.running(), client.WithSubResourceBody(scale))).To(Succeed())
-		return w.part(kindBudget) == nil
+		return w.part(kube.KindBudget) == nil
 	}, soon).Should(BeTrue(), "one proxy has no budget")
 	w.Eventually(func() *int32 { return w.running().Spec.Replicas }, soon).Should(HaveValue(BeEquivalentTo(1)))
-	version := w.part(kindDeployment).GetResourceVersion()
-	w.Consistently(func() string { return w.part(kindDeployment).GetResourceVersion() }, time.Second).Should(Equal(version), "nothing is written without a reason")
+	version := w.part(kube.KindDeployment).GetResourceVersion()
+	w.Consistently(func() string { return w.part(kube.KindDeployment).GetResourceVersion() }, time.Second).Should(Equal(version), "nothing is written without a reason")
 	w.Expect(w.running().Spec.Replicas).To(HaveValue(BeEquivalentTo(1)))
 }
 
@@ -203,7 +204,7 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	w.create(proxy, w.service(w.identity, "legacy-idp"), w.service(w.identity, "new-idp"), w.service(w.other, "sso"),
 		w.newRoute("acme"), beyond, nowhere, unseen)
 
-	w.Eventually(func() bool { return w.part(kindDeployment) != nil && w.part(kindBudget) != nil }, soon).Should(BeTrue())
+	w.Eventually(func() bool { return w.part(kube.KindDeployment) != nil && w.part(kube.KindBudget) != nil }, soon).Should(BeTrue())
 	reasons := func(name, kind string) func() string {
 		return func() string {
 			c := find(w.route(name).Status.Conditions, kind)
@@ -218,9 +219,9 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	w.Eventually(reasons("beyond", "ResolvedRefs"), soon).Should(Equal("RefNotPermitted"))
 	w.Eventually(reasons("nowhere", "Accepted"), soon).Should(Equal("ProxyNotFound"))
 
-	w.edit(kindDeployment, `{"spec":{"replicas":9}}`)
+	w.edit(kube.KindDeployment, `{"spec":{"replicas":9}}`)
 	w.Eventually(func() *int32 { return w.running().Spec.Replicas }, soon).Should(HaveValue(BeEquivalentTo(2)))
-	there := &StoredRoute{}
+	there := &kube.Route{}
 	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.other, Name: "unseen"}, there)).To(Succeed())
 	w.Expect(there.Status.Conditions).To(BeEmpty(), "nobody watches it")
 }

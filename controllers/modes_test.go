@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -26,15 +27,15 @@ func TestDeploy_AModeThatIsTakenAway(t *testing.T) {
 			w := newWorld(t, controlPlane)
 			w.deployed()
 			// One is not ours any more: somebody took it over.
-			w.edit(kindService, `{"metadata":{"ownerReferences":null}}`)
-			beside := w.foreign(kindServiceAccount)
+			w.edit(kube.KindService, `{"metadata":{"ownerReferences":null}}`)
+			beside := w.foreign(kube.KindServiceAccount)
 			beside.SetName("callback-other")
 			beside.SetLabels(map[string]string{callbackv1alpha1.ProxyLabel: "edge"})
 			w.create(beside)
 			w.fleetIn(mode)
 			w.settle()
 			for _, kind := range everyKind {
-				w.Expect(w.part(kind) != nil).To(Equal(kind == kindService || kind == kindRoleBinding), kind.Kind)
+				w.Expect(w.part(kind) != nil).To(Equal(kind == kube.KindService || kind == kube.KindRoleBinding), kind.Kind)
 			}
 			w.Expect(w.client.Get(w.ctx, client.ObjectKeyFromObject(beside), &corev1.ServiceAccount{})).To(Succeed())
 			if mode == "" {
@@ -48,9 +49,9 @@ func TestDeploy_AModeThatIsTakenAway(t *testing.T) {
 			w.newLeader()
 			w.settle()
 			w.Expect(w.about("Ready").Status).To(Equal(metav1.ConditionTrue))
-			w.Expect(w.part(kindService)).NotTo(BeNil())
+			w.Expect(w.part(kube.KindService)).NotTo(BeNil())
 
-			w.Expect(w.client.Delete(w.ctx, w.part(kindService))).To(Succeed())
+			w.Expect(w.client.Delete(w.ctx, w.part(kube.KindService))).To(Succeed())
 			w.fleetIn(callbackv1alpha1.ModeDeployment)
 			w.settle()
 			for _, kind := range everyKind {
@@ -85,13 +86,13 @@ func TestDeploy_Sidecars(t *testing.T) {
 		{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:serviceaccounts:" + w.platform},
 	}))
 	for _, kind := range everyKind {
-		w.Expect(w.part(kind) != nil).To(Equal(kind == kindRoleBinding), kind.Kind)
+		w.Expect(w.part(kind) != nil).To(Equal(kind == kube.KindRoleBinding), kind.Kind)
 	}
 	w.writes.take()
 	w.reconcile()
 	w.Expect(w.writes.take()).To(BeEmpty())
 
-	w.Expect(w.client.Delete(w.ctx, w.part(kindRoleBinding))).To(Succeed())
+	w.Expect(w.client.Delete(w.ctx, w.part(kube.KindRoleBinding))).To(Succeed())
 	w.reconcile()
 	w.Expect(w.binding().Subjects).To(HaveLen(1))
 	w.fleetIn("")
@@ -103,7 +104,7 @@ func TestDeploy_Sidecars(t *testing.T) {
 func TestDeploy_WithoutAMode(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
-	theirs := w.foreign(kindRoleBinding)
+	theirs := w.foreign(kube.KindRoleBinding)
 	theirs.Object["subjects"] = []any{map[string]any{"kind": "Group", "name": "theirs", "apiGroup": "rbac.authorization.k8s.io"}}
 	theirs.SetLabels(map[string]string{callbackv1alpha1.ProxyLabel: "edge"})
 	w.create(theirs)
@@ -111,7 +112,7 @@ func TestDeploy_WithoutAMode(t *testing.T) {
 	w.Expect(w.about("Ready").Status).To(Equal(metav1.ConditionTrue))
 	w.Expect(w.binding().Subjects).To(HaveLen(1))
 	for _, kind := range everyKind {
-		w.Expect(w.part(kind) != nil).To(Equal(kind == kindRoleBinding), kind.Kind)
+		w.Expect(w.part(kind) != nil).To(Equal(kind == kube.KindRoleBinding), kind.Kind)
 	}
 	w.Expect(w.writes.take()).NotTo(ContainElement(HavePrefix("apply R")))
 }
@@ -127,13 +128,13 @@ func TestDeploy_NamesAtTheirLongest(t *testing.T) {
 			if mode == callbackv1alpha1.ModeSidecar {
 				proxy.Spec.Sidecar = callbackv1alpha1.ProxySidecar{AppPort: 8000}
 			}
-			tooLong := proxy.DeepCopyObject().(*StoredProxy)
+			tooLong := proxy.DeepCopyObject().(*kube.Proxy)
 			tooLong.Name += "x"
 			w.Expect(w.client.Create(w.ctx, tooLong)).NotTo(Succeed())
 			w.create(proxy)
 			_, err := w.pass(client.ObjectKeyFromObject(proxy))
 			w.Expect(err).NotTo(HaveOccurred())
-			live := &StoredProxy{}
+			live := &kube.Proxy{}
 			w.Expect(w.client.Get(w.ctx, client.ObjectKeyFromObject(proxy), live)).To(Succeed())
 			w.Expect(find(live.Status.Conditions, "Accepted").Status).To(Equal(metav1.ConditionTrue))
 			w.Expect(find(live.Status.Conditions, "Programmed").Reason).To(Equal("NoReadyInstances"))

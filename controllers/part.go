@@ -12,10 +12,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,22 +22,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
-)
-
-// The kinds that a fleet is made of.
-var (
-	kindDeployment     = appsv1.SchemeGroupVersion.WithKind("Deployment")
-	kindService        = corev1.SchemeGroupVersion.WithKind("Service")
-	kindServiceAccount = corev1.SchemeGroupVersion.WithKind("ServiceAccount")
-	kindBudget         = policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")
-	kindNetworkPolicy  = networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy")
-	kindRoleBinding    = rbacv1.SchemeGroupVersion.WithKind("RoleBinding")
 )
 
 // removable are those that are deleted when they are not wanted any more, what
 // serves first. A RoleBinding is not: the operator may not delete any.
-var removable = []schema.GroupVersionKind{kindDeployment, kindService, kindBudget, kindNetworkPolicy, kindServiceAccount}
+var removable = []schema.GroupVersionKind{kube.KindDeployment, kube.KindService, kube.KindBudget, kube.KindNetworkPolicy, kube.KindServiceAccount}
 
 const (
 	// recheck is how long after a refusal the same is tried again, and a name
@@ -224,7 +211,7 @@ func mayPass(err error) bool {
 func lookUp(ctx context.Context, w *wanted, readers []client.Reader) (client.Object, error) {
 	key := client.ObjectKeyFromObject(w)
 	for _, reader := range readers {
-		object := stub(w.GroupVersionKind())
+		object := kube.NewOwned(w.GroupVersionKind())
 		err := reader.Get(ctx, key, object)
 		if err == nil {
 			return object, nil
@@ -238,7 +225,7 @@ func lookUp(ctx context.Context, w *wanted, readers []client.Reader) (client.Obj
 
 // remove deletes an object that the operator made.
 func (d *Deployer) remove(ctx context.Context, proxy *callbackv1alpha1.CallbackProxy, kind schema.GroupVersionKind) error {
-	object := stub(kind)
+	object := kube.NewOwned(kind)
 	err := d.client.Get(ctx, types.NamespacedName{Namespace: proxy.Namespace, Name: workload.Name(proxy.Name)}, object)
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -255,21 +242,6 @@ func (d *Deployer) remove(ctx context.Context, proxy *callbackv1alpha1.CallbackP
 	}
 	ctrl.LoggerFrom(ctx).Info("object is deleted: the CallbackProxy does not want it any more", "kind", kind.Kind, "name", object.GetName())
 	return nil
-}
-
-// stub is an empty object to read into: the metadata say enough of all kinds
-// but of the one whose replicas are looked at, and of the one that is cached
-// for its addresses anyway.
-func stub(kind schema.GroupVersionKind) client.Object {
-	switch kind {
-	case kindDeployment:
-		return &appsv1.Deployment{}
-	case kindService:
-		return &corev1.Service{}
-	}
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(kind)
-	return object
 }
 
 // isOwn says whether an object is controlled by the CallbackProxy with a UID.

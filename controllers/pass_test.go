@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
@@ -32,7 +33,7 @@ func (w *world) pass(key types.NamespacedName) (ctrl.Result, error) {
 
 func (w *world) expectConsistentRoutes(later lateness) {
 	w.t.Helper()
-	var routes StoredRouteList
+	var routes kube.RouteList
 	w.Expect(w.client.List(w.ctx, &routes)).To(Succeed())
 	for i := range routes.Items {
 		route := &routes.Items[i].CallbackRoute
@@ -49,7 +50,7 @@ func (w *world) expectConsistentRoutes(later lateness) {
 
 func (w *world) expectConsistentProxies(later lateness) {
 	w.t.Helper()
-	var proxies StoredProxyList
+	var proxies kube.ProxyList
 	w.Expect(w.client.List(w.ctx, &proxies)).To(Succeed())
 	for i := range proxies.Items {
 		proxy := &proxies.Items[i].CallbackProxy

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // changed lets pass what a pass must look at: every change of a spec or of the
@@ -45,9 +46,9 @@ func (r *Reconciler) isForeign(before, after client.Object) bool {
 
 func specOf(object client.Object) any {
 	switch o := object.(type) {
-	case *StoredRoute:
+	case *kube.Route:
 		return &o.Spec
-	case *StoredProxy:
+	case *kube.Proxy:
 		return &o.Spec
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -249,7 +250,7 @@ func (w *world) shards() []callbackv1alpha1.CallbackProxyConfig {
 
 func (w *world) liveProxy() *callbackv1alpha1.CallbackProxy {
 	w.t.Helper()
-	proxy := &StoredProxy{}
+	proxy := &kube.Proxy{}
 	w.Expect(w.client.Get(w.ctx, w.proxyKey(), proxy)).To(Succeed())
 	return &proxy.CallbackProxy
 }

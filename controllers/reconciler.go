@@ -22,6 +22,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
@@ -163,7 +164,7 @@ func (r *Reconciler) tellOrphans(ctx context.Context, key types.NamespacedName, 
 // tellUnread says of a CallbackProxy that it cannot be read. What is published
 // for it stays, and so does what is said of its routes: which of them it would
 // accept is not known.
-func (r *Reconciler) tellUnread(ctx context.Context, proxy *StoredProxy, now, began time.Time) (next time.Time, err error) {
+func (r *Reconciler) tellUnread(ctx context.Context, proxy *kube.Proxy, now, began time.Time) (next time.Time, err error) {
 	key := client.ObjectKeyFromObject(proxy)
 	snapshot, err := r.gather(ctx, key, nil)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
@@ -76,7 +77,7 @@ func TestReconcile_FlipsToGreen(t *testing.T) {
 	w.settle()
 	w.events.take()
 
-	stored := &StoredRoute{CallbackRoute: *w.route("acme")}
+	stored := &kube.Route{CallbackRoute: *w.route("acme")}
 	*stored.Spec.Backends[0].Weight, *stored.Spec.Backends[1].Weight = 0, 100
 	w.Expect(w.client.Update(w.ctx, stored)).To(Succeed())
 	w.fleet.silent = true

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // A route that was stored under a laxer CRD may be one whose status no API
@@ -52,7 +53,7 @@ func TestF12_Status_ThatCannotBeStored(t *testing.T) {
 	w.Expect(w.events.take()).To(BeEmpty(), "and nothing is said twice")
 
 	refusing = false
-	route := &StoredRoute{CallbackRoute: *w.route("old")}
+	route := &kube.Route{CallbackRoute: *w.route("old")}
 	route.Spec.Hostnames = []callbackv1alpha1.Hostname{"auth.acme.test"}
 	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
 	w.reconcile()

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // While an autoscaler decides, its number stays, whatever else changes; then
@@ -48,7 +49,7 @@ func TestDeploy_AnAutoscalerDecides(t *testing.T) {
 			w.Expect(w.running().Spec.Replicas).To(HaveValue(Equal(n)))
 		}
 		w.Expect(w.running().Generation).To(Equal(generation), "no other number ever came up")
-		w.Expect(w.part(kindBudget) != nil).To(Equal(n > 1), "a budget for %d", n)
+		w.Expect(w.part(kube.KindBudget) != nil).To(Equal(n > 1), "a budget for %d", n)
 		w.writes.take()
 		w.reconcile()
 		w.Expect(w.writes.take()).To(BeEmpty())

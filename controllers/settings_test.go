@@ -27,13 +27,3 @@ func TestAPIServerAddresses(t *testing.T) {
 		}
 	}
 }
-
-func TestSettings(t *testing.T) {
-	all, some := Settings{ProxyNamespaces: []string{"edge"}}, Settings{WatchNamespaces: []string{"identity"}, ProxyNamespaces: []string{"edge"}}
-	if !all.watches("any") || !all.manages("edge") || all.manages("any") {
-		t.Error("without a list all are watched")
-	}
-	if some.watches("edge") || !some.watches("identity") || some.manages("edge") {
-		t.Error("what is not watched is not managed either")
-	}
-}

@@ -15,6 +15,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -28,6 +29,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/metrics"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -98,13 +101,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	if err := mgr.Add(r.Observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
 	}
-	if err := mgr.Add(NewCollector(mgr.GetClient())); err != nil {
+	if err := mgr.Add(metrics.NewCollector(mgr.GetClient())); err != nil {
 		return fmt.Errorf("add collector: %w", err)
 	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &StoredRoute{}, serviceIndex, indexServices); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &kube.Route{}, serviceIndex, indexServices); err != nil {
 		return fmt.Errorf("index routes by service: %w", err)
 	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &StoredRoute{}, fleetIndex, indexFleet); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &kube.Route{}, fleetIndex, indexFleet); err != nil {
 		return fmt.Errorf("index routes by fleet: %w", err)
 	}
 	c, err := r.watch(mgr)
@@ -140,8 +143,8 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 	changed := builder.WithPredicates(r.changed())
 	controlled := ctrl.NewControllerManagedBy(mgr).
 		Named("callbackproxy").
-		For(&StoredProxy{}, changed).
-		Watches(&StoredRoute{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), changed).
+		For(&kube.Proxy{}, changed).
+		Watches(&kube.Route{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), changed).
 		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel),
 			builder.WithPredicates(r.unexpected())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
@@ -168,14 +171,14 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 // is nothing to watch, and perhaps no right to.
 func (r *Reconciler) watchParts(controlled *builder.Builder) {
 	drifted := builder.WithPredicates(partChanged)
-	controlled.Watches(stub(kindRoleBinding), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
+	controlled.Watches(kube.NewOwned(kube.KindRoleBinding), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
 	if len(r.Settings.ProxyNamespaces) == 0 {
 		return
 	}
 	controlled.Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted).
 		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, handler.EnqueueRequestsFromMapFunc(fleetOfScaler), builder.WithPredicates(targetChanged))
-	for _, kind := range metadataKinds {
-		controlled.Watches(stub(kind), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
+	for _, kind := range []schema.GroupVersionKind{kube.KindServiceAccount, kube.KindBudget, kube.KindNetworkPolicy} {
+		controlled.Watches(kube.NewOwned(kind), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
 	}
 }
 
@@ -187,7 +190,7 @@ func request(key types.NamespacedName) []reconcile.Request {
 }
 
 func fleetOfRoute(_ context.Context, object client.Object) []reconcile.Request {
-	route, is := object.(*StoredRoute)
+	route, is := object.(*kube.Route)
 	if !is {
 		return nil
 	}
@@ -215,7 +218,7 @@ func fleetOfScaler(_ context.Context, object client.Object) []reconcile.Request 
 }
 
 func indexServices(object client.Object) []string {
-	route, is := object.(*StoredRoute)
+	route, is := object.(*kube.Route)
 	if !is {
 		return nil
 	}
@@ -227,7 +230,7 @@ func indexServices(object client.Object) []string {
 }
 
 func indexFleet(object client.Object) []string {
-	route, is := object.(*StoredRoute)
+	route, is := object.(*kube.Route)
 	if !is {
 		return nil
 	}
@@ -255,7 +258,7 @@ func (r *Reconciler) fleetsNaming(ctx context.Context, service types.NamespacedN
 	if service == apiServer {
 		return r.allFleets(ctx, nil)
 	}
-	var routes StoredRouteList
+	var routes kube.RouteList
 	err := r.Client.List(ctx, &routes, client.MatchingFields{serviceIndex: service.String()},
 		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 	if err != nil {
@@ -270,7 +273,7 @@ func (r *Reconciler) fleetsNaming(ctx context.Context, service types.NamespacedN
 }
 
 func (r *Reconciler) allFleets(ctx context.Context, _ client.Object) []reconcile.Request {
-	var proxies StoredProxyList
+	var proxies kube.ProxyList
 	if err := r.Client.List(ctx, &proxies, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "cannot list the fleets")
 		return nil

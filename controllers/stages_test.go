@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
@@ -83,7 +84,7 @@ func TestReconcile_TheSunsetIsMoved(t *testing.T) {
 	w.settle()
 	move := func(to time.Time) {
 		t.Helper()
-		stored := &StoredRoute{CallbackRoute: *w.route("acme")}
+		stored := &kube.Route{CallbackRoute: *w.route("acme")}
 		stored.Spec.SunsetTime = metav1.NewTime(to)
 		w.Expect(w.client.Update(w.ctx, stored)).To(Succeed())
 		w.settle()
@@ -140,7 +141,7 @@ func (w *world) annotate(name, reason string) {
 	w.t.Helper()
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{callbackv1alpha1.HoldAnnotation: reason}}})
 	w.Expect(err).NotTo(HaveOccurred())
-	target := &StoredRoute{}
+	target := &kube.Route{}
 	target.Namespace, target.Name = w.identity, name
 	w.Expect(w.client.Patch(w.ctx, target, client.RawPatch(types.MergePatchType, patch))).To(Succeed())
 }
@@ -230,10 +231,10 @@ func TestT5_NothingIsKeptOfWhatIsNotThere(t *testing.T) {
 	gone := w.route("orphan")
 	w.Expect(w.client.Delete(w.ctx, w.newRoute("orphan"))).To(Succeed())
 	w.reconciler.pace.gone(gone.UID)
-	status := gone.Status
-	status.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
+	computed := gone.Status
+	computed.Conditions = []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionFalse, Reason: "Conflict", Message: "late"}}
 	var again atomic.Bool
-	late := &pendingStatus{kind: kindRoute, object: gone, status: &status, change: status.Spec, after: status.Conditions, news: routeNews}
+	late := &pendingStatus{kind: kindRoute, object: gone, status: &computed, change: status.Spec, after: computed.Conditions, news: routeNews}
 	w.Expect(w.reconciler.writeStatus(w.ctx, late, &again)).To(Succeed())
 	w.Expect(w.events.take()).To(BeEmpty())
 	w.Expect(w.reconciler.pace.routes).To(BeEmpty())
@@ -247,21 +248,21 @@ func TestReconcile_RepairsAStatus(t *testing.T) {
 	w.settle()
 	before := w.route("acme")
 	noticed := w.reconciler.changed()
-	older := &StoredRoute{CallbackRoute: *before.DeepCopy()}
+	older := &kube.Route{CallbackRoute: *before.DeepCopy()}
 	older.ResourceVersion = "1"
-	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: older, ObjectNew: &StoredRoute{CallbackRoute: *before}})).To(BeFalse(), "our own write")
+	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: older, ObjectNew: &kube.Route{CallbackRoute: *before}})).To(BeFalse(), "our own write")
 
-	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &StoredRoute{CallbackRoute: *before}, ObjectNew: &StoredRoute{CallbackRoute: *before}})).To(BeFalse(), "seen again")
-	reread := &StoredRoute{CallbackRoute: *before.DeepCopy()}
+	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &kube.Route{CallbackRoute: *before}, ObjectNew: &kube.Route{CallbackRoute: *before}})).To(BeFalse(), "seen again")
+	reread := &kube.Route{CallbackRoute: *before.DeepCopy()}
 	reread.Spec.AfterSunset = ""
-	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &StoredRoute{CallbackRoute: *before}, ObjectNew: reread})).To(BeTrue(), "under a CRD with other defaults")
+	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &kube.Route{CallbackRoute: *before}, ObjectNew: reread})).To(BeTrue(), "under a CRD with other defaults")
 
-	target := &StoredRoute{}
+	target := &kube.Route{}
 	target.Namespace, target.Name = w.identity, "acme"
 	patch := strings.NewReplacer("TIME", w.clock.Now().UTC().Format(time.RFC3339)).Replace(
 		`{"status":{"conditions":[{"type":"Ready","status":"False","reason":"Hacked","message":"no","lastTransitionTime":"TIME"}]}}`)
 	w.Expect(w.client.Status().Patch(w.ctx, target, client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
-	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &StoredRoute{CallbackRoute: *before}, ObjectNew: target})).To(BeTrue())
+	w.Expect(noticed.Update(event.UpdateEvent{ObjectOld: &kube.Route{CallbackRoute: *before}, ObjectNew: target})).To(BeTrue())
 	w.settle()
 	w.Expect(w.condition("acme", "Ready").Status).To(BeEquivalentTo("True"))
 	w.Expect(w.condition("acme", "Accepted").Status).To(BeEquivalentTo("True"))

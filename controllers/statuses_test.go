@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
@@ -36,7 +37,7 @@ func TestF13_Status_OthersChangesHoldBackNothing(t *testing.T) {
 	w.fleet.silent = true
 	w.clock.SetTime(end)
 	churn := func(n int) {
-		route := &StoredRoute{CallbackRoute: *w.route("busy")}
+		route := &kube.Route{CallbackRoute: *w.route("busy")}
 		route.Spec.Callback.Path = callbackv1alpha1.CallbackPath(fmt.Sprintf("/busy-%d", n))
 		w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
 		w.reconcile()
@@ -145,18 +146,18 @@ func TestReconcile_TakesOutWhatIsForeign(t *testing.T) {
 	hacked.Backends = append(hacked.Backends, callbackv1alpha1.BackendStatus{Name: "theirs", Health: callbackv1alpha1.HealthHealthy})
 	late := int64(7)
 	hacked.Traffic.AfterSunset = &late
-	w.overwrite("acme", &StoredRoute{}, hacked)
+	w.overwrite("acme", &kube.Route{}, hacked)
 	fleet := *proxy.DeepCopy()
 	fleet.Conditions = append(fleet.Conditions, foreign("ClockSuspect"))
 	fleet.Instances = append(fleet.Instances, callbackv1alpha1.ProxyInstance{Pod: "theirs", State: callbackv1alpha1.InstanceCurrent})
-	w.overwrite("edge", &StoredProxy{}, fleet)
+	w.overwrite("edge", &kube.Proxy{}, fleet)
 	w.writes.take()
 	w.settle()
 	w.Expect(w.route("acme").Status).To(Equal(route))
 	w.Expect(w.liveProxy().Status).To(Equal(proxy))
 	w.Expect(w.writes.take()).To(ConsistOf(
 		"apply status *controllers.statusPatch", "apply status *controllers.statusPatch",
-		"patch status *controllers.StoredRoute", "patch status *controllers.StoredProxy"))
+		"patch status *controllers.kube.Route", "patch status *controllers.kube.Proxy"))
 	w.settle()
 	w.Expect(w.writes.take()).To(BeEmpty())
 }
@@ -165,7 +166,7 @@ func TestReconcile_TakesOutWhatIsForeign(t *testing.T) {
 func (w *world) overwrite(name string, target client.Object, status any) {
 	w.t.Helper()
 	target.SetNamespace(w.identity)
-	if _, is := target.(*StoredProxy); is {
+	if _, is := target.(*kube.Proxy); is {
 		target.SetNamespace(w.platform)
 	}
 	target.SetName(name)
@@ -194,7 +195,7 @@ func TestPublish_CountsWhatWasPublished(t *testing.T) {
 		stray.Spec.Hash = routetable.HashOf(stray.Spec.Payload)
 		w.create(stray)
 	}
-	route := &StoredRoute{CallbackRoute: *w.route("acme")}
+	route := &kube.Route{CallbackRoute: *w.route("acme")}
 	route.Spec.Callback.Path = "/elsewhere"
 	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
 	_, err := w.tryReconcile()
@@ -227,7 +228,7 @@ func TestF45_Reconcile_CountsItsOwnTime(t *testing.T) {
 	end := w.clock.Now().Add(90 * time.Second).Truncate(time.Second)
 	w.migration(w.newRoute("acme", func(s *callbackv1alpha1.CallbackRouteSpec) { s.SunsetTime = metav1.NewTime(end) }))
 	w.settle()
-	w.overwrite("acme", &StoredRoute{}, map[string]any{"observedGeneration": 0})
+	w.overwrite("acme", &kube.Route{}, map[string]any{"observedGeneration": 0})
 	w.reconciler.Client = interceptor.NewClient(w.client, interceptor.Funcs{
 		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
 			w.clock.SetTime(w.clock.Now().Add(5 * time.Second))
@@ -258,7 +259,7 @@ func TestF12_ACallbackProxyThatCannotBeRead(t *testing.T) {
 	w.reconciler.Client = interceptor.NewClient(w.client, interceptor.Funcs{
 		Get: func(ctx context.Context, inner client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
 			err := inner.Get(ctx, key, object, opts...)
-			if proxy, is := object.(*StoredProxy); is && broken {
+			if proxy, is := object.(*kube.Proxy); is && broken {
 				proxy.Spec, proxy.DecodeError = callbackv1alpha1.CallbackProxySpec{}, "spec.listener.port is no number"
 			}
 			return err

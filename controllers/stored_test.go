@@ -17,33 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
-
-func TestStoredRoute_DecodingNeverFails(t *testing.T) {
-	for name, tc := range map[string]struct {
-		spec  string
-		fails bool
-	}{
-		"good":             {`{"proxyRef":{"name":"edge"},"sunsetTime":"2027-01-31T00:00:00Z"}`, false},
-		"lower-case time":  {`{"proxyRef":{"name":"edge"},"sunsetTime":"2027-01-31t00:00:00z"}`, true},
-		"impossible zone":  {`{"proxyRef":{"name":"edge"},"sunsetTime":"2027-01-31T00:00:00-25:99"}`, true},
-		"number too large": {`{"proxyRef":{"name":"edge"},"timeouts":{"requestSeconds":99999999999}}`, true},
-		"wrong kind":       {`{"proxyRef":{"name":"edge"},"backends":"blue"}`, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			var list StoredRouteList
-			object := `{"metadata":{"name":"acme","namespace":"identity"},"spec":` + tc.spec + `,"status":{"observedGeneration":3}}`
-			g.Expect(json.Unmarshal([]byte(`{"items":[`+object+`]}`), &list)).To(Succeed())
-			route := &list.Items[0]
-			fails := route.DecodeError != ""
-			g.Expect(fails).To(Equal(tc.fails), route.DecodeError)
-			g.Expect(proxyKey(&route.CallbackRoute)).To(Equal(types.NamespacedName{Namespace: "identity", Name: "edge"}))
-			g.Expect(route.Status.ObservedGeneration).To(BeEquivalentTo(3))
-		})
-	}
-}
 
 // One object that today's types cannot read, and a handful that try to do
 // harm, among a thousand good ones: everyone else is served, and each of the
@@ -52,7 +28,7 @@ func TestF12_AHostileRouteStopsNobodyElse(t *testing.T) {
 	cp := laxControlPlane(t)
 	w := newWorld(t, cp)
 	w.migration()
-	proxy := &StoredProxy{CallbackProxy: *w.liveProxy()}
+	proxy := &kube.Proxy{CallbackProxy: *w.liveProxy()}
 	proxy.Spec.Policy.MaxRoutesPerNamespace = 2000
 	w.Expect(w.client.Update(w.ctx, proxy)).To(Succeed())
 	for i := range 1000 {
@@ -89,7 +65,7 @@ func laxControlPlane(t *testing.T) *fixture.ControlPlane {
 	cp, err := fixture.StartControlPlane(t.Context(), fixture.Options{CRDs: []string{crds}, ReferenceGrant: true, Log: os.Stderr})
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = cp.Stop() })
-	scheme := NewScheme()
+	scheme := kube.NewScheme()
 	g.Expect(apiextensionsv1.AddToScheme(scheme)).To(Succeed())
 	c, err := client.New(cp.Config, client.Options{Scheme: scheme})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -98,7 +74,7 @@ func laxControlPlane(t *testing.T) *fixture.ControlPlane {
 	loosen(crd.Spec.Versions[0].Schema.OpenAPIV3Schema)
 	g.Expect(c.Update(t.Context(), crd)).To(Succeed())
 	g.Eventually(func() error {
-		probe := &StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{}}
+		probe := &kube.Route{CallbackRoute: callbackv1alpha1.CallbackRoute{}}
 		probe.Namespace, probe.Name = "default", "probe"
 		return c.Create(t.Context(), probe, client.DryRunAll)
 	}, 20*time.Second, 100*time.Millisecond).Should(Succeed(), "the lax schema is in force")

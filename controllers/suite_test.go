@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
@@ -84,7 +85,7 @@ func newWorld(t *testing.T, cp *fixture.ControlPlane) *world {
 		writes:   &writeCounter{},
 		platform: fmt.Sprintf("platform-%d", n), identity: fmt.Sprintf("identity-%d", n), other: fmt.Sprintf("other-%d", n),
 	}
-	plain, err := client.NewWithWatch(cp.Config, client.Options{Scheme: NewScheme()})
+	plain, err := client.NewWithWatch(cp.Config, client.Options{Scheme: kube.NewScheme()})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.client = interceptor.NewClient(plain, w.writes.funcs())
 	for _, name := range []string{w.platform, w.identity, w.other} {
@@ -117,8 +118,8 @@ func (w *world) newLeader() {
 // settings let fleets be run beside the CallbackProxy of the spec.
 func (w *world) settings() Settings {
 	return Settings{
-		ProxyNamespaces: []string{w.platform},
-		Proxies:         workload.Options{Image: "callback-proxy:test", PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
+		Scope:   kube.Scope{ProxyNamespaces: []string{w.platform}},
+		Proxies: workload.Options{Image: "callback-proxy:test", PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
 	}
 }
 
@@ -165,7 +166,7 @@ func (w *world) settle() {
 
 func (w *world) route(name string) *callbackv1alpha1.CallbackRoute {
 	w.t.Helper()
-	route := &StoredRoute{}
+	route := &kube.Route{}
 	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.identity, Name: name}, route)).To(Succeed())
 	return &route.CallbackRoute
 }
@@ -196,8 +197,8 @@ func (w *world) condition(name, kind string) metav1.Condition {
 
 // The objects of a blue-green migration.
 
-func (w *world) proxy() *StoredProxy {
-	return &StoredProxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
+func (w *world) proxy() *kube.Proxy {
+	return &kube.Proxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.platform, Name: "edge"},
 		Spec: callbackv1alpha1.CallbackProxySpec{Hosts: []callbackv1alpha1.ProxyHost{
 			{Hostname: "auth.acme.test", Namespaces: w.from(w.identity)},
@@ -220,9 +221,9 @@ func (w *world) service(namespace, name string) *corev1.Service {
 	}
 }
 
-func (w *world) newRoute(name string, change ...func(*callbackv1alpha1.CallbackRouteSpec)) *StoredRoute {
+func (w *world) newRoute(name string, change ...func(*callbackv1alpha1.CallbackRouteSpec)) *kube.Route {
 	blue, green := int32(100), int32(0)
-	route := &StoredRoute{CallbackRoute: callbackv1alpha1.CallbackRoute{
+	route := &kube.Route{CallbackRoute: callbackv1alpha1.CallbackRoute{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.identity, Name: name},
 		Spec: callbackv1alpha1.CallbackRouteSpec{
 			ProxyRef:  callbackv1alpha1.ProxyReference{Namespace: callbackv1alpha1.Namespace(w.platform), Name: "edge"},
@@ -244,7 +245,7 @@ func (w *world) newRoute(name string, change ...func(*callbackv1alpha1.CallbackR
 }
 
 // migration creates what a healthy migration needs, and a ready pod.
-func (w *world) migration(routes ...*StoredRoute) {
+func (w *world) migration(routes ...*kube.Route) {
 	w.t.Helper()
 	w.create(w.proxy(), w.service(w.identity, "legacy-idp"), w.service(w.identity, "new-idp"))
 	_, err := fixture.ProxyPod(w.ctx, w.client, w.platform, "edge", "edge-1", "127.0.0.9", 9090)

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
@@ -23,26 +24,26 @@ import (
 // foreign is somebody else's object with a name that the fleet needs.
 func (w *world) foreign(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	name := workload.Name("edge")
-	if kind == kindRoleBinding {
+	if kind == kube.KindRoleBinding {
 		name = workload.RoleBindingName("edge")
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{}}
 	selector := map[string]any{"matchLabels": map[string]any{"app": "theirs"}}
 	switch kind {
-	case kindDeployment:
+	case kube.KindDeployment:
 		object.Object["spec"] = map[string]any{"selector": selector, "template": map[string]any{
 			"metadata": map[string]any{"labels": map[string]any{"app": "theirs"}},
 			"spec":     map[string]any{"containers": []any{map[string]any{"name": "theirs", "image": "theirs"}}},
 		}}
-	case kindService:
+	case kube.KindService:
 		object.Object["spec"] = map[string]any{"ports": []any{map[string]any{"port": int64(1)}}}
-	case kindBudget:
+	case kube.KindBudget:
 		object.Object["spec"] = map[string]any{"selector": selector, "minAvailable": int64(1)}
-	case kindNetworkPolicy:
+	case kube.KindNetworkPolicy:
 		object.Object["spec"] = map[string]any{"podSelector": selector}
-	case kindRoleBinding:
+	case kube.KindRoleBinding:
 		object.Object["roleRef"] = map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "theirs"}
-	case kindServiceAccount:
+	case kube.KindServiceAccount:
 		object.Object["automountServiceAccountToken"] = true
 	}
 	object.SetGroupVersionKind(kind)
@@ -100,14 +101,14 @@ func TestDeploy_ANameThatIsTaken(t *testing.T) {
 func TestDeploy_ASuccessorWaitsForWhatIsLeft(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.deployed()
-	before := w.part(kindDeployment)
-	w.Expect(w.client.Delete(w.ctx, &StoredProxy{CallbackProxy: *w.liveProxy()})).To(Succeed())
+	before := w.part(kube.KindDeployment)
+	w.Expect(w.client.Delete(w.ctx, &kube.Proxy{CallbackProxy: *w.liveProxy()})).To(Succeed())
 	successor := w.proxy()
 	successor.Spec.Mode = callbackv1alpha1.ModeDeployment
 	w.create(successor)
 	w.settle()
 	w.Expect(w.about("Accepted").Reason).To(Equal("NameTaken"))
-	w.Expect(w.part(kindDeployment).GetResourceVersion()).To(Equal(before.GetResourceVersion()))
+	w.Expect(w.part(kube.KindDeployment).GetResourceVersion()).To(Equal(before.GetResourceVersion()))
 	for _, kind := range everyKind {
 		w.Expect(w.client.Delete(w.ctx, w.part(kind))).To(Succeed()) // as the garbage collector does
 	}
@@ -125,9 +126,9 @@ func TestDeploy_WhatIsMadeMeanwhileIsNotAdopted(t *testing.T) {
 	for _, kind := range everyKind {
 		theirs := w.foreign(kind)
 		switch kind {
-		case kindService: // nothing in it is in the way of what is applied
+		case kube.KindService: // nothing in it is in the way of what is applied
 			theirs.Object["spec"] = map[string]any{"ports": []any{map[string]any{"name": "theirs", "port": int64(1)}}}
-		case kindServiceAccount:
+		case kube.KindServiceAccount:
 			delete(theirs.Object, "automountServiceAccountToken")
 			theirs.SetLabels(map[string]string{"app": "theirs"})
 		}

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -43,8 +44,10 @@ func (f *fleets) bind(flags *flag.FlagSet) {
 // outside a cluster.
 func (f *fleets) settings(own string) (controllers.Settings, error) {
 	s := controllers.Settings{
-		WatchNamespaces: names(f.watchNamespaces),
-		ProxyNamespaces: names(f.proxyNamespaces),
+		Scope: kube.Scope{
+			WatchNamespaces: names(f.watchNamespaces),
+			ProxyNamespaces: names(f.proxyNamespaces),
+		},
 		Proxies: workload.Options{
 			Image:            f.image,
 			PullPolicy:       corev1.PullPolicy(f.pullPolicy),

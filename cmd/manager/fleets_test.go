@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -32,15 +33,15 @@ func TestFleets_Settings(t *testing.T) {
 	s, err := parse(t, "callback-system")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s).To(Equal(controllers.Settings{
-		ProxyNamespaces: []string{"callback-system"},
-		Proxies:         workload.Options{PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
+		Scope:   kube.Scope{ProxyNamespaces: []string{"callback-system"}},
+		Proxies: workload.Options{PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
 	}), "its own namespace, all are watched")
 
 	s, err = parse(t, "callback-system", "--proxy-namespaces= team-b,team-a,, team-a", "--proxy-image=i", "--proxy-image-pull-policy=Always",
 		"--proxy-image-pull-secrets=b,a", "--proxy-cluster-role=acme-proxy")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s).To(Equal(controllers.Settings{
-		ProxyNamespaces: []string{"team-a", "team-b"},
+		Scope: kube.Scope{ProxyNamespaces: []string{"team-a", "team-b"}},
 		Proxies: workload.Options{
 			Image: "i", PullPolicy: "Always", PullSecrets: []string{"a", "b"}, ClusterRole: "acme-proxy", ManagerNamespace: "callback-system",
 		},

@@ -25,6 +25,7 @@ import (
 
 	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
 	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
 // version is set when a release is built.
@@ -115,13 +116,13 @@ func run(o *options) error {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 		metrics.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}
 	}
-	caching := controllers.CacheOptions(settings)
-	if caching.HTTPClient, err = controllers.NewCacheClient(config); err != nil {
+	caching := kube.CacheOptions(settings.Scope)
+	if caching.HTTPClient, err = kube.NewCacheClient(config); err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                              controllers.NewScheme(),
-		MapperProvider:                      controllers.NewMapper,
+		Scheme:                              kube.NewScheme(),
+		MapperProvider:                      kube.NewMapper,
 		Cache:                               caching,
 		Client:                              controllers.ClientOptions(),
 		Metrics:                             metrics,

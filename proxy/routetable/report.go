@@ -32,17 +32,20 @@ type Report struct {
 	// ClockSuspect is true while it doubts its clock.
 	ClockSuspect bool `json:"clockSuspect,omitempty"`
 
-	// Boot names this run of the process: what was counted before is gone, and
-	// Targets and Routes begin anew with it.
+	// Boot names this run of the process. Another one voids all that was
+	// reported before.
 	Boot string `json:"boot"`
-	// Cursor goes into the next request, see ReportSince. A cursor that the
-	// instance does not know, as after its restart, gets everything.
+	// Full is true on the first page of a full list: it voids all that was
+	// reported before, and an entry that the list lacks is gone. An unknown
+	// cursor, or one that is too old, gets a full list.
+	Full bool `json:"full,omitempty"`
+	// Cursor goes into the next request, see ReportSince.
 	Cursor string `json:"cursor"`
-	// More is true when not everything had room: the rest is to be asked for
-	// at once.
+	// More is true when some entries had no room: the next page follows at once.
 	More bool `json:"more,omitempty"`
-	// Targets are what the instance looks at and has an opinion of, and Routes
-	// what came for them; both only as far as they changed since the cursor.
+	// Targets are the results of health checks, and Routes the counts of
+	// requests; both as far as they changed since the cursor, in the order of
+	// their last change. What never changed is not listed.
 	Targets []TargetReport `json:"targets,omitempty"`
 	Routes  []RouteUse     `json:"routes,omitempty"`
 }
@@ -64,8 +67,11 @@ const (
 // TargetReport is what an instance thinks of one target.
 type TargetReport struct {
 	// ID is a TargetID or PreflightID.
-	ID    string      `json:"id"`
-	State TargetState `json:"state"`
+	ID string `json:"id"`
+	// Gone marks a tombstone: the instance does not check the target any more.
+	// State and Reason are empty then.
+	Gone  bool        `json:"gone,omitempty"`
+	State TargetState `json:"state,omitempty"`
 	// Reason is one of the TargetXxx reasons for an unhealthy one.
 	Reason string `json:"reason,omitempty"`
 }
@@ -86,6 +92,9 @@ const (
 // became known to it.
 type RouteUse struct {
 	UID string `json:"uid"`
+	// Gone marks a tombstone: the route left the table, and its counts with it.
+	// All else is empty then.
+	Gone bool `json:"gone,omitempty"`
 	// Last is when the last well-formed callback came, in whole seconds.
 	Last time.Time `json:"last,omitzero"`
 	// Callbacks counts well-formed callbacks, AfterSunset those of them that

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,4 +144,31 @@ func merge(object, patch map[string]any) map[string]any {
 		}
 	}
 	return merged
+}
+
+// W58: a user who writes a date without a time of day reads the time to write, and
+// nothing else.
+func TestW58_ADateAloneIsRefusedWithTheTimeToWrite(t *testing.T) {
+	t.Parallel()
+	s := mustServer(t)
+	for patch, want := range map[string][]string{
+		`{spec: {sunsetTime: "2027-01-28"}}`: {`spec.sunsetTime: "2027-01-28": a date needs a time of day: write "2027-01-28T00:00:00Z"`},
+		`{spec: {sunsetTime: 2027-01-28, deprecationTime: 2027-01-01}}`: {
+			`spec.deprecationTime: "2027-01-01": a date needs a time of day: write "2027-01-01T00:00:00Z"`,
+			`spec.sunsetTime: "2027-01-28": a date needs a time of day: write "2027-01-28T00:00:00Z"`,
+		},
+	} {
+		var status apierrors.APIStatus
+		if err := s.tryCreate(t.Context(), patched(t, "CallbackRoute", patch)); !errors.As(err, &status) {
+			t.Fatalf("%s: %v", patch, err)
+		}
+		var got []string
+		for _, cause := range status.Status().Details.Causes {
+			_, text, _ := strings.Cut(cause.Message, ": ")
+			got = append(got, cause.Field+": "+text)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%s: the causes are\n%s\nwant\n%s", patch, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
 }

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
@@ -30,7 +30,7 @@ func (s *system) expectConsistent() {
 // A contradiction fails the test at once.
 func (s *system) consistent() error {
 	routes, err := s.routes()
-	var proxies controllers.StoredProxyList
+	var proxies kube.ProxyList
 	if err = errors.Join(err, s.tolerant.List(s.ctx, &proxies)); apierrors.IsNotFound(err) {
 		return nil // uninstalled
 	} else if err != nil {

@@ -22,8 +22,8 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/controllers"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
@@ -32,14 +32,14 @@ import (
 // those that no typed client decodes.
 func (s *system) newTolerantClient() client.Client {
 	s.t.Helper()
-	c, err := client.New(s.ControlPlane.Config, client.Options{Scheme: controllers.NewScheme()})
+	c, err := client.New(s.ControlPlane.Config, client.Options{Scheme: kube.NewScheme()})
 	s.Expect(err).NotTo(HaveOccurred())
 	return c
 }
 
 // routes lists all routes, also those that do not decode.
-func (s *system) routes() ([]controllers.StoredRoute, error) {
-	var list controllers.StoredRouteList
+func (s *system) routes() ([]kube.Route, error) {
+	var list kube.RouteList
 	if err := s.tolerant.List(s.ctx, &list); err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -52,7 +52,7 @@ func (s *system) snapshot(key types.NamespacedName) (*compile.Snapshot, error) {
 		Key: key, Namespaces: map[string]labels.Set{},
 		Services: map[types.NamespacedName]*corev1.Service{}, EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
-	proxy := &controllers.StoredProxy{}
+	proxy := &kube.Proxy{}
 	var services corev1.ServiceList
 	var namespaces corev1.NamespaceList
 	var slices discoveryv1.EndpointSliceList
@@ -121,7 +121,7 @@ func addressesOf(slice *discoveryv1.EndpointSlice) []netip.Addr {
 // absent.
 func (s *system) condition(namespace, name, kind string) metav1.Condition {
 	s.t.Helper()
-	stored := &controllers.StoredRoute{}
+	stored := &kube.Route{}
 	s.Expect(s.tolerant.Get(s.ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)).To(Succeed())
 	if condition := meta.FindStatusCondition(stored.Status.Conditions, kind); condition != nil {
 		return *condition
