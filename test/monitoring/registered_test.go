@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/callbackproxy/callback-operator/controllers"
+	controllermetrics "github.com/callbackproxy/callback-operator/controllers/metrics"
 	"github.com/callbackproxy/callback-operator/proxy"
 )
 
@@ -41,7 +42,7 @@ type describer interface {
 func metricsOfBoth(t *testing.T) registered {
 	t.Helper()
 	found := registered{}
-	for _, source := range []describer{managerRegistry(t), controllers.NewCollector(nil), proxyRegistry()} {
+	for _, source := range []describer{managerRegistry(t), controllermetrics.NewCollector(nil), proxyRegistry()} {
 		for name, labels := range described(t, source) {
 			if _, twice := found[name]; twice {
 				t.Fatalf("both programs export %s", name)
