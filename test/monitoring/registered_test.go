@@ -16,11 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/callbackproxy/callback-operator/controllers"
+	managermetrics "github.com/callbackproxy/callback-operator/controllers/metrics"
 	proxymetrics "github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
-// registered is what manager and proxy export: the labels of each metric, by
-// its name. The names of what libraries bring along are left out.
+// registered are the metrics of manager and proxy with their labels, without
+// those of libraries.
 type registered map[string][]string
 
 // ours matches the names of the metrics that this project defines.
@@ -39,7 +40,7 @@ type describer interface {
 func metricsOfBoth(t *testing.T) registered {
 	t.Helper()
 	found := registered{}
-	for _, source := range []describer{managerRegistry(t), controllers.NewCollector(nil), proxyRegistry()} {
+	for _, source := range []describer{managerRegistry(t), managermetrics.NewCollector(nil), proxyRegistry()} {
 		for name, labels := range described(t, source) {
 			if _, twice := found[name]; twice {
 				t.Fatalf("both programs export %s", name)
@@ -62,7 +63,6 @@ func managerRegistry(t *testing.T) *prometheus.Registry {
 	return registry
 }
 
-// proxyRegistry has the metrics of cmd/proxy.
 func proxyRegistry() *prometheus.Registry { return proxymetrics.New().Registry() }
 
 var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
