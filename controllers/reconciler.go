@@ -23,6 +23,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
@@ -36,7 +37,7 @@ type Reconciler struct {
 	Recorder teller
 	Clock    clock.PassiveClock
 	// Publisher writes configs, Observer asks the instances.
-	Publisher *Publisher
+	Publisher *publish.Publisher
 	Observer  *Observer
 	// Deployer runs the fleets that have a mode.
 	Deployer *Deployer
@@ -60,7 +61,7 @@ type Reconciler struct {
 // sight is what a pass sees of the world besides its objects.
 type sight struct {
 	fleet     status.Fleet
-	published Published
+	published publish.Config
 	deployed  status.Deployed
 	counted   map[types.UID]status.Traffic
 	tally     *tally

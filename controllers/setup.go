@@ -31,6 +31,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/metrics"
+	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -86,7 +87,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 		Client:    mgr.GetClient(),
 		Recorder:  recorder,
 		Clock:     now,
-		Publisher: NewPublisher(mgr.GetClient(), public),
+		Publisher: publish.New(mgr.GetClient(), public),
 		Observer:  NewObserver(asker, now, clock.RealClock{}),
 		Deployer:  NewDeployer(mgr.GetClient(), mgr.GetAPIReader(), settings),
 		Settings:  settings,

@@ -225,7 +225,6 @@ func TestT5_NothingIsKeptOfWhatIsNotThere(t *testing.T) {
 	w.Expect(w.condition("orphan", "Accepted").Reason).To(Equal("ProxyNotFound"))
 	w.Expect(w.reconciler.pace.fleets).To(BeEmpty())
 	w.Expect(w.reconciler.tallies).To(BeEmpty())
-	w.Expect(w.reconciler.Publisher.intents).To(BeEmpty())
 	w.events.take()
 
 	gone := w.route("orphan")

@@ -175,38 +175,6 @@ func (w *world) overwrite(name string, target client.Object, status any) {
 	w.Expect(w.client.Status().Patch(w.ctx, target, client.RawPatch(types.MergePatchType, data), client.FieldOwner("somebody"))).To(Succeed())
 }
 
-// A fleet of which the last shards cannot be cleared away is published all the
-// same: that counts, and what comes of it is waited for.
-func TestPublish_CountsWhatWasPublished(t *testing.T) {
-	w := newWorld(t, controlPlane)
-	w.migration(w.newRoute("acme"))
-	w.settle()
-	w.Expect(published(w.platform)).To(BeTrue())
-	w.clock.SetTime(w.clock.Now().Add(time.Minute))
-	w.reconciler.Publisher.client = interceptor.NewClient(w.client, interceptor.Funcs{
-		Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error {
-			return errors.New("not now")
-		},
-	})
-	for i := range maxLingering {
-		stray := w.shards()[0].DeepCopy()
-		stray.ResourceVersion, stray.UID, stray.Name = "", "", fmt.Sprintf("edge.stray-%d", i)
-		stray.Spec.Payload = fmt.Sprintf("{%d}", i)
-		stray.Spec.Hash = routetable.HashOf(stray.Spec.Payload)
-		w.create(stray)
-	}
-	route := &kube.Route{CallbackRoute: *w.route("acme")}
-	route.Spec.Callback.Path = "/elsewhere"
-	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
-	_, err := w.tryReconcile()
-	w.Expect(err).To(MatchError(ContainSubstring("not now")))
-	w.Expect(w.reconciler.pace.pending(w.proxyKey())).To(Equal(ackPatience))
-
-	w.Expect(w.client.Delete(w.ctx, w.proxy())).To(Succeed())
-	w.reconcile()
-	w.Expect(published(w.platform)).To(BeFalse(), "nothing is counted of a fleet that is gone")
-}
-
 // published says whether the configs of a namespace are counted.
 func published(namespace string) bool {
 	gathered, _ := metrics.Registry.Gather()

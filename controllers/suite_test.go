@@ -24,6 +24,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
@@ -105,7 +106,7 @@ func (w *world) newLeader() {
 		Client:    w.client,
 		Recorder:  w.events,
 		Clock:     w.clock,
-		Publisher: NewPublisher(w.client, public),
+		Publisher: publish.New(w.client, public),
 		Observer:  NewObserver(nil, w.clock, w.clock),
 		Deployer:  NewDeployer(w.client, w.client, w.settings()),
 		Grants:    func() bool { return true },
@@ -156,7 +157,7 @@ func (w *world) settle() {
 	w.reconcile()
 	for range 100 {
 		result := w.reconcile()
-		if result.RequeueAfter == 0 || result.RequeueAfter > shardLinger {
+		if result.RequeueAfter == 0 || result.RequeueAfter > publish.ShardLinger {
 			return
 		}
 		w.clock.SetTime(w.clock.Now().Add(result.RequeueAfter))
@@ -181,11 +182,30 @@ func (w *world) index() *callbackv1alpha1.CallbackProxyConfig {
 // table decodes what is published, as a proxy would.
 func (w *world) table() *routetable.Table {
 	w.t.Helper()
-	stored, err := w.reconciler.Publisher.read(w.ctx, w.proxyKey())
+	config, err := publish.New(w.client, nil).Published(w.ctx, w.liveProxy())
 	w.Expect(err).NotTo(HaveOccurred())
-	table := stored.table()
-	w.Expect(table).NotTo(BeNil(), "the published config is whole")
-	return table
+	w.Expect(config.Table).NotTo(BeNil(), "the published config is complete")
+	return config.Table
+}
+
+func (w *world) shards() []callbackv1alpha1.CallbackProxyConfig {
+	w.t.Helper()
+	var parts callbackv1alpha1.CallbackProxyConfigList
+	w.Expect(w.client.List(w.ctx, &parts, client.InNamespace(w.platform))).To(Succeed())
+	var shards []callbackv1alpha1.CallbackProxyConfig
+	for _, part := range parts.Items {
+		if part.Spec.Part == callbackv1alpha1.ConfigShard {
+			shards = append(shards, part)
+		}
+	}
+	return shards
+}
+
+func (w *world) liveProxy() *callbackv1alpha1.CallbackProxy {
+	w.t.Helper()
+	proxy := &kube.Proxy{}
+	w.Expect(w.client.Get(w.ctx, w.proxyKey(), proxy)).To(Succeed())
+	return &proxy.CallbackProxy
 }
 
 func (w *world) condition(name, kind string) metav1.Condition {
