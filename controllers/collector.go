@@ -105,8 +105,12 @@ func collectRoute(ch chan<- prometheus.Metric, stored *kube.Route) {
 	if len(spec.Hostnames) > 0 {
 		hostname = string(spec.Hostnames[0])
 	}
-	routeInfo.send(ch, 1, namespace, name, fleet.Namespace, fleet.Name, hostname, string(spec.Callback.Path),
-		status.ActiveBackend, spec.Owner, string(spec.AfterSunset))
+	path := ""
+	if len(spec.Callbacks) > 0 {
+		path = string(spec.Callbacks[0].Path)
+	}
+	routeInfo.send(ch, 1, namespace, name, fleet.Namespace, fleet.Name, hostname, path,
+		status.PrimaryBackend, spec.Owner, string(spec.AfterSunset))
 	routeSunset.sendTime(ch, &spec.SunsetTime, namespace, name)
 	routeDeprecation.sendTime(ch, spec.DeprecationTime, namespace, name)
 	collectConditions(ch, routeCondition, status.Conditions, namespace, name)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -176,7 +177,9 @@ func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) erro
 			if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 				return fmt.Errorf("list ReferenceGrants in namespace %s: %w", key.Namespace, err)
 			}
-			s.Grants = append(s.Grants, list.Items...)
+			for i := range list.Items {
+				s.Grants = append(s.Grants, gatewayv1.ReferenceGrant(list.Items[i]))
+			}
 		}
 	}
 	return nil

@@ -110,10 +110,10 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
 			"2027-01-30 00:00:00 the policy's end",
 		}},
-		{"with Warn", func(s *scenario.Scenario, r *callbackv1alpha1.CallbackRoute) {
-			s.Snapshot.Proxy.Spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{"Warn"}
+		{"with Serve", func(s *scenario.Scenario, r *callbackv1alpha1.CallbackRoute) {
+			s.Snapshot.Proxy.Spec.Policy.AllowedAfterSunset = []callbackv1alpha1.AfterSunset{"Serve"}
 			s.Snapshot.Proxy.Spec.Policy.SunsetWarningDays, r.Spec.DeprecationTime = []int32{1}, nil
-			r.Spec.AfterSunset = "Warn"
+			r.Spec.AfterSunset = "Serve"
 		}, []string{
 			"2026-12-30 00:00:00 SunsetApproaching=True SunsetApproaching, warning 1 days",
 			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Passed",

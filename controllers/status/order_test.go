@@ -78,8 +78,8 @@ func crowd(t testing.TB) *scenario.Scenario {
 		route.Namespace = fmt.Sprintf("team-%d", random.IntN(4))
 		route.Name = fmt.Sprintf("route-%d", i)
 		route.UID = ""
-		path := string(route.Spec.Callback.Path)
-		route.Spec.Callback.Path = callbackv1alpha1.CallbackPath(strings.Replace(path, "/saml", fmt.Sprint("/saml", random.IntN(5)), 1))
+		path := string(route.Spec.Callbacks[0].Path)
+		route.Spec.Callbacks[0].Path = callbackv1alpha1.CallbackPath(strings.Replace(path, "/saml", fmt.Sprint("/saml", random.IntN(5)), 1))
 		route.CreationTimestamp.Time = s.Now.AddDate(0, -1, random.IntN(3))
 		route.Spec.Hostnames = [][]callbackv1alpha1.Hostname{{"auth.acme.com"}, {"login.acme.com"}, {"login.acme.com", "auth.acme.com"}}[random.IntN(3)]
 		if random.IntN(10) == 0 {

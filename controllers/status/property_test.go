@@ -16,8 +16,8 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/schema"
 	"github.com/callbackproxy/callback-operator/test/scenario"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // P7: no tenant can make the table invalid. Whatever routes and proxies the

@@ -114,6 +114,27 @@ func (s status) readyNeeds(kinds ...string) error {
 	return nil
 }
 
+// stalledHasACause: Stalled repeats a refusal, a stalled object is not ready, and
+// one that is invalid is stalled at once.
+func (s status) stalledHasACause() error {
+	stalled := s.find(callbackv1alpha1.ConditionStalled)
+	if stalled == nil {
+		if s.reason(callbackv1alpha1.ConditionAccepted) == callbackv1alpha1.ReasonInvalid {
+			return errors.New("invalid, and not stalled")
+		}
+		return nil
+	}
+	if s.isTrue(callbackv1alpha1.ConditionReady) {
+		return errors.New("stalled and ready")
+	}
+	for _, kind := range []string{callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs} {
+		if c := s.find(kind); c != nil && c.Status == metav1.ConditionFalse && c.Reason == stalled.Reason && c.Message == stalled.Message {
+			return nil
+		}
+	}
+	return fmt.Errorf("stalled with reason %s, and no refusal explains it", stalled.Reason)
+}
+
 // readyHasACause: Ready that is not True repeats the reason and the message
 // of a condition that explains it.
 func (s status) readyHasACause() error {
