@@ -11,15 +11,24 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
+
+var statusWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "callback_operator_status_writes_total",
+	Help: "Statuses written, by kind.",
+}, []string{"kind"})
+
+func init() { metrics.Registry.MustRegister(statusWrites) }
 
 // writeStatus writes one status and tells its news.
 func (r *Reconciler) writeStatus(ctx context.Context, p *pendingStatus, again *atomic.Bool) error {

@@ -12,10 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -34,6 +36,13 @@ type Publisher struct {
 	lineages map[types.NamespacedName]*lineage
 	intents  map[types.NamespacedName]intent
 }
+
+var configsPublished = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "callback_operator_configs_published_total",
+	Help: "Configs published, by CallbackProxy.",
+}, []string{"namespace", "proxy"})
+
+func init() { metrics.Registry.MustRegister(configsPublished) }
 
 // intent is the config that a fleet is to have, from before it is written.
 type intent struct {

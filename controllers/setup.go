@@ -30,6 +30,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/metrics"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
@@ -100,7 +101,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	if err := mgr.Add(r.Observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
 	}
-	if err := mgr.Add(NewCollector(mgr.GetClient())); err != nil {
+	if err := mgr.Add(metrics.NewCollector(mgr.GetClient())); err != nil {
 		return fmt.Errorf("add collector: %w", err)
 	}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &kube.Route{}, serviceIndex, indexServices); err != nil {

@@ -77,8 +77,8 @@ func echoes(ended chan struct{}) http.HandlerFunc {
 
 func (c *caller) switched(t *testing.T) {
 	t.Helper()
-	if got := readAnswer(c.from, "GET"); got.status != 101 || got.header.Get("Sec-Websocket-Accept") == "" || got.header.Get("Connection") != "Upgrade" {
-		t.Fatalf("answer is %d %v", got.status, got.header)
+	if got := readResponse(c.from, "GET"); got.status != 101 || got.header.Get("Sec-Websocket-Accept") == "" || got.header.Get("Connection") != "Upgrade" {
+		t.Fatalf("response is %d %v", got.status, got.header)
 	}
 }
 
@@ -107,17 +107,17 @@ func TestPassThrough_SwitchesToNothingElse(t *testing.T) {
 		if got.status != 200 || fields["Upgrade"] != nil || fields["Connection"] != nil || fields["Http2-Settings"] != nil {
 			t.Errorf("%s: answer is %d, the application saw %v", protocol, got.status, fields)
 		}
-		r, _ = rawApp(t, says("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
+		r, _ = rawApp(t, responds("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
 		if got := r.get("/x", "Connection: Upgrade", "Upgrade: "+protocol); got.status != 502 {
-			t.Errorf("%s: unasked 101 is answered with %d", protocol, got.status)
+			t.Errorf("%s: unasked 101 gets %d", protocol, got.status)
 		}
 	}
 }
 
-// F46: a WebSocket, or an answer, that does not end is given some time. Then the
-// proxy stops all the same, and says that nothing failed.
+// F46: a WebSocket, or a response, that does not end is given some time. Then the
+// proxy stops without an error.
 func TestF46_DrainEndsStreams(t *testing.T) {
-	for name, begin := range map[string]string{"WebSocket": upgrade, "answer": getBytes("/events")} {
+	for name, begin := range map[string]string{"WebSocket": upgrade, "response": getBytes("/events")} {
 		t.Run(name, func(t *testing.T) {
 			ended := make(chan struct{})
 			s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) {
@@ -129,9 +129,10 @@ func TestF46_DrainEndsStreams(t *testing.T) {
 				<-r.Context().Done()
 				close(ended)
 			}, newRoute(nil))
-			s.handler.app.grace = 300 * time.Millisecond
+			const grace = 300 * time.Millisecond
+			s.standBeforeFor(s.app.Listener.Addr(), grace)
 			c := s.call(begin)
-			for c.line(t) != "" { // the head of the answer
+			for c.line(t) != "" { // the head of the response
 			}
 			begun := time.Now()
 			s.stop()
@@ -145,7 +146,7 @@ func TestF46_DrainEndsStreams(t *testing.T) {
 				t.Errorf("stopped with %v", err)
 			}
 			s.stopped <- nil // for the cleanup
-			if took := time.Since(begun); took < s.handler.app.grace || took > 10*time.Second {
+			if took := time.Since(begun); took < grace || took > 10*time.Second {
 				t.Errorf("draining took %s", took)
 			}
 			<-ended
@@ -214,8 +215,8 @@ func TestPassThrough_StreamsUploads(t *testing.T) {
 			if name == "chunks" {
 				c.say("0\r\n\r\n")
 			}
-			if got := readAnswer(c.from, "PUT"); got.body != hex.EncodeToString(hash.Sum(nil)) {
-				t.Errorf("answer is %+v", got)
+			if got := readResponse(c.from, "PUT"); got.body != hex.EncodeToString(hash.Sum(nil)) {
+				t.Errorf("response is %+v", got)
 			}
 			if grown := int64(most) - int64(before.HeapInuse); grown > 16<<20 {
 				t.Errorf("heap grew by %d MiB", grown>>20)
@@ -262,7 +263,7 @@ func TestPassThrough_Trailers(t *testing.T) {
 	}
 	content, err := io.ReadAll(response.Body)
 	if string(content) != "ok" || err != nil || response.Trailer.Get("X-Sum") != "7" || response.Trailer.Get("X-Late") != "8" {
-		t.Errorf("answer is %q %v, %v", content, response.Trailer, err)
+		t.Errorf("response is %q %v, %v", content, response.Trailer, err)
 	}
 }
 
@@ -284,10 +285,10 @@ func TestPassThrough_Expect100Continue(t *testing.T) {
 	}
 	c.line(t)
 	c.say("hello")
-	if got := readAnswer(c.from, "PUT"); got.status != 200 || got.body != "hello" {
-		t.Errorf("answer is %+v", got)
+	if got := readResponse(c.from, "PUT"); got.status != 200 || got.body != "hello" {
+		t.Errorf("response is %+v", got)
 	}
-	if got := readAnswer(s.call("PUT /refuse"+head).from, "PUT"); got.status != 401 {
+	if got := readResponse(s.call("PUT /refuse"+head).from, "PUT"); got.status != 401 {
 		t.Errorf("refusal is %+v", got)
 	}
 }
@@ -303,8 +304,8 @@ func TestPassThrough_AnswersBeforeTheBody(t *testing.T) {
 	}, newRoute(nil))
 	c := s.call("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhello")
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	if got := readAnswer(c.from, "PUT"); got.status != 413 || got.body != "too large" || got.err != nil {
-		t.Errorf("answer is %+v", got)
+	if got := readResponse(c.from, "PUT"); got.status != 413 || got.body != "too large" || got.err != nil {
+		t.Errorf("response is %+v", got)
 	}
 	if _, err := c.from.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("connection is not closed: %v", err)

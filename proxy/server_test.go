@@ -31,7 +31,7 @@ func TestServer_ReadAndWriteLimitsAreNotTheBackends(t *testing.T) {
 	go func() { stopped <- server.Serve(listener) }()
 	defer func() { _ = server.Close(); <-stopped }()
 	r.address = listener.Addr().String()
-	for name, got := range map[string]answer{"GET": r.get("/cb"), "POST": r.post("/cb", "a=b")} {
+	for name, got := range map[string]response{"GET": r.get("/cb"), "POST": r.post("/cb", "a=b")} {
 		if got.status != 200 || got.body != "ok" || got.err != nil {
 			t.Errorf("%s is %d %q %v", name, got.status, got.body, got.err)
 		}
@@ -54,7 +54,7 @@ func TestF53_SlowBodyEnds(t *testing.T) {
 	got := exchangeRaw(t, listener.Addr().String(), "POST /cb HTTP/1.1\r\nHost: "+host+
 		"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000000\r\n\r\ncode=1")
 	if got.status != 400 || !got.closes || len(b.seen()) != 0 {
-		t.Errorf("answer is %d %v, backend saw %d", got.status, got.err, len(b.seen()))
+		t.Errorf("response is %d %v, backend saw %d", got.status, got.err, len(b.seen()))
 	}
 }
 

@@ -96,7 +96,7 @@ type ProxyResources struct {
 
 // ResourceAmounts are amounts of compute resources. The rules are stricter than
 // Kubernetes' own pattern of a quantity, which lets pass what cannot be decoded,
-// such as 1e1.5, and what is decoded for ever, such as 1e999999999999: one such
+// such as 1e1.5, and quantities whose decoding does not end, such as 1e999999999999: one such
 // object would stop its reader.
 //
 // +kubebuilder:validation:MinProperties=1
@@ -143,7 +143,7 @@ type Toleration struct {
 	// effect of the taint; every effect when it is empty.
 	// +optional
 	Effect TaintEffect `json:"effect,omitempty"`
-	// tolerationSeconds is how long effect NoExecute is tolerated; for ever
+	// tolerationSeconds is how long effect NoExecute is tolerated; without end
 	// when it is not set.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

@@ -74,7 +74,7 @@ type CallbackProxySpec struct {
 	// +kubebuilder:default={port: 8080}
 	Listener Listener `json:"listener,omitzero"`
 
-	// forwarding defines what the backends are told about the original request.
+	// forwarding defines what the proxies pass on to the backends about the original request.
 	// +optional
 	Forwarding Forwarding `json:"forwarding,omitzero"`
 
@@ -143,8 +143,8 @@ type Listener struct {
 	Port int32 `json:"port,omitempty"`
 }
 
-// Forwarding defines what the backends are told about the original request, for
-// callbacks and for requests that a sidecar passes through.
+// Forwarding defines what the proxies pass on to the backends about the original
+// request, for callbacks and for requests that a sidecar passes through.
 //
 // +kubebuilder:validation:MinProperties=1
 type Forwarding struct {

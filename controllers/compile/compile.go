@@ -109,22 +109,35 @@ type Finding struct {
 
 // Compile decides about every route of a snapshot and builds the table. The rules
 // that concern one route alone come first, so that the holds of refused routes
-// are complete before routes compete for claims, the oldest first.
+// are known before routes compete for claims. A route that only keeps claims
+// which it has in the previous table comes before all others, so a route of
+// another namespace cannot take a callback that is served.
 func Compile(s *Snapshot, now time.Time) *Plan {
 	p := newPass(s, now)
 	candidates := make([]*candidate, 0, len(s.Routes))
+	var rivals []*candidate
 	for _, route := range byAge(s.Routes) {
 		c := &candidate{pass: p, route: route}
-		c.judge(ownRules)
 		candidates = append(candidates, c)
+		if c.refusal = c.check(ownRules); c.refusal != nil {
+			p.holdRefused(c)
+			continue
+		}
+		c.rank = p.rankOf(c.entry)
+		rivals = append(rivals, c)
 	}
 	p.holdGone()
-	for _, c := range candidates {
-		if c.refusal == nil {
-			c.judge(rivalRules)
-		}
-		if c.refusal == nil {
+	slices.SortStableFunc(rivals, func(a, b *candidate) int { return cmp.Compare(a.rank, b.rank) })
+	for _, c := range rivals {
+		if c.refusal = c.check(rivalRules); c.refusal == nil {
 			p.accept(c)
+		} else if c.refusal.Reason != callbackv1alpha1.ReasonConflict {
+			p.holdRefused(c)
+		}
+	}
+	for _, c := range rivals {
+		if c.refusal != nil { // the message names the owners at the end of the pass
+			c.refusal = cmp.Or(c.check(rivalRules), c.refusal)
 		}
 	}
 	return p.plan(candidates)
@@ -184,7 +197,7 @@ func (c *candidate) verdict(held bool) Verdict {
 }
 
 // byAge returns the routes that are not being deleted, the oldest first: among
-// routes with the same claim the oldest one wins.
+// routes of the same rank the oldest one gets a claim.
 func byAge(routes []Route) []Route {
 	alive := make([]Route, 0, len(routes))
 	for _, r := range routes {

@@ -20,8 +20,8 @@ type claims struct {
 
 // owner is the route that has a claim, and its creation time.
 type owner struct {
-	namespace, id string
-	created       time.Time
+	namespace, name string
+	created         time.Time
 }
 
 func newClaims() *claims {
@@ -30,7 +30,7 @@ func newClaims() *claims {
 
 func (c *claims) add(r *routetable.Route, created time.Time) {
 	for _, claim := range r.Claims() {
-		c.owners[claim] = owner{namespace: r.Namespace, id: r.ID(), created: created}
+		c.owners[claim] = owner{namespace: r.Namespace, name: r.Name, created: created}
 	}
 }
 
@@ -40,9 +40,10 @@ func (c *claims) has(claim routetable.Claim) bool {
 }
 
 // findConflict returns the first callback of a route that conflicts, the claim it
-// conflicts with and that claim's owner.
-func (c *claims) findConflict(r *routetable.Route) (callback string, claim routetable.Claim, by owner, found bool) {
-	callback, claim, found = findRival(r, nil, func(claim routetable.Claim, nested bool) bool {
+// conflicts with and that claim's owner. before are the claims that the route has
+// in the previous table.
+func (c *claims) findConflict(r *routetable.Route, before []routetable.Claim) (callback string, claim routetable.Claim, by owner, found bool) {
+	callback, claim, found = findRival(r, before, func(claim routetable.Claim, nested bool) bool {
 		owner, taken := c.owners[claim]
 		return taken && (!nested || owner.namespace != r.Namespace)
 	})
@@ -51,19 +52,19 @@ func (c *claims) findConflict(r *routetable.Route) (callback string, claim route
 
 // findRival returns the first callback of a route for which isRival holds, and
 // the claim in question. The rivals of a claim are the same claim and every
-// Prefix above it (nested). A Prefix of another namespace covers everything below
-// it: no other namespace can take a part of it later. Claims in exempt, which is
-// sorted, have no rivals.
-func findRival(r *routetable.Route, exempt []routetable.Claim, isRival func(claim routetable.Claim, nested bool) bool) (callback string, claim routetable.Claim, found bool) {
+// Prefix above it (nested): a Prefix of another namespace covers everything below
+// it, and no other namespace can take a part of it later. A claim that the route
+// has in the previous table (before, sorted) has no nested rivals.
+func findRival(r *routetable.Route, before []routetable.Claim, isRival func(claim routetable.Claim, nested bool) bool) (callback string, claim routetable.Claim, found bool) {
 	for _, host := range r.Hostnames {
 		for i := range r.Callbacks {
 			own := &r.Callbacks[i]
 			same := routetable.Claim{Host: host, PathType: own.PathType, Path: own.Path}
-			if _, found := slices.BinarySearchFunc(exempt, same, routetable.Claim.Compare); found {
-				continue
-			}
 			if isRival(same, false) {
 				return own.Name, same, true
+			}
+			if contains(before, same) {
+				continue
 			}
 			for _, prefix := range prefixesOf(own.Path) {
 				above := routetable.Claim{Host: host, PathType: routetable.Prefix, Path: prefix}
@@ -74,6 +75,12 @@ func findRival(r *routetable.Route, exempt []routetable.Claim, isRival func(clai
 		}
 	}
 	return "", routetable.Claim{}, false
+}
+
+// contains reports whether a claim is one of sorted claims.
+func contains(claims []routetable.Claim, claim routetable.Claim) bool {
+	_, found := slices.BinarySearchFunc(claims, claim, routetable.Claim.Compare)
+	return found
 }
 
 // prefixesOf returns a path and the paths above it, segment by segment:

@@ -5,11 +5,11 @@ package compile
 
 // hold.go keeps the claims of routes that were accepted and are not any more.
 //
-//	route in the previous table, as a Route or as a Hold
-//	  accepted now                    no hold
+//	a route that is in the previous table, as a Route or as a Hold, is now
+//	  accepted                        no hold
 //	  refused because of a conflict   no hold
 //	  refused by another rule         hold without a release time
-//	  gone                            hold until it was gone for 10 minutes
+//	  gone                            hold until 10 minutes after the first pass without it
 //
 // A hold blocks routes of other namespaces. It does not block routes of its own
 // namespace, and on a host that is not granted to its namespace any more it
@@ -20,8 +20,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -93,9 +91,32 @@ func (h *holds) add(namespace, name, uid string, release time.Time) {
 	}
 }
 
+// The ranks of routes that compete for claims, the first ones first.
+const (
+	// keeping: every claim is one that the route has in the previous table. Two
+	// such routes never have the same claim.
+	keeping = iota
+	// changing: the route is in the previous table and has another claim now.
+	changing
+	// entering: the route is not in the previous table.
+	entering
+)
+
+func (p *pass) rankOf(r *routetable.Route) int {
+	before := p.holds.claimsOf(r.UID)
+	if len(before) == 0 {
+		return entering
+	}
+	if slices.ContainsFunc(r.Claims(), func(claim routetable.Claim) bool { return !contains(before, claim) }) {
+		return changing
+	}
+	return keeping
+}
+
 // holdRefused holds the claims of a route that exists and is refused.
-func (p *pass) holdRefused(route metav1.Object) {
-	p.holds.add(route.GetNamespace(), route.GetName(), string(route.GetUID()), time.Time{})
+func (p *pass) holdRefused(c *candidate) {
+	o := c.route.Object
+	p.holds.add(o.Namespace, o.Name, string(o.UID), time.Time{})
 }
 
 // holdGone holds the claims of routes that do not exist any more, are being
@@ -138,14 +159,12 @@ func (p *pass) holdGone() {
 }
 
 // findHold returns the first callback of a route that is held for a route of
-// another namespace, the held claim and its hold. Claims that the route has in
-// the previous table are its own.
+// another namespace, the held claim and its hold.
 func (p *pass) findHold(r *routetable.Route) (callback string, claim routetable.Claim, by *routetable.Hold, found bool) {
 	if len(p.holds.claims) == 0 {
 		return "", routetable.Claim{}, nil, false
 	}
-	own := p.holds.claimsOf(r.UID)
-	callback, claim, found = findRival(r, own, func(claim routetable.Claim, _ bool) bool {
+	callback, claim, found = findRival(r, p.holds.claimsOf(r.UID), func(claim routetable.Claim, _ bool) bool {
 		hold := p.holds.current[p.holds.claims[claim]]
 		return hold != nil && hold.Namespace != r.Namespace && !p.isRevoked(claim.Host, hold.Namespace)
 	})

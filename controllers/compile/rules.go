@@ -6,6 +6,7 @@ package compile
 // rules.go holds the rules of acceptance, in their order.
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ import (
 type candidate struct {
 	*pass
 	route Route
+	// rank is the route's place among those that compete for claims.
+	rank int
 	// refusal is the result of the first broken rule; nil without one.
 	refusal *Finding
 	entry   *routetable.Route
@@ -47,7 +50,7 @@ var (
 		hasOwner,
 		isServable,
 	}
-	// rivalRules also depend on the older routes and on holds.
+	// rivalRules also depend on the routes that are accepted already and on holds.
 	rivalRules = []rule{
 		keepsQuota,
 		hasNoConflict,
@@ -62,29 +65,24 @@ var notResolved = Finding{
 	Message: "backends are resolved once the route is accepted",
 }
 
-// judge runs rules over the candidate. A rule that panics costs its own route
-// only: the object is stored, so every later pass meets it as well. A refused
-// route keeps its claims, unless it lost them to another one.
-func (c *candidate) judge(rules []rule) {
+// check returns the result of the first broken rule; nil when none is. A rule that
+// panics costs its own route only: the object is stored, so every later pass
+// meets it as well.
+func (c *candidate) check(rules []rule) (refusal *Finding) {
 	defer func() {
 		if recover() != nil {
-			c.refuse(callbackv1alpha1.ReasonInvalid,
-				"the controller failed on this route; this is a defect of the controller, please report it")
+			refusal = &Finding{
+				Reason:  callbackv1alpha1.ReasonInvalid,
+				Message: "the controller failed on this route; this is a defect of the controller, please report it",
+			}
 		}
 	}()
 	for _, rule := range rules {
 		if reason, message, broken := rule(c); broken {
-			c.refuse(reason, message)
-			return
+			return &Finding{Reason: reason, Message: message}
 		}
 	}
-}
-
-func (c *candidate) refuse(reason, message string) {
-	c.refusal = &Finding{Reason: reason, Message: message}
-	if reason != callbackv1alpha1.ReasonConflict {
-		c.holdRefused(c.route.Object)
-	}
+	return nil
 }
 
 func isDecodable(c *candidate) (reason, message string, broken bool) {
@@ -176,32 +174,35 @@ func keepsQuota(c *candidate) (reason, message string, broken bool) {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonQuotaExceeded,
-		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many older ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
+		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many accepted ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
 			c.snapshot.Key, most, namespace),
 		true
 }
 
 func hasNoConflict(c *candidate) (reason, message string, broken bool) {
-	own, claim, winner, found := c.claims.findConflict(c.entry)
+	callback, claim, winner, found := c.claims.findConflict(c.entry, c.holds.claimsOf(c.entry.UID))
 	if !found {
 		return "", "", false
 	}
-	why := "is older"
-	if winner.created.Equal(c.route.Object.CreationTimestamp.Time) {
+	why := "serves it already"
+	switch own := c.route.Object.CreationTimestamp.Time; {
+	case winner.created.Before(own):
+		why = "is older"
+	case winner.created.Equal(own) && cmp.Or(cmp.Compare(winner.namespace, c.entry.Namespace), cmp.Compare(winner.name, c.entry.Name)) < 0:
 		why = "was created in the same second and comes first by name"
 	}
 	return callbackv1alpha1.ReasonConflict,
 		fmt.Sprintf("callback %s: %s %s on host %s belongs to CallbackRoute %s, which %s: delete one of the two, or use another path or host; a route is accepted with all its callbacks or not at all",
-			own, claim.PathType, claim.Path, claim.Host, winner.id, why),
+			callback, claim.PathType, claim.Path, claim.Host, winner.namespace+"/"+winner.name, why),
 		true
 }
 
 func isNotHeld(c *candidate) (reason, message string, broken bool) {
-	own, claim, hold, found := c.findHold(c.entry)
+	callback, claim, hold, found := c.findHold(c.entry)
 	if !found {
 		return "", "", false
 	}
-	what := fmt.Sprintf("callback %s: %s %s on host %s is held for CallbackRoute %s, ", own, claim.PathType, claim.Path, claim.Host, hold.ID())
+	what := fmt.Sprintf("callback %s: %s %s on host %s is held for CallbackRoute %s, ", callback, claim.PathType, claim.Path, claim.Host, hold.ID())
 	if hold.ReleaseTime.IsZero() {
 		return callbackv1alpha1.ReasonConflict,
 			what + "which served it and is not accepted at present: ask its owner to correct or delete it, or use another path or host", true

@@ -152,7 +152,7 @@ func TestT1_HostOwnershipComesFirst(t *testing.T) {
 			continue
 		}
 		route.Object.CreationTimestamp.Time = s.Now.AddDate(-9, 0, 0) // older than all
-		route.Object.Spec.Callbacks[0].Path = "/z"                        // taken by z-good
+		route.Object.Spec.Callbacks[0].Path = "/z"                    // taken by z-good
 		route.Object.Spec.Owner = ""
 	}
 	if v := find(t, s, "intruder/foreign-namespace"); v.Accepted.Reason != callbackv1alpha1.ReasonHostNotAllowed {

@@ -153,8 +153,8 @@ func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, de
 	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: message}
 }
 
-// describeLostHosts names the hosts that routes used before the spec stopped to
-// grant them; empty when there are none.
+// describeLostHosts names the hosts that routes use and the spec no longer grants;
+// empty when there are none.
 func describeLostHosts(hosts []compile.LostHost) string {
 	if len(hosts) == 0 {
 		return ""
@@ -163,7 +163,7 @@ func describeLostHosts(hosts []compile.LostHost) string {
 	for i, h := range hosts {
 		lost[i] = fmt.Sprintf("%s (%s)", h.Host, plural(int64(h.Routes), "CallbackRoute"))
 	}
-	return "spec.hosts does not grant hosts any more that routes served, and their callbacks get 503: " + compile.Enumerate(lost) +
+	return "spec.hosts no longer grants hosts that routes use, so their callbacks there get 503: " + compile.Enumerate(lost) +
 		"; grant the hosts again, or ask the routes' owners to delete the routes"
 }
 

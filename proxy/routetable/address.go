@@ -30,8 +30,8 @@ var forbiddenNetworks = []netip.Prefix{
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 }
 
-// ForbiddenNetworks returns the networks that CheckAddress refuses besides
-// whole kinds of addresses, for who forbids them elsewhere as well.
+// ForbiddenNetworks returns the networks that CheckAddress refuses besides whole
+// kinds of addresses, so that other layers can forbid them as well.
 func ForbiddenNetworks() []netip.Prefix { return slices.Clone(forbiddenNetworks) }
 
 // AddressesOf returns the IP addresses, each once, at which servers are reached
@@ -64,8 +64,8 @@ var embeddings = []struct {
 	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4
 }
 
-// Embedded returns the IPv4 address that an IPv6 address stands for. Whoever
-// compares addresses with forbidden ones compares that one as well.
+// Embedded returns the IPv4 address that an IPv6 address stands for. A comparison
+// with forbidden addresses covers both.
 func Embedded(addr netip.Addr) (netip.Addr, bool) {
 	if addr.Is4In6() {
 		return addr.Unmap(), true
@@ -83,9 +83,9 @@ func Embedded(addr netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// CheckAddress refuses addresses that a proxy never dials. It is asked by the
-// compiler and again at dial time. IPv4 addresses inside IPv6 ones are judged
-// as what they are.
+// CheckAddress refuses addresses that a proxy never dials. The compiler calls it,
+// and the proxy again at dial time. IPv4 addresses inside IPv6 ones are judged as
+// IPv4 addresses.
 func CheckAddress(addr netip.Addr) error {
 	if addr.Zone() != "" {
 		return fmt.Errorf("address %s has a zone", addr)

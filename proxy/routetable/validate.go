@@ -45,7 +45,7 @@ func (t *Table) Validate() error {
 		ids[route.ID()] = struct{}{}
 		for _, claim := range route.Claims() {
 			if other, taken := claims[claim]; taken {
-				return fmt.Errorf("routes %s and %s hold the same callback", other, route.ID())
+				return fmt.Errorf("routes %s and %s claim the same callback", other, route.ID())
 			}
 			claims[claim] = route.ID()
 		}

@@ -21,7 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -39,7 +39,7 @@ func newTestDisk(dir string) *testDisk {
 }
 
 // keep writes a config and returns when it was tried.
-func (d *testDisk) keep(o proxy.Offer) {
+func (d *testDisk) keep(o config.Offer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // what is pending is written all the same
 	d.Keep(o)
@@ -53,7 +53,7 @@ func TestDisk_ReturnsWhatWasKept(t *testing.T) {
 		t.Errorf("before: %v", err)
 	}
 	first, second := newOffer(t, 1, 1, "/a", 20), newOffer(t, 1, 2, "/b", 30)
-	for _, o := range []proxy.Offer{first, second} {
+	for _, o := range []config.Offer{first, second} {
 		kept := o
 		kept.Shards = map[string]string{"unnamed": "by the index"}
 		maps.Copy(kept.Shards, o.Shards)
@@ -141,8 +141,8 @@ func FuzzDecodeFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		state := proxy.NewState(slog.New(slog.DiscardHandler), proxy.NewMetrics(), time.Now)
-		if state.Adopt(o) == nil && state.Current().Table.Validate() != nil {
+		store := newStore(slog.New(slog.DiscardHandler))
+		if store.Adopt(o) == nil && store.Current().Table.Validate() != nil {
 			t.Fatal("an invalid table is served")
 		}
 	})
@@ -288,8 +288,8 @@ func TestF25_KeptConfigIsValidatedToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := proxy.NewState(slog.New(slog.DiscardHandler), proxy.NewMetrics(), time.Now)
-	if refusal := state.Adopt(loaded); refusal == nil || refusal.Reason != routetable.RefusedInvalid {
+	store := newStore(slog.New(slog.DiscardHandler))
+	if refusal := store.Adopt(loaded); refusal == nil || refusal.Reason != routetable.RefusedInvalid {
 		t.Errorf("refusal is %+v", refusal)
 	}
 }

@@ -107,8 +107,8 @@ func TestGitOps_PolicyNarrowedAndRolledBack(t *testing.T) {
 
 // A commit that widens the policy and uses it at once needs the CallbackProxy
 // first. The dry run of all objects, which Flux makes before it applies any, is
-// denied as long as the wider policy is not stored: docs/gitops.md describes the
-// two ways around it.
+// denied as long as the wider policy is not stored: docs/gitops.md describes how
+// to avoid it.
 func TestGitOps_PolicyWidenedAndUsedInOneCommit(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)

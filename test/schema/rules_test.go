@@ -152,10 +152,10 @@ func TestW58_ADateAloneIsRefusedWithTheTimeToWrite(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)
 	for patch, want := range map[string][]string{
-		`{spec: {sunsetTime: "2027-01-28"}}`: {`spec.sunsetTime: a date needs a time of day: write "2027-01-28T00:00:00Z"`},
+		`{spec: {sunsetTime: "2027-01-28"}}`: {`spec.sunsetTime: "2027-01-28": a date needs a time of day: write "2027-01-28T00:00:00Z"`},
 		`{spec: {sunsetTime: 2027-01-28, deprecationTime: 2027-01-01}}`: {
-			`spec.deprecationTime: a date needs a time of day: write "2027-01-01T00:00:00Z"`,
-			`spec.sunsetTime: a date needs a time of day: write "2027-01-28T00:00:00Z"`,
+			`spec.deprecationTime: "2027-01-01": a date needs a time of day: write "2027-01-01T00:00:00Z"`,
+			`spec.sunsetTime: "2027-01-28": a date needs a time of day: write "2027-01-28T00:00:00Z"`,
 		},
 	} {
 		var status apierrors.APIStatus

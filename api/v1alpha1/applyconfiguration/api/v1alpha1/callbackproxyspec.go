@@ -30,7 +30,7 @@ type CallbackProxySpecApplyConfiguration struct {
 	Hosts []ProxyHostApplyConfiguration `json:"hosts,omitempty"`
 	// listener is where the fleet's instances accept callbacks.
 	Listener *ListenerApplyConfiguration `json:"listener,omitempty"`
-	// forwarding defines what the backends are told about the original request.
+	// forwarding defines what the proxies pass on to the backends about the original request.
 	Forwarding *ForwardingApplyConfiguration `json:"forwarding,omitempty"`
 	// policy bounds what routes may declare.
 	Policy *PolicyApplyConfiguration `json:"policy,omitempty"`

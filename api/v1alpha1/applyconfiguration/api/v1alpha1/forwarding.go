@@ -12,8 +12,8 @@ import (
 // ForwardingApplyConfiguration represents a declarative configuration of the Forwarding type for use
 // with apply.
 //
-// Forwarding defines what the backends are told about the original request, for
-// callbacks and for requests that a sidecar passes through.
+// Forwarding defines what the proxies pass on to the backends about the original
+// request, for callbacks and for requests that a sidecar passes through.
 type ForwardingApplyConfiguration struct {
 	// trustedProxies are the networks, in CIDR notation, of the load balancers in
 	// front of the fleet. The proxy keeps the X-Forwarded-For and
