@@ -361,7 +361,7 @@ func newBackend(t testing.TB, respond func(conn net.Conn, request string)) *back
 	return b
 }
 
-// responds responds with these bytes and closes.
+// responds writes these bytes and closes.
 func responds(content string) func(net.Conn, string) {
 	return func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, content) }
 }

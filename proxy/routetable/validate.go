@@ -3,6 +3,8 @@
 
 package routetable
 
+// validate.go: the rules of a table that may be served.
+
 import (
 	"errors"
 	"fmt"
