@@ -61,6 +61,7 @@ type lineage struct {
 	// since holds, for each route of the table, its generation and the
 	// version in which that was published first.
 	since map[types.UID]firstSeen
+	table *routetable.Table
 }
 
 type firstSeen struct {
@@ -154,7 +155,7 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 		}
 		configsPublished.WithLabelValues(key.Namespace, key.Name).Inc()
 	}
-	after := &lineage{uid: proxy.UID, version: version, since: firstSeenIn(table, version, stored, before)}
+	after := &lineage{uid: proxy.UID, version: version, since: firstSeenIn(table, version, stored, before), table: table}
 	switch {
 	case write:
 		after.wrote = now
@@ -166,6 +167,22 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	p.mu.Unlock()
 	next, err := p.clear(ctx, stored, encoded.Shards, after.wrote.Add(shardLinger), now)
 	return Published{Version: version, Hash: encoded.Index.Hash, Wrote: write, Next: next, since: after.since}, err
+}
+
+// Published returns the table that was published last for a fleet, by this
+// leadership or an earlier one; nil when there is none.
+func (p *Publisher) Published(ctx context.Context, key types.NamespacedName) (*routetable.Table, error) {
+	p.mu.Lock()
+	l := p.lineages[key]
+	p.mu.Unlock()
+	if l != nil {
+		return l.table, nil
+	}
+	stored, err := p.read(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return stored.table(), nil
 }
 
 func (p *Publisher) lineage(key types.NamespacedName, uid types.UID) *lineage {

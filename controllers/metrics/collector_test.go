@@ -95,14 +95,14 @@ func exported() *cached {
 		Spec: callbackv1alpha1.CallbackRouteSpec{
 			ProxyRef:        callbackv1alpha1.ProxyReference{Namespace: "platform", Name: "edge"},
 			Hostnames:       []callbackv1alpha1.Hostname{"auth.acme.test", "login.acme.test"},
-			Callback:        callbackv1alpha1.Callback{Path: "/oauth2/callback"},
+			Callbacks:       []callbackv1alpha1.Callback{{Name: "login", Path: "/oauth2/callback"}},
 			DeprecationTime: new(atSecond(10)),
 			SunsetTime:      atSecond(20),
 			AfterSunset:     callbackv1alpha1.AfterSunsetReject,
 			Owner:           "identity-team@acme.test",
 		},
 		Status: callbackv1alpha1.CallbackRouteStatus{
-			ActiveBackend: "green",
+			PrimaryBackend: "green",
 			Conditions: []metav1.Condition{
 				{Type: "Accepted", Status: "True", Reason: "Accepted", Message: "free text"},
 				{Type: "Ready", Status: "False", Reason: "SunsetPassed", Message: "free text"},
