@@ -56,10 +56,11 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy
 	if s.Proxy == nil {
 		return s, nil
 	}
-	var err error
-	if s.Previous, err = r.Publisher.Published(ctx, key); err != nil {
-		return nil, fmt.Errorf("read published table of CallbackProxy %s: %w", key, err)
+	published, err := r.Publisher.Published(ctx, proxy)
+	if err != nil {
+		return nil, err
 	}
+	s.Previous = published.Table
 	for _, step := range []func(context.Context, *compile.Snapshot) error{
 		r.gatherNamespaces, r.gatherServices, r.gatherGrants, r.gatherForbidden,
 	} {

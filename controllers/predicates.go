@@ -57,7 +57,7 @@ func specOf(object client.Object) any {
 func (r *Reconciler) unexpected() predicate.Predicate {
 	isUnexpected := func(object client.Object, there bool) bool {
 		part, is := object.(*callbackv1alpha1.CallbackProxyConfig)
-		return !is || !r.Publisher.expects(part, there)
+		return !is || !r.Publisher.Expects(part, there)
 	}
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return isUnexpected(e.Object, true) },

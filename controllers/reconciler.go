@@ -24,6 +24,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/observe"
+	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
 )
@@ -42,7 +43,7 @@ type Reconciler struct {
 	Client client.Client
 	// Clock tells the time of day by which sunsets are judged.
 	Clock     clock.PassiveClock
-	Publisher *Publisher
+	Publisher *publish.Publisher
 	Observer  *observe.Observer
 	Statuses  *statuswriter.Writer
 	// Deployer runs the proxies of fleets in mode Deployment.
@@ -116,7 +117,7 @@ func (r *Reconciler) reconcileProxy(ctx context.Context, proxy *callbackv1alpha1
 	}
 	if complete { // else the first report of an instance brings the next pass
 		fleet.Hash, fleet.Deployed = published.Hash, deployed
-		next = r.enqueueRouteStatuses(key, plan, published, &fleet, now)
+		next = r.enqueueRouteStatuses(key, plan, &published, &fleet, now)
 		desired := status.ComputeProxy(proxy, plan, &fleet, now)
 		r.Statuses.EnqueueProxy(proxy, &desired)
 		next = compile.Earlier(next, status.NextProxy(&desired, now))
@@ -137,7 +138,7 @@ func (r *Reconciler) reconcileMissingProxy(ctx context.Context, key types.Namesp
 	plan := compile.Compile(snapshot, now)
 	r.forget(key)
 	r.passes.noteMissing(began)
-	return compile.Earlier(plan.Next, r.enqueueRouteStatuses(key, plan, Published{}, &status.Fleet{}, now)), nil
+	return compile.Earlier(plan.Next, r.enqueueRouteStatuses(key, plan, &publish.Config{}, &status.Fleet{}, now)), nil
 }
 
 // reconcileUndecodableProxy sets the desired status of a CallbackProxy whose spec
@@ -155,7 +156,7 @@ func (r *Reconciler) reconcileUndecodableProxy(ctx context.Context, proxy *kube.
 
 // enqueueRouteStatuses sets the desired statuses of a fleet's routes, and returns
 // when the next one changes by time alone.
-func (r *Reconciler) enqueueRouteStatuses(key types.NamespacedName, plan *compile.Plan, published Published, fleet *status.Fleet, now time.Time) (next time.Time) {
+func (r *Reconciler) enqueueRouteStatuses(key types.NamespacedName, plan *compile.Plan, published *publish.Config, fleet *status.Fleet, now time.Time) (next time.Time) {
 	routes := make([]*callbackv1alpha1.CallbackRoute, len(plan.Verdicts))
 	for i := range plan.Verdicts {
 		routes[i] = plan.Verdicts[i].Route

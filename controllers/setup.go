@@ -32,6 +32,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/metrics"
 	"github.com/callbackproxy/callback-operator/controllers/observe"
+	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
@@ -87,7 +88,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	r := &Reconciler{
 		Client:       mgr.GetClient(),
 		Clock:        now,
-		Publisher:    NewPublisher(mgr.GetClient(), public),
+		Publisher:    publish.New(mgr.GetClient(), public),
 		Observer:     observe.New(mgr.GetClient(), reports, now),
 		Statuses:     statuswriter.New(mgr.GetClient(), recorder, clock.RealClock{}),
 		Deployer:     NewDeployer(mgr.GetClient(), mgr.GetAPIReader(), settings),

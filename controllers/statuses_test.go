@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -21,12 +20,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
-	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 // overwrite replaces a status, as anybody may who has the right.
@@ -40,51 +37,6 @@ func (w *world) overwrite(name string, target client.Object, status any) {
 	data, err := json.Marshal(map[string]any{"status": status})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.client.Status().Patch(w.ctx, target, client.RawPatch(types.MergePatchType, data), client.FieldOwner("somebody"))).To(Succeed())
-}
-
-// A fleet of which the last shards cannot be cleared away is published all the
-// same: that counts, and what comes of it is waited for.
-func TestPublish_CountsWhatWasPublished(t *testing.T) {
-	w := newWorld(t, controlPlane)
-	w.migration(w.newRoute("acme"))
-	w.settle()
-	w.Expect(published(w.platform)).To(BeTrue())
-	w.clock.SetTime(w.clock.Now().Add(time.Minute))
-	w.reconciler.Publisher.client = interceptor.NewClient(w.client, interceptor.Funcs{
-		Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error {
-			return errors.New("not now")
-		},
-	})
-	for i := range maxLingering {
-		stray := w.shards()[0].DeepCopy()
-		stray.ResourceVersion, stray.UID, stray.Name = "", "", fmt.Sprintf("edge.stray-%d", i)
-		stray.Spec.Payload = fmt.Sprintf("{%d}", i)
-		stray.Spec.Hash = routetable.HashOf(stray.Spec.Payload)
-		w.create(stray)
-	}
-	route := &kube.Route{CallbackRoute: *w.route("acme")}
-	route.Spec.Callbacks[0].Path = "/elsewhere"
-	w.Expect(w.client.Update(w.ctx, route)).To(Succeed())
-	_, err := w.tryReconcile()
-	w.Expect(err).To(MatchError(ContainSubstring("not now")))
-	w.Expect(w.client.Delete(w.ctx, w.proxy())).To(Succeed())
-	w.reconcile()
-	w.Expect(published(w.platform)).To(BeFalse(), "nothing is counted of a fleet that is gone")
-}
-
-// published says whether the configs of a namespace are counted.
-func published(namespace string) bool {
-	gathered, _ := metrics.Registry.Gather()
-	for _, family := range gathered {
-		for _, metric := range family.GetMetric() {
-			for _, label := range metric.GetLabel() {
-				if family.GetName() == "callback_operator_configs_published_total" && label.GetName() == "namespace" && label.GetValue() == namespace {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // A pass that takes its time does not come later to what it asks for.
@@ -180,7 +132,6 @@ func TestT5_Reconcile_MissingProxiesRest(t *testing.T) {
 	w.reconcile()
 	w.Expect(w.condition("orphan", "Accepted").Reason).To(Equal("ProxyNotFound"))
 	w.Expect(w.reconciler.passes.fleets).To(BeEmpty())
-	w.Expect(w.reconciler.Publisher.intents).To(BeEmpty())
 	w.migration()
 	w.reconciler.passes.noteMissing(w.clock.Now().Add(-time.Hour))
 	w.settle()

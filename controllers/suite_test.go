@@ -29,6 +29,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/observe"
+	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -111,7 +112,7 @@ func (w *world) newLeader() {
 	w.reconciler = &Reconciler{
 		Client:       w.client,
 		Clock:        w.clock,
-		Publisher:    NewPublisher(w.client, public),
+		Publisher:    publish.New(w.client, public),
 		Observer:     observe.New(w.client, w.fleet, w.clock),
 		Statuses:     statuswriter.New(w.client, w.events.recorder, w.clock),
 		Deployer:     NewDeployer(w.client, w.client, w.settings()),
@@ -166,7 +167,7 @@ func (w *world) settle() {
 	w.reconcile()
 	for range 100 {
 		result := w.reconcile()
-		if result.RequeueAfter == 0 || result.RequeueAfter > shardLinger {
+		if result.RequeueAfter == 0 || result.RequeueAfter > publish.ShardLinger {
 			return
 		}
 		w.clock.SetTime(w.clock.Now().Add(result.RequeueAfter))
@@ -191,11 +192,17 @@ func (w *world) index() *callbackv1alpha1.CallbackProxyConfig {
 // table decodes what is published, as a proxy would.
 func (w *world) table() *routetable.Table {
 	w.t.Helper()
-	stored, err := w.reconciler.Publisher.read(w.ctx, w.proxyKey())
+	config, err := publish.New(w.client, nil).Published(w.ctx, w.liveProxy())
 	w.Expect(err).NotTo(HaveOccurred())
-	table := stored.table()
-	w.Expect(table).NotTo(BeNil(), "the published config is whole")
-	return table
+	w.Expect(config.Table).NotTo(BeNil(), "the published config is complete")
+	return config.Table
+}
+
+func (w *world) liveProxy() *callbackv1alpha1.CallbackProxy {
+	w.t.Helper()
+	proxy := &kube.Proxy{}
+	w.Expect(w.client.Get(w.ctx, w.proxyKey(), proxy)).To(Succeed())
+	return &proxy.CallbackProxy
 }
 
 func (w *world) condition(name, kind string) metav1.Condition {
