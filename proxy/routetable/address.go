@@ -3,6 +3,8 @@
 
 package routetable
 
+// address.go: addresses that a proxy never dials.
+
 import (
 	"fmt"
 	"net"
@@ -26,7 +28,7 @@ var forbiddenNetworks = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),          // site-local, deprecated
 	netip.MustParsePrefix("2001::/32"),          // Teredo, which hides an IPv4 address
 	// Local NAT64, RFC 8215: an IPv4 address may begin at any of four bytes
-	// (RFC 6052 section 2.2), and nothing says at which.
+	// (RFC 6052 section 2.2), and the address does not show at which.
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 }
 

@@ -3,6 +3,8 @@
 
 package routetable
 
+// health.go: health checks and the IDs of what they check.
+
 import (
 	"crypto/sha256"
 	"encoding/hex"
@@ -65,8 +67,8 @@ func TargetID(address string, c *HealthCheck) string {
 }
 
 // PathProbeID names the probe of one callback's path at one address of a backend.
-// It covers all that the request is made of, and so also the hostname that the
-// backend is told, by which it may distinguish its tenants.
+// It covers all that the request is made of, the forwarded hostname too, by which
+// the backend may distinguish its tenants.
 func PathProbeID(address string, r *Route, c *Callback, b *Backend) string {
 	host, path := b.Host, b.PathOf(c.Name)
 	if host == "" {

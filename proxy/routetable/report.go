@@ -3,6 +3,8 @@
 
 package routetable
 
+// report.go: the report of an instance to the controller.
+
 import "time"
 
 // ReportPath is the path of the report on a proxy's admin port.
@@ -44,7 +46,7 @@ type Report struct {
 	More bool `json:"more,omitempty"`
 	// Targets are the results of health checks, and Routes the counts of
 	// requests; both as far as they changed since the cursor, in the order of
-	// their last change. What never changed is not listed.
+	// their last change. An entry that never changed is not listed.
 	Targets []TargetReport `json:"targets,omitempty"`
 	Routes  []RouteUse     `json:"routes,omitempty"`
 }

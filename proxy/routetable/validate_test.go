@@ -282,7 +282,7 @@ func TestTableValidate_RefusesEachBrokenRule(t *testing.T) {
 		{"hold with claims out of order", func(t *Table) { slices.Reverse(t.Holds[0].Claims) }, "not sorted"},
 		{"hold of a host in capitals", func(t *Table) { t.Holds[0].Claims[0].Host = "Login.example.com" }, "not an exact DNS name"},
 		{"hold of a bad path", func(t *Table) { t.Holds[0].Claims[0].Path = "/a?b" }, "is not allowed"},
-		{"hold of an unknown path type", func(t *Table) { t.Holds[0].Claims[0].PathType = "Regex" }, "not sorted"},
+		{"hold of an unknown path type", func(t *Table) { t.Holds[0].Claims[0].PathType = "Regex" }, `path type "Regex"`},
 		{"hold without a name", func(t *Table) { t.Holds[0].Name = "" }, "namespace and name have"},
 		{"hold with a fraction of a second", func(t *Table) { t.Holds[0].ReleaseTime = t.Holds[0].ReleaseTime.Add(1) }, "in whole seconds"},
 	} {
