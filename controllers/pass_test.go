@@ -24,6 +24,8 @@ func (w *world) pass(key types.NamespacedName) (ctrl.Result, error) {
 	w.t.Helper()
 	pace, now := w.reconciler.pace, w.clock.Now()
 	rests := max(pace.pass(key, now), pace.passInVain(now)) > 0
+	_, err := w.reconciler.Deployer.Reconcile(w.ctx, ctrl.Request{NamespacedName: key})
+	w.Expect(err).NotTo(HaveOccurred())
 	result, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: key})
 	later := lateness{w: w, key: key, all: rests || err != nil, again: result.RequeueAfter}
 	w.expectConsistentRoutes(later)

@@ -4,9 +4,6 @@
 package controllers
 
 import (
-	"maps"
-
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -87,29 +84,5 @@ var endpointsChanged = predicate.Funcs{
 		after, is := e.ObjectNew.(*discoveryv1.EndpointSlice)
 		return !was || !is || !apiequality.Semantic.DeepEqual(before.Endpoints, after.Endpoints) ||
 			!apiequality.Semantic.DeepEqual(before.Ports, after.Ports) || before.Labels[discoveryv1.LabelServiceName] != after.Labels[discoveryv1.LabelServiceName]
-	},
-}
-
-// partChanged lets pass every change of an object of a fleet but of its status:
-// where there is a generation, it tells one from the other.
-var partChanged = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld, e.ObjectNew
-		if before.GetUID() != after.GetUID() || after.GetGeneration() == 0 {
-			return before.GetResourceVersion() != after.GetResourceVersion()
-		}
-		return before.GetGeneration() != after.GetGeneration() ||
-			before.GetDeletionTimestamp().IsZero() != after.GetDeletionTimestamp().IsZero() ||
-			!maps.Equal(before.GetLabels(), after.GetLabels()) ||
-			!apiequality.Semantic.DeepEqual(before.GetOwnerReferences(), after.GetOwnerReferences())
-	},
-}
-
-// targetChanged lets pass whom an autoscaler scales; it says many other things.
-var targetChanged = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, was := e.ObjectOld.(*autoscalingv2.HorizontalPodAutoscaler)
-		after, is := e.ObjectNew.(*autoscalingv2.HorizontalPodAutoscaler)
-		return !was || !is || before.Spec.ScaleTargetRef != after.Spec.ScaleTargetRef
 	},
 }

@@ -9,7 +9,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -22,6 +21,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/status"
@@ -39,8 +39,8 @@ type Reconciler struct {
 	// Publisher writes configs, Observer asks the instances.
 	Publisher *publish.Publisher
 	Observer  *Observer
-	// Deployer runs the fleets that have a mode.
-	Deployer *Deployer
+	// Deployer runs the proxies; a pass reads its last outcome.
+	Deployer *deploy.Controller
 	// Settings say what may be read; APIServer is where the API server is, where
 	// its Service may not.
 	Settings  Settings
@@ -62,9 +62,12 @@ type Reconciler struct {
 type sight struct {
 	fleet     status.Fleet
 	published publish.Config
-	deployed  status.Deployed
-	counted   map[types.UID]status.Traffic
-	tally     *tally
+	// deployed is the outcome of the deploy controller, isDeployed whether there is
+	// one for the present generation.
+	deployed   status.Deployed
+	isDeployed bool
+	counted    map[types.UID]status.Traffic
+	tally      *tally
 }
 
 // use returns what came for a route in all its life.
@@ -134,16 +137,14 @@ func (r *Reconciler) serve(ctx context.Context, proxy *callbackv1alpha1.Callback
 		return time.Time{}, err
 	}
 	r.Observer.published(key, seen.published.Version, result.Table)
-	// What cannot be run now does not keep what runs from being asked.
-	deployed, again, failed := r.Deployer.Deploy(ctx, proxy, now)
-	seen.deployed = deployed
+	seen.deployed, seen.isDeployed = r.Deployer.Outcome(proxy)
 	if err = r.observe(ctx, key, seen); err != nil {
 		return time.Time{}, err
 	}
 	r.pace.looked(key, looked, began.Add(looked))
 	r.retell(snapshot, now)
 	more, err := r.writeStatuses(ctx, snapshot, result, seen, now, began)
-	return compile.Earlier(compile.Earlier(result.Next, more), compile.Earlier(seen.published.Next, again)), errors.Join(err, failed)
+	return compile.Earlier(compile.Earlier(result.Next, more), seen.published.Next), err
 }
 
 // tellOrphans says of routes that their CallbackProxy does not exist. Nothing is
@@ -226,7 +227,6 @@ func (r *Reconciler) tally(key types.NamespacedName, result *compile.Plan) *tall
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.Publisher.Forget(key)
 	r.Observer.Forget(key)
-	r.Deployer.Forget(key)
 	r.pace.forget(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -65,7 +65,7 @@ type pendingStatus struct {
 func (r *Reconciler) writeStatuses(ctx context.Context, s *compile.Snapshot, result *compile.Plan, seen *sight, now, passBegan time.Time) (next time.Time, err error) {
 	pending, next := r.pending(s.Key, result, seen, now)
 	inTurn(pending)
-	if s.Proxy != nil {
+	if s.Proxy != nil && seen.isDeployed { // else the outcome brings the next pass
 		own, later := r.pendingProxy(s.Key, s.Proxy, func(p *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
 			return status.ComputeProxy(p, result, &seen.fleet, now)
 		}, now)

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
@@ -108,7 +109,7 @@ func (w *world) newLeader() {
 		Clock:     w.clock,
 		Publisher: publish.New(w.client, public),
 		Observer:  NewObserver(nil, w.clock, w.clock),
-		Deployer:  NewDeployer(w.client, w.client, w.settings()),
+		Deployer:  deploy.New(w.client, w.client, w.settings().Scope, w.settings().Proxies),
 		Grants:    func() bool { return true },
 		pace:      newPace(w.clock),
 		tallies:   map[types.NamespacedName]*tally{},
@@ -390,4 +391,15 @@ func (c *writeCounter) funcs() interceptor.Funcs {
 			return inner.SubResource(sub).Apply(ctx, object, opts...)
 		},
 	}
+}
+
+// fleetIn sets the mode of the test's CallbackProxy.
+func (w *world) fleetIn(mode callbackv1alpha1.ProxyMode, change ...func(*callbackv1alpha1.CallbackProxySpec)) {
+	w.t.Helper()
+	stored := &kube.Proxy{CallbackProxy: *w.liveProxy()}
+	stored.Spec.Mode = mode
+	for _, f := range change {
+		f(&stored.Spec)
+	}
+	w.Expect(w.client.Update(w.ctx, stored)).To(Succeed())
 }
