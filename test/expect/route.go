@@ -56,6 +56,7 @@ var routeReasons = reasons{
 	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
 		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable, callbackv1alpha1.ReasonLifetimeExceedsPolicy,
 		callbackv1alpha1.ReasonAfterSunsetNotAllowed, callbackv1alpha1.ReasonOwnerRequired, callbackv1alpha1.ReasonInvalidBackend,
+		callbackv1alpha1.ReasonHostNotAllowed, callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonUnsupportedProtocol,
 	}},
 	callbackv1alpha1.ConditionDeprecated:        {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
 	callbackv1alpha1.ConditionSunsetApproaching: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetApproaching}},
