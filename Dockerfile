@@ -16,6 +16,7 @@ RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY api api
 COPY cmd cmd
 COPY controllers controllers
+COPY internal internal
 COPY proxy proxy
 ARG TARGETOS
 ARG TARGETARCH

@@ -3,6 +3,8 @@
 
 package proxy
 
+// admin.go: the admin port: probes, metrics, and the signed report.
+
 import (
 	"crypto/ed25519"
 	"crypto/rand"

@@ -3,6 +3,8 @@
 
 package proxy
 
+// choice.go: the addresses that one callback may dial.
+
 import (
 	"math"
 
@@ -13,8 +15,8 @@ import (
 // Health decides which targets (routetable.TargetID) may be dialled, and gets
 // the result of each dial.
 type Health interface {
-	// TryAcquire reports whether a callback may dial a target. Where health
-	// rations the dials of an unhealthy target, it takes one.
+	// TryAcquire reports whether a callback may dial a target. It takes one of the
+	// dials that health rations for an unhealthy target.
 	TryAcquire(target string) bool
 	Dialled(target string, reached bool)
 }

@@ -3,6 +3,8 @@
 
 package proxy
 
+// deliver.go: the one attempt at a backend, and the way back of its response.
+
 import (
 	"context"
 	"errors"

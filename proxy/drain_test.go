@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// F46: clients that go by readiness, as load balancers do, see no failure: the
-// proxy says that it is not ready, goes on accepting, and lets every request
-// that it has finish.
+// F46: clients that follow readiness, as load balancers do, see no failure: the
+// proxy stops to be ready, goes on accepting, and finishes every request in
+// flight.
 func TestF46_DrainUnderLoad(t *testing.T) {
 	r := newRig(t)
 	r.server.DrainDelay = 300 * time.Millisecond
@@ -66,8 +66,8 @@ func TestF46_DrainUnderLoad(t *testing.T) {
 	}
 }
 
-// keepAlive sends requests on one connection until it is told to close, or
-// stop is set, and returns how many were answered.
+// keepAlive sends requests on one connection until a response closes it, or stop
+// is set, and returns how many got a response.
 func keepAlive(t *testing.T, address string, stop *atomic.Bool) int64 {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)

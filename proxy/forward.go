@@ -3,6 +3,8 @@
 
 package proxy
 
+// forward.go: the fields that a backend and a client get.
+
 import (
 	"net/http"
 	"strconv"
@@ -13,7 +15,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
-// origin is what the backend is told about a request besides the request.
+// origin holds what the proxy adds to a request.
 type origin struct {
 	forwarding.Origin
 	requestID, via string

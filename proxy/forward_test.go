@@ -67,7 +67,7 @@ func TestT7_ForgedFieldsDoNotArrive(t *testing.T) {
 			}
 		}
 	}
-	// The control: a field that nobody strips does arrive.
+	// The control: a field that is no claim arrives.
 	if got := arrives(t, r, b, "X-Other: FORGED"); got.Get("X-Other") != "FORGED" {
 		t.Error("the test does not see what arrives")
 	}

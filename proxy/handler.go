@@ -3,6 +3,8 @@
 
 package proxy
 
+// handler.go: the stages of a callback, from its head to the attempt.
+
 import (
 	"bytes"
 	"context"
@@ -44,7 +46,7 @@ type Handler struct {
 	app *passthrough.Application
 	// turn makes the addresses of a backend take turns.
 	turn atomic.Uint32
-	// draining asks clients not to use their connection again.
+	// draining closes the clients' connections after their response.
 	draining atomic.Bool
 }
 
@@ -175,8 +177,8 @@ func (x *exchange) match(snapshot *config.Snapshot) (match routetable.Match, ok 
 		match, head.PathDeclared = snapshot.Matcher.MatchExact(x.r.Host, path)
 	}
 	refusal := gate.CheckHead(head)
-	// A sidecar without a config cannot tell its callbacks from the application's
-	// requests, so it refuses all alike.
+	// A sidecar without a config cannot distinguish its callbacks from the
+	// application's requests, so it refuses all alike.
 	if refusal != nil && (snapshot != nil || x.h.app == nil) {
 		x.refuse(refusal)
 		return match, false

@@ -3,6 +3,8 @@
 
 package proxy
 
+// log.go: the log line, the counts and the panics of a request.
+
 import (
 	"context"
 	"errors"
@@ -36,8 +38,8 @@ func (x *exchange) finish(ctx context.Context) {
 }
 
 // respondPanic responds for a handler that panicked and reports whether it is
-// too late for that. Of the panic only the type and the place are logged: its
-// text may quote the request.
+// too late for that. Only the type and the place of the panic are logged: its text
+// may quote the request.
 func (x *exchange) respondPanic(value any) (tooLate bool) {
 	x.h.log.Error("handler panicked", "type", fmt.Sprintf("%T", value), "stack", callers())
 	if x.responded {
@@ -107,8 +109,8 @@ func (x *exchange) counted() usage.Request {
 	return r
 }
 
-// attrs are the fields of the log line. Of the query there are the names of
-// response parameters and the number of all others, never a value.
+// attrs are the fields of the log line. They hold the names of response parameters
+// in the query and the number of all others, never a value.
 func (x *exchange) attrs(took time.Duration) []slog.Attr {
 	_, query, _ := gate.SplitTarget(x.r.RequestURI)
 	known, others := gate.Parameters(query)

@@ -3,6 +3,8 @@
 
 package proxy
 
+// pages.go: the constant pages of the proxy.
+
 import (
 	"html"
 	"net/http"

@@ -34,11 +34,11 @@ func (r *rig) call(raw string) *caller {
 	r.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	c := &caller{Conn: conn, from: bufio.NewReader(conn)}
-	c.say(raw)
+	c.write(raw)
 	return c
 }
 
-func (c *caller) say(raw string) { _, _ = io.WriteString(c, raw) }
+func (c *caller) write(raw string) { _, _ = io.WriteString(c, raw) }
 
 // line reads one line without its end.
 func (c *caller) line(t *testing.T) string {
@@ -53,8 +53,8 @@ func (c *caller) line(t *testing.T) string {
 const upgrade = "GET /ws HTTP/1.1\r\nHost: " + host + "\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
-// echoes switches the protocol as it is asked to and sends back each line.
-// ended is closed when the client is gone.
+// echoes switches the protocol as requested and sends back each line. ended is
+// closed when the client is gone.
 func echoes(ended chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -88,7 +88,7 @@ func TestPassThrough_WebSocket(t *testing.T) {
 	c := s.call(upgrade)
 	c.switched(t)
 	for i := range 100 {
-		c.say(strconv.Itoa(i) + "\n")
+		c.write(strconv.Itoa(i) + "\n")
 		if got := c.line(t); got != "echo "+strconv.Itoa(i) {
 			t.Fatalf("line %d came back as %q", i, got)
 		}
@@ -97,8 +97,7 @@ func TestPassThrough_WebSocket(t *testing.T) {
 	<-ended
 }
 
-// To what is no WebSocket nothing is switched: in HTTP/2 callbacks could be
-// asked for that nobody here would see.
+// Only WebSockets are switched to: in HTTP/2 callbacks could pass unseen.
 func TestPassThrough_SwitchesToNothingElse(t *testing.T) {
 	for _, protocol := range []string{"h2c", "HTTP/2.0", "TLS/1.2", "websocket, h2c"} {
 		r, b := rawApp(t, ok("plain"))
@@ -137,7 +136,7 @@ func TestF46_DrainEndsStreams(t *testing.T) {
 			begun := time.Now()
 			s.stop()
 			if name == "WebSocket" {
-				c.say("still\n")
+				c.write("still\n")
 				if got := c.line(t); got != "echo still" {
 					t.Errorf("while draining: %q", got)
 				}
@@ -205,15 +204,15 @@ func TestPassThrough_StreamsUploads(t *testing.T) {
 				chunk[0] = byte(i)
 				hash.Write(chunk)
 				if name == "chunks" {
-					c.say(strconv.FormatInt(int64(len(chunk)), 16) + "\r\n")
+					c.write(strconv.FormatInt(int64(len(chunk)), 16) + "\r\n")
 				}
 				_, _ = c.Write(chunk)
 				if name == "chunks" {
-					c.say("\r\n")
+					c.write("\r\n")
 				}
 			}
 			if name == "chunks" {
-				c.say("0\r\n\r\n")
+				c.write("0\r\n\r\n")
 			}
 			if got := readResponse(c.from, "PUT"); got.body != hex.EncodeToString(hash.Sum(nil)) {
 				t.Errorf("response is %+v", got)
@@ -225,7 +224,7 @@ func TestPassThrough_StreamsUploads(t *testing.T) {
 	}
 }
 
-// Trailers go both ways, announced or not, less what only a proxy may say.
+// Trailers go both ways, announced or not, without those that only a proxy may set.
 func TestPassThrough_Trailers(t *testing.T) {
 	r, app := newRig(t), listen(t)
 	t.Cleanup(func() { _ = app.Close() })
@@ -284,7 +283,7 @@ func TestPassThrough_Expect100Continue(t *testing.T) {
 		t.Fatalf("first line is %q", got)
 	}
 	c.line(t)
-	c.say("hello")
+	c.write("hello")
 	if got := readResponse(c.from, "PUT"); got.status != 200 || got.body != "hello" {
 		t.Errorf("response is %+v", got)
 	}
@@ -328,7 +327,7 @@ func TestPassThrough_TalksBothWays(t *testing.T) {
 	}, newRoute(nil))
 	c := s.call("POST /talk HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for i := range 20 {
-		c.say("2\r\n" + strconv.Itoa(i%10) + "\n\r\n")
+		c.write("2\r\n" + strconv.Itoa(i%10) + "\n\r\n")
 		for c.line(t) != "echo "+strconv.Itoa(i%10) {
 			if t.Failed() {
 				return

@@ -72,8 +72,8 @@ func rawApp(t testing.TB, respond func(net.Conn, string)) (*rig, *backend) {
 
 func respond200(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "app") }
 
-// What is a callback is served as without an application, what is not is
-// passed, and what may mean a callback gets the gate's answer.
+// A callback is served as without an application, a request that is none is
+// passed, and a request that may mean a callback gets the gate's response.
 func TestPassThrough_PartsCallbacksFromTheRest(t *testing.T) {
 	s := newSidecar(t, respond200, newRoute(nil), newRoute(func(r *routetable.Route) {
 		r.Name, r.Callbacks[0].Path, r.Callbacks[0].PathType, r.Hostnames = "prefix", "/saml", routetable.Prefix, []string{"saml.acme.com"}
@@ -195,8 +195,8 @@ func TestPassThrough_Loops(t *testing.T) {
 	}
 }
 
-// The application is told of the client by the rules for callbacks.
-func TestPassThrough_TellsWhoAsks(t *testing.T) {
+// The fields about the client follow the rules for callbacks.
+func TestPassThrough_ForwardsTheClient(t *testing.T) {
 	lies := []string{
 		"X-Forwarded-For: 1.2.3.4", "X_Forwarded_For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "Forwarded: for=1.2.3.4",
 		"X-Real-Ip: 1.2.3.4", "X-Original-Url: /cb", "X-Rewrite-Url: /cb", "Proxy: http://evil", "Remote-User: root", "Connection: X-Forwarded-For, X-Forwarded-Host",
@@ -248,8 +248,8 @@ func TestPassThrough_KeepsConnections(t *testing.T) {
 	}
 }
 
-// An application that stops tells its clients to leave, which reaches them
-// through the sidecar.
+// The Connection: close of an application that stops reaches its clients through
+// the sidecar.
 func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
 	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/last" {
@@ -276,7 +276,7 @@ func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
 }
 
 // F36: a connection that the application ends as it reads the request gets it
-// once, whatever the method and whatever the client says of it.
+// once, with any method and any field of the client about it.
 func TestF36_PassedOnce(t *testing.T) {
 	for _, request := range []string{
 		getBytes("/x"), "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS /x HTTP/1.1\r\nHost: h\r\n\r\n", "TRACE /x HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -318,7 +318,7 @@ func TestF32_ApplicationRefuses(t *testing.T) {
 	}
 }
 
-// What an application may take its time for outlives what bounds a callback.
+// A request to an application outlives the limits of a callback.
 func TestPassThrough_HasNoDeadline(t *testing.T) {
 	release := make(chan struct{})
 	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) { <-release; respond200(w, r) }, newRoute(nil))

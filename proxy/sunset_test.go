@@ -26,7 +26,7 @@ func ending(at time.Time, change func(*routetable.Route)) routetable.Route {
 }
 
 // F45: the request that arrives at the sunset is late, the one before is not.
-// Nobody but the proxy's own clock decides.
+// Only the proxy's own clock decides.
 func TestF45_SunsetBoundary(t *testing.T) {
 	r := newRig(t)
 	b := newBackend(t, ok("fine"))
@@ -82,7 +82,7 @@ func TestF45_RequestInFlightFinishes(t *testing.T) {
 	}
 }
 
-func TestSunset_WarnKeepsServingAndSaying(t *testing.T) {
+func TestSunset_ServeKeepsServingAndAnnouncing(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("fine")))
 	end := begin.Add(time.Hour)
@@ -93,7 +93,7 @@ func TestSunset_WarnKeepsServingAndSaying(t *testing.T) {
 	}
 }
 
-// The route's word replaces the backend's own; links are added to its links.
+// The route's values replace the backend's own; links are added to its links.
 func TestSunset_Headers(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, responds("HTTP/1.1 200 OK\r\nSunset: Sat, 01 Jan 2050 00:00:00 GMT\r\n"+

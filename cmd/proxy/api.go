@@ -3,6 +3,8 @@
 
 package main
 
+// api.go: the way to the API server.
+
 import (
 	"fmt"
 	"net"

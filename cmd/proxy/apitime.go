@@ -3,6 +3,8 @@
 
 package main
 
+// apitime.go: the request for the API server's time.
+
 import (
 	"context"
 	"fmt"

@@ -115,9 +115,9 @@ func keepConfigUntil(t *testing.T, dir string, sunset time.Time, backends ...rou
 		Settings: routetable.Settings{ListenerPort: 8080},
 		Routes: []routetable.Route{{
 			Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1, Hostnames: []string{"auth.acme.com"},
-			Protocol:  routetable.OIDC,
-			Callbacks: []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/cb", PathProbe: len(backends) > 1}},
-			Backends:  backends,
+			Protocol:       routetable.OIDC,
+			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/cb", PathProbe: len(backends) > 1}},
+			Backends:       backends,
 			TimeoutSeconds: 30, Sunset: sunset, AfterSunset: routetable.Reject,
 		}},
 	}, routetable.DefaultShardBytes)

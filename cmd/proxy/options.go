@@ -3,6 +3,8 @@
 
 package main
 
+// options.go: the flags of the command.
+
 import (
 	"errors"
 	"flag"

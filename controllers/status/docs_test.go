@@ -84,6 +84,12 @@ func TestDocs_ShowConditionsAsTheyAre(t *testing.T) {
 		}
 	}
 	for kind, conditions := range golden {
+		// Stalled repeats a refusal, to the letter.
+		for c := range maps.Clone(conditions) {
+			if (c.Type == "Accepted" || c.Type == "ResolvedRefs") && c.Status == "False" {
+				conditions[outcomeCondition{Type: "Stalled", Status: "True", Reason: c.Reason, Message: c.Message}] = true
+			}
+		}
 		shown := documentedConditions(t, readPage(t, kind))
 		if len(shown) < 8 {
 			t.Errorf("%s shows only %d conditions", pages[kind], len(shown))

@@ -3,6 +3,8 @@
 
 package apitime
 
+// reader.go: the Date header of the API server's responses.
+
 import (
 	"context"
 	"net/http"

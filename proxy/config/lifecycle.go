@@ -3,6 +3,8 @@
 
 package config
 
+// lifecycle.go: routes that end by the clock, and what outlives a change of the config.
+
 import (
 	"context"
 	"time"
@@ -12,7 +14,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
-// identity tells a route from a later one of the same name.
+// identity distinguishes a route from a later one of the same name.
 type identity struct{ uid, namespace, name string }
 
 // memory is what the proxy keeps of a route through all its generations, as long

@@ -3,6 +3,8 @@
 
 package config
 
+// snapshot.go: one complete config, built from an offer.
+
 import (
 	"crypto/ed25519"
 	"encoding/base64"

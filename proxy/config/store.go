@@ -66,7 +66,7 @@ type Options struct {
 //	                                          the last good config stays
 //
 // A newer config that is refused is as a rule that of a new leadership, with a
-// key of its own. That key opens the report as well until a config is adopted,
+// key of its own. The key opens the report as well until a config is adopted,
 // so that the new leader can read the refusal.
 type Store struct {
 	log     *slog.Logger

@@ -3,8 +3,8 @@
 
 // Package forwarding holds the rules for header fields between two connections,
 // for callbacks and for requests that are passed to an application. In: a
-// request; out: which of its fields end here, and what the next server is told
-// of the client. Pure.
+// request; out: which of its fields end here, and the fields about the client for
+// the next server. Pure.
 package forwarding
 
 import (
@@ -19,8 +19,7 @@ var hopByHop = map[string]struct{}{
 	"Transfer-Encoding": {}, "Upgrade": {}, "Http2-Settings": {},
 }
 
-// claims are the fields by which a proxy tells a backend about the client and
-// its connection. A client that sends them itself lies (RFC 9700 section 4.13).
+// claims are the fields of a proxy about the client and its connection. A client that sends them itself lies (RFC 9700 section 4.13).
 var claims = map[string]struct{}{
 	"Forwarded": {}, "X-Forwarded": {}, "Via": {}, "X-Request-Id": {}, "X-Real-Ip": {}, "X-Real-Port": {},
 	"X-Client-Ip": {}, "X-Cluster-Client-Ip": {}, "True-Client-Ip": {}, "Cf-Connecting-Ip": {},
@@ -51,7 +50,7 @@ func IsClaim(name string) bool {
 	return false
 }
 
-// IsAboutClient reports whether a field tells about the client, also when it is
+// IsAboutClient reports whether a field is about the client, also when it is
 // spelled with underscores, which many servers read as hyphens.
 func IsAboutClient(name string) bool {
 	if strings.IndexByte(name, '_') >= 0 {
@@ -59,7 +58,7 @@ func IsAboutClient(name string) bool {
 	}
 	switch name {
 	case "Via", "X-Request-Id", "Content-Length", "Expect", "Host":
-		return false // tells nothing of the kind, or is not sent on as it is
+		return false // not about the client, or not sent on as it is
 	}
 	return IsClaim(name)
 }

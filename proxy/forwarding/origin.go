@@ -3,13 +3,15 @@
 
 package forwarding
 
+// origin.go: the client of a request as the next server gets it.
+
 import (
 	"net/http"
 	"net/netip"
 	"strings"
 )
 
-// Origin is what the next server is told about the client of a request.
+// Origin describes the client of a request for the next server.
 type Origin struct {
 	// For and Proto are the values of X-Forwarded-For and X-Forwarded-Proto.
 	For   string

@@ -3,6 +3,8 @@
 
 package gate
 
+// response.go: rules for the parameters of an authorization response.
+
 import (
 	"net/http"
 	"strings"
@@ -10,8 +12,7 @@ import (
 
 // Response is an authorization response, to be checked once its route is known.
 type Response struct {
-	// Opaque routes receive what is no authorization response: it is not
-	// looked at.
+	// Opaque: the request is no authorization response, and is not checked.
 	Opaque bool
 	Method string
 	// Query is the raw query.
@@ -25,17 +26,17 @@ type Response struct {
 
 // CheckResponse returns why an authorization response is refused, or nil and the
 // response parameters it has; none for an opaque one.
-func CheckResponse(a *Response) (ParameterSet, *Refusal) {
-	if a.Opaque {
+func CheckResponse(r *Response) (ParameterSet, *Refusal) {
+	if r.Opaque {
 		return 0, nil
 	}
-	seen, once := ParameterSet(0).with(a.Query)
-	if a.Method == http.MethodPost {
-		if !isPlainForm(a.ContentType, a.ContentEncoding) {
+	seen, once := ParameterSet(0).with(r.Query)
+	if r.Method == http.MethodPost {
+		if !isPlainForm(r.ContentType, r.ContentEncoding) {
 			return 0, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
 		if once {
-			seen, once = seen.with(string(a.Body))
+			seen, once = seen.with(string(r.Body))
 		}
 	}
 	if !once {
@@ -111,7 +112,7 @@ func setOf(names ...string) ParameterSet {
 	return s
 }
 
-// IsOAuth reports whether the parameters make an answer of OAuth 2.0 or OpenID
+// IsOAuth reports whether the parameters make a response of OAuth 2.0 or OpenID
 // Connect.
 func (s ParameterSet) IsOAuth() bool { return s&oauthResponses != 0 }
 
@@ -178,7 +179,7 @@ func names(form string) func(yield func(string) bool) {
 	}
 }
 
-// decode resolves escapes and plus signs. What is no escape stays as it is.
+// decode resolves escapes and plus signs. A percent sign without two digits stays as it is.
 func decode(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {

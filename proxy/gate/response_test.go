@@ -78,8 +78,8 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// What passes has each response parameter once for net/url too, whichever way
-// it splits.
+// An accepted request has each response parameter once for net/url too, whichever
+// way it splits.
 func FuzzCheckResponse(f *testing.F) {
 	f.Add("code=a&state=b", "code=c")
 	f.Add("code=a;code=b", "")

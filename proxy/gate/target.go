@@ -3,6 +3,8 @@
 
 package gate
 
+// target.go: rules for the bytes of a request target.
+
 import (
 	"net/http"
 	"strings"

@@ -3,6 +3,8 @@
 
 package health
 
+// probe.go: the probes that a table defines.
+
 import (
 	"iter"
 	"time"

@@ -3,6 +3,8 @@
 
 package health
 
+// prober.go: the request of one probe, and its result.
+
 import (
 	"context"
 	"crypto/rand"
@@ -23,10 +25,10 @@ type Upstream interface {
 }
 
 // PathProbeState begins the state (RelayState) of a path probe, so that a
-// backend, and the readers of its log, can tell it from a login.
+// backend, and the readers of its log, can distinguish it from a login.
 const PathProbeState = "callbackproxy-probe."
 
-// prober probes one target. Of a response it reads the status and no more.
+// prober probes one target. It reads the status of a response and no more.
 type prober struct {
 	upstream Upstream
 	now      func() time.Time

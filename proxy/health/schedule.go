@@ -3,6 +3,8 @@
 
 package health
 
+// schedule.go: when targets are probed, and how many at once.
+
 import (
 	"context"
 	"time"

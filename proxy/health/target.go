@@ -3,6 +3,8 @@
 
 package health
 
+// target.go: the state of one target.
+
 import (
 	"sync/atomic"
 	"time"

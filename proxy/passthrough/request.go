@@ -3,6 +3,8 @@
 
 package passthrough
 
+// request.go: the request that the application gets.
+
 import (
 	"errors"
 	"io"

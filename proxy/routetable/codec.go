@@ -3,6 +3,8 @@
 
 package routetable
 
+// codec.go: the encoding of a table in shards.
+
 import (
 	"bytes"
 	"crypto/sha256"
@@ -28,7 +30,8 @@ const maxShards = 4096
 // route does: small enough that one changed route costs one small write.
 const DefaultShardBytes = 128 << 10
 
-// ErrIncomplete says that the index names a shard that is not there (yet).
+// ErrIncomplete means that the index names a shard that is absent, perhaps for a
+// short time.
 var ErrIncomplete = errors.New("config is incomplete")
 
 // Payload is the content of one part of a config and its SHA-256, as 64

@@ -3,6 +3,8 @@
 
 package routetable
 
+// match.go: the owner of a host and a path.
+
 import "strings"
 
 // Matcher finds the route or the hold of a request. It is built once per table

@@ -29,7 +29,7 @@ type Settings struct {
 	Forwarding   Forwarding `json:"forwarding,omitzero"`
 }
 
-// Forwarding defines what the backends are told about the original request.
+// Forwarding defines the fields about the original request that the backends get.
 type Forwarding struct {
 	// TrustedProxies are the networks (CIDR notation, no host bits) whose
 	// X-Forwarded-For and X-Forwarded-Proto are kept.
@@ -69,7 +69,7 @@ const (
 type Route struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// UID and Generation are the object's: they tell a changed route from an
+	// UID and Generation are the object's: they distinguish a changed route from an
 	// unchanged one, and a new one of the same name from its predecessor.
 	UID        string `json:"uid"`
 	Generation int64  `json:"generation"`

@@ -3,6 +3,8 @@
 
 package source
 
+// disk.go: the last good config on the proxy's own disk.
+
 import (
 	"bytes"
 	"context"

@@ -41,7 +41,7 @@ func newTestDisk(dir string) *testDisk {
 // keep writes a config and returns when it was tried.
 func (d *testDisk) keep(o config.Offer) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // what is pending is written all the same
+	cancel() // a pending config is still written
 	d.Keep(o)
 	d.Run(ctx)
 }
@@ -227,8 +227,8 @@ func TestF28_DisksThatTakeNothing(t *testing.T) {
 	}
 }
 
-// What could not be written is written when the disk is better, and what was
-// said once is not said again.
+// A config that could not be written is written when the disk works again, and a
+// failure is logged once.
 func TestF28_DiskIsTriedAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "late")
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,8 @@
 
 package source
 
+// envelope.go: CallbackProxyConfig objects, as far as a proxy reads them.
+
 import (
 	"encoding/json"
 	"fmt"

@@ -3,6 +3,8 @@
 
 package source
 
+// parts.go: the objects of one config, as a watch delivers them.
+
 import (
 	"fmt"
 	"log/slog"

@@ -43,10 +43,10 @@ func (l *lines) count(text string) int {
 	return strings.Count(l.buf.String(), text)
 }
 
-// reportKey is 32 bytes, which is all that is asked of it here.
+// reportKey is 32 bytes, as any report key.
 const reportKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
-// newOffer returns a config with that many routes; path tells configs apart.
+// newOffer returns a config with that many routes; path distinguishes configs.
 func newOffer(t testing.TB, epoch, generation int64, path string, routes int) config.Offer {
 	t.Helper()
 	table := routetable.Table{Settings: routetable.Settings{ListenerPort: 8080}}
@@ -212,7 +212,7 @@ func TestF31_EmptinessTakesNothingAway(t *testing.T) {
 		r.adopts(first)
 
 		r.api.remove("edge")
-		r.eventually("the loss is said", func() bool { return r.log.count("no config at the API server") == 1 })
+		r.eventually("the loss is logged", func() bool { return r.log.count("no config at the API server") == 1 })
 		for name := range first.Shards {
 			r.api.remove("edge." + name[:20])
 		}
@@ -245,8 +245,8 @@ func TestF31_EmptyFromTheStart(t *testing.T) {
 	}
 }
 
-// One object that cannot be read, of whatever kind, stops nobody.
-func TestF12_UndecodableObjectsStopNobody(t *testing.T) {
+// One object that cannot be decoded, of any kind, does not stop the watch.
+func TestF12_UndecodableObjectsStopNothing(t *testing.T) {
 	inBothModes(t, func(t *testing.T, r *rig) {
 		t.Helper()
 		first, second := newOffer(t, 1, 1, "/a", 3), newOffer(t, 1, 2, "/b", 3)
@@ -309,8 +309,8 @@ func TestF05_DroppedWatchesLoseNothing(t *testing.T) {
 	})
 }
 
-// F01: the API server comes late, and goes; what runs stays, and its age says
-// so.
+// F01: the API server comes late, and goes; the config that is served stays, and
+// its age grows.
 func TestF01_APIServerComesLate(t *testing.T) {
 	r := newRig(t, true)
 	r.api.down = true
@@ -320,7 +320,7 @@ func TestF01_APIServerComesLate(t *testing.T) {
 	r.run()
 	select {
 	case <-r.watch.Synced():
-		t.Fatal("synced with nobody")
+		t.Fatal("synced without an API server")
 	case <-time.After(300 * time.Millisecond):
 	}
 	r.api.mu.Lock()

@@ -3,6 +3,8 @@
 
 package sunset
 
+// clock.go: the time, judged from several sources.
+
 import "time"
 
 // Tolerance is how far two sources of time may differ and still agree. It is

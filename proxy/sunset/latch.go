@@ -3,12 +3,14 @@
 
 package sunset
 
+// latch.go: routes that stay closed.
+
 import (
 	"sync/atomic"
 	"time"
 )
 
-// Latch keeps a closed route closed, whatever the clock says later: only
+// Latch keeps a closed route closed, at any later time of the clock: only
 // another generation of the route, or a later end of its hold, opens it again;
 // a hold that is taken back opens nothing. A route that was closed before the
 // second source of time overturned the clock of the start is judged anew,

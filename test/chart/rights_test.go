@@ -27,9 +27,9 @@ type identity struct {
 	mayNot  []string
 }
 
-// common are the rights that no identity has: "verb resource[/subresource][.group]
+// forbidden are the rights that no identity has: "verb resource[/subresource][.group]
 // namespace [name]", where - is no namespace.
-var common = []string{
+var forbidden = []string{
 	"get secrets callback-system", "list secrets callback-system", "watch secrets callback-system",
 	"list secrets -", "get secrets kube-system", "create secrets callback-system", "get secrets identity edge-tls",
 	"create pods callback-system", "delete pods callback-system", "create pods/exec callback-system",
@@ -83,7 +83,7 @@ func watched(namespace string) []string {
 	return append(lines,
 		"patch callbackroutes/status.callbackproxy.io "+namespace, "patch callbackproxies/status.callbackproxy.io "+namespace,
 		"create callbackproxyconfigs.callbackproxy.io "+namespace, "update callbackproxyconfigs.callbackproxy.io "+namespace,
-		"delete callbackproxyconfigs.callbackproxy.io "+namespace, "create events.events.k8s.io "+namespace,
+		"delete callbackproxyconfigs.callbackproxy.io "+namespace, "create events "+namespace,
 		"create rolebindings.rbac.authorization.k8s.io "+namespace, "patch rolebindings.rbac.authorization.k8s.io "+namespace,
 	)
 }
@@ -100,10 +100,10 @@ func identities() []identity {
 		return lines
 	}
 	configWrites := slices.Concat(config("create,update,patch,delete", system), config("get,list,watch,create", "identity"), config("list", "-"))
-	reader := slices.Concat(configWrites, common, watched("tenant-b"), fleetWrites("get,create,patch,delete", system), []string{
+	reader := slices.Concat(configWrites, forbidden, watched("tenant-b"), fleetWrites("get,create,patch,delete", system), []string{
 		"get callbackproxies.callbackproxy.io callback-system", "list callbackroutes.callbackproxy.io callback-system",
 		"patch callbackproxies/status.callbackproxy.io callback-system", "get pods callback-system", "list services callback-system",
-		"create events.events.k8s.io callback-system", "get namespaces -", "create tokenreviews.authentication.k8s.io -",
+		"create events callback-system", "get namespaces -", "create tokenreviews.authentication.k8s.io -",
 	})
 	return []identity{
 		{
@@ -113,14 +113,14 @@ func identities() []identity {
 				"create subjectaccessreviews.authorization.k8s.io -", "bind clusterroles.rbac.authorization.k8s.io identity " + release + "-proxy",
 				"list horizontalpodautoscalers.autoscaling callback-system", "update leases.coordination.k8s.io callback-system",
 			}),
-			mayNot: slices.Concat(common, fleetWrites("create,patch,delete", "identity"), fleetWrites("create,patch", "-"),
+			mayNot: slices.Concat(forbidden, fleetWrites("create,patch,delete", "identity"), fleetWrites("create,patch", "-"),
 				[]string{"patch horizontalpodautoscalers.autoscaling callback-system", "patch deployments/scale.apps callback-system"}),
 		},
 		{
 			name: "manager, scope namespaces", account: manager("narrow"),
 			may: slices.Concat(watched("tenant-a"), watched("fleets"), fleetWrites("get,list,watch,create,patch,delete", "fleets"),
 				[]string{"update leases.coordination.k8s.io narrow"}),
-			mayNot: slices.Concat(common, watched("identity"), watched("-"), watched("tenant-b"), fleetWrites("create,patch,delete", "tenant-a"),
+			mayNot: slices.Concat(forbidden, watched("identity"), watched("-"), watched("tenant-b"), fleetWrites("create,patch,delete", "tenant-a"),
 				fleetWrites("create,patch,delete", "narrow"), []string{
 					"get namespaces - tenant-a", "list namespaces -", "watch namespaces -",
 					"bind clusterroles.rbac.authorization.k8s.io - " + release + "-proxy",

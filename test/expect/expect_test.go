@@ -122,6 +122,7 @@ func unmeasure(r *callbackv1alpha1.CallbackRoute) {
 
 // end passes a planned sunset: the route stays ready.
 func end(r *callbackv1alpha1.CallbackRoute) {
+	r.Spec.SunsetTime = newCondition("SunsetPassed", "True", "SunsetPassed").LastTransitionTime
 	set(r, newCondition("SunsetPassed", "True", "SunsetPassed"), newCondition("Ready", "True", "SunsetPassed"))
 }
 
@@ -265,7 +266,7 @@ func TestConsistentRoute_AllowsWhatCanBe(t *testing.T) {
 		},
 		"past the sunset, and an instance is behind": func(r *callbackv1alpha1.CallbackRoute) {
 			one := int32(1)
-			pass(r)
+			end(r)
 			set(r, newCondition("Programmed", "False", "Pending"))
 			blame(r, "Programmed")
 			r.Status.Instances.Programmed = &one

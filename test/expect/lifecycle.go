@@ -26,21 +26,31 @@ func endComesOnce(s status) error {
 	return nil
 }
 
-// endIsReported: the reason of Ready after a sunset is SunsetPassed exactly when
-// callbacks are rejected, and a route with a deprecationTime is deprecated then.
+// endIsReported: after a sunset that rejects callbacks, Ready has reason
+// SunsetPassed: it is True after a planned end, once all instances follow, and
+// False after one that lay in the past. A route that keeps serving is ready as
+// any other, and one with a deprecationTime is deprecated then.
 func endIsReported(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if s.find(callbackv1alpha1.ConditionDeprecated) != nil && route.Spec.DeprecationTime == nil {
 		return errors.New("deprecated without a deprecationTime")
 	}
-	passed := s.find(callbackv1alpha1.ConditionSunsetPassed) != nil
+	passed := s.find(callbackv1alpha1.ConditionSunsetPassed)
+	if passed == nil {
+		return nil
+	}
 	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetServe && !s.isTrue(callbackv1alpha1.ConditionSunsetHeld)
-	ended := s.reason(callbackv1alpha1.ConditionReady) == callbackv1alpha1.ReasonSunsetPassed
+	planned := !passed.LastTransitionTime.After(route.Spec.SunsetTime.Time)
+	ready, isReady := s.reason(callbackv1alpha1.ConditionReady), s.isTrue(callbackv1alpha1.ConditionReady)
+	ended := ready == callbackv1alpha1.ReasonSunsetPassed
+	pending := planned && !isReady && ready == s.reason(callbackv1alpha1.ConditionProgrammed)
 	switch {
-	case passed && rejects && !ended && s.isTrue(callbackv1alpha1.ConditionReady):
+	case rejects && !ended && !pending:
 		return errors.New("the sunset has passed and callbacks are rejected, and Ready has another reason")
+	case rejects && ended && planned != isReady:
+		return fmt.Errorf("the end was planned: %t, and Ready is True: %t", planned, isReady)
 	case ended && !rejects:
 		return errors.New("the condition Ready has reason SunsetPassed, and callbacks are served")
-	case passed && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
+	case route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
 		return errors.New("past the sunset and not deprecated")
 	}
 	return nil

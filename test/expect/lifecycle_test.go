@@ -56,5 +56,13 @@ func TestConsistentRoute_FindsContradictionsAboutTheEnd(t *testing.T) {
 			hold(r)
 			set(r, newCondition("SunsetHeld", "False", "SunsetHeld"))
 		},
+		"not ready after a planned end": func(r *callbackv1alpha1.CallbackRoute) {
+			end(r)
+			blame(r, "SunsetPassed")
+		},
+		"ready after an end in the past": func(r *callbackv1alpha1.CallbackRoute) {
+			pass(r)
+			set(r, newCondition("Ready", "True", "SunsetPassed"))
+		},
 	}.contradict(t)
 }

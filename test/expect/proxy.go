@@ -34,7 +34,10 @@ var proxyReasons = reasons{
 	callbackv1alpha1.ConditionReady: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
 	},
-	callbackv1alpha1.ConditionStalled:      {metav1.ConditionTrue: {callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable}},
+	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
+		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable,
+		callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
+	}},
 	callbackv1alpha1.ConditionClockSuspect: {metav1.ConditionTrue: {callbackv1alpha1.ReasonClockSuspect}},
 }
 
@@ -62,7 +65,7 @@ func soundProxy(proxy *callbackv1alpha1.CallbackProxy, s status) error {
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionReady),
 		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
-		stalledHasACause(s),
+		s.stalledHasACause(),
 		routesAgree(proxy.Status.Routes),
 		instancesAgree(&proxy.Status, s),
 		ToolsAgree(proxy),

@@ -54,9 +54,9 @@ var routeReasons = reasons{
 		// False has the reason of the condition that prevents it; see readyHasACause.
 	},
 	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
-		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable, callbackv1alpha1.ReasonLifetimeExceedsPolicy,
-		callbackv1alpha1.ReasonAfterSunsetNotAllowed, callbackv1alpha1.ReasonOwnerRequired, callbackv1alpha1.ReasonInvalidBackend,
-		callbackv1alpha1.ReasonHostNotAllowed, callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonUnsupportedProtocol,
+		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable, callbackv1alpha1.ReasonHostNotAllowed,
+		callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonLifetimeExceedsPolicy, callbackv1alpha1.ReasonAfterSunsetNotAllowed,
+		callbackv1alpha1.ReasonOwnerRequired, callbackv1alpha1.ReasonInvalidBackend, callbackv1alpha1.ReasonUnsupportedProtocol,
 	}},
 	callbackv1alpha1.ConditionDeprecated:        {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
 	callbackv1alpha1.ConditionSunsetApproaching: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetApproaching}},
@@ -95,7 +95,7 @@ func soundRoute(route *callbackv1alpha1.CallbackRoute, s status) error {
 		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
 		resolvedOrEnded(s),
-		stalledHasACause(s),
+		s.stalledHasACause(),
 		notAcceptedIsNowhere(route, s),
 		endComesOnce(s),
 		backendsAgree(route, s),
@@ -124,30 +124,6 @@ func resolvedOrEnded(s status) error {
 		return errors.New("condition Ready is True, and ResolvedRefs is not")
 	}
 	return nil
-}
-
-// stalledHasACause: Stalled repeats the reason of the refusal, and a spec that is
-// invalid is refused at once.
-func stalledHasACause(s status) error {
-	stalled := s.find(callbackv1alpha1.ConditionStalled)
-	if stalled == nil {
-		if s.reason(callbackv1alpha1.ConditionAccepted) == callbackv1alpha1.ReasonInvalid {
-			return errors.New("invalid, and not stalled")
-		}
-		return nil
-	}
-	if s.isTrue(callbackv1alpha1.ConditionReady) {
-		return errors.New("stalled and ready")
-	}
-	for _, kind := range []string{callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs} {
-		if c := s.find(kind); c != nil && c.Status == metav1.ConditionFalse {
-			if c.Reason != stalled.Reason {
-				return fmt.Errorf("stalled with reason %s, and %s has reason %s", stalled.Reason, kind, c.Reason)
-			}
-			return nil
-		}
-	}
-	return errors.New("stalled, and nothing is refused")
 }
 
 // notAcceptedIsNowhere: for a route that is not accepted, all further conditions

@@ -114,10 +114,14 @@ func (s status) readyNeeds(kinds ...string) error {
 	return nil
 }
 
-// stalledHasACause: Stalled repeats a refusal, and a stalled object is not ready.
+// stalledHasACause: Stalled repeats a refusal, a stalled object is not ready, and
+// one that is invalid is stalled at once.
 func (s status) stalledHasACause() error {
 	stalled := s.find(callbackv1alpha1.ConditionStalled)
 	if stalled == nil {
+		if s.reason(callbackv1alpha1.ConditionAccepted) == callbackv1alpha1.ReasonInvalid {
+			return errors.New("invalid, and not stalled")
+		}
 		return nil
 	}
 	if s.isTrue(callbackv1alpha1.ConditionReady) {

@@ -4,8 +4,6 @@
 package monitoring
 
 import (
-	"log/slog"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,11 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/callbackproxy/callback-operator/controllers"
-	"github.com/callbackproxy/callback-operator/proxy"
+	managermetrics "github.com/callbackproxy/callback-operator/controllers/metrics"
+	proxymetrics "github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
-// registered is what manager and proxy export: the labels of each metric, by
-// its name. The names of what libraries bring along are left out.
+// registered are the metrics of manager and proxy with their labels, without
+// those of libraries.
 type registered map[string][]string
 
 // ours matches the names of the metrics that this project defines.
@@ -41,7 +40,7 @@ type describer interface {
 func metricsOfBoth(t *testing.T) registered {
 	t.Helper()
 	found := registered{}
-	for _, source := range []describer{managerRegistry(t), controllers.NewCollector(nil), proxyRegistry()} {
+	for _, source := range []describer{managerRegistry(t), managermetrics.NewCollector(nil), proxyRegistry()} {
 		for name, labels := range described(t, source) {
 			if _, twice := found[name]; twice {
 				t.Fatalf("both programs export %s", name)
@@ -64,14 +63,7 @@ func managerRegistry(t *testing.T) *prometheus.Registry {
 	return registry
 }
 
-// proxyRegistry registers the metrics as cmd/proxy does before it serves. The
-// registry is a private field of Metrics, hence the reflection.
-func proxyRegistry() *prometheus.Registry {
-	m := proxy.NewMetrics()
-	m.ObserveHealth(func() int { return 0 })
-	proxy.NewState(slog.New(slog.DiscardHandler), m, time.Now)
-	return (*prometheus.Registry)(reflect.ValueOf(m).Elem().FieldByName("registry").UnsafePointer())
-}
+func proxyRegistry() *prometheus.Registry { return proxymetrics.New().Registry() }
 
 var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
 

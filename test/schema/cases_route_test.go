@@ -23,6 +23,8 @@ const (
 	wantNoIP      = "must be a DNS name, not an IP address"
 	wantPath      = "must begin with / and hold visible ASCII characters without ? and #: write the path as it is registered, with its percent escapes, without scheme, host, query and fragment"
 	wantProbePath = "must begin with / and hold only letters, digits and / . _ ~ ! $ & ( ) * + , = : @ -"
+	wantLabel     = "must be a DNS label: lower case letters, digits and -, with a letter or digit at both ends"
+	wantName      = "must be the name of an object: lower case letters, digits, - and ., with a letter or digit at both ends"
 	wantTimeOfDay = "a date needs a time of day, such as 2026-12-31T00:00:00Z"
 	wantTime      = "must be a time that exists, in RFC 3339 with whole seconds: a capital T, and Z or an offset below 14 hours, such as 2026-12-31T00:00:00Z"
 	wantURL       = "must be an absolute https:// URL without user information, quotes, spaces or angle brackets"
@@ -261,14 +263,14 @@ func checkCases() []ruleCase {
 
 // nameCases hold for the names of objects (253) and for labels (63).
 func nameCases(kind, at, patch string, most int) []ruleCase {
-	good, bad := []any{"a", "0", "a-b", long(63)}, []any{"A", "a_b", "-a", "a-", "a/b", "a b", "ü", "a\n"}
+	rule, good, bad := wantName, []any{"a", "0", "a-b", long(63)}, []any{"A", "a_b", "-a", "a-", "a/b", "a b", "ü", "a\n"}
 	if most > 63 {
 		good = append(good, "a.b")
 	} else {
-		bad = append(bad, "a.b")
+		rule, bad = wantLabel, append(bad, "a.b")
 	}
 	return []ruleCase{
-		{kind, at, "pattern", each(patch, good...), each(patch, bad...)},
+		{kind, at, rule, each(patch, good...), each(patch, bad...)},
 		{kind, at, "minLength", each(patch, "a"), each(patch, "")},
 		{kind, at, "maxLength", each(patch, long(most)), each(patch, long(most+1))},
 	}

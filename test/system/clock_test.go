@@ -22,10 +22,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/callbackproxy/callback-operator/internal/apitime"
 	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/health"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/source"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
@@ -52,9 +56,9 @@ type clocked struct {
 	wall wall
 	// date is what is added to each Date.
 	date    atomic.Int64
-	state   *proxy.State
+	clock   *apitime.Clock
 	address string // of callbacks
-	config  *rest.Config
+	api     *rest.Config
 	log     buffer
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -68,31 +72,36 @@ func (s *system) clocked() *clocked {
 	s.Expect(err).NotTo(HaveOccurred())
 	c := &clocked{address: host + ":8080"}
 	log := slog.New(slog.NewJSONHandler(&c.log, nil))
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(s.Dir, "proxy.kubeconfig"))
+	api, err := clientcmd.BuildConfigFromFlags("", filepath.Join(s.Dir, "proxy.kubeconfig"))
 	s.Expect(err).NotTo(HaveOccurred())
-	metrics := proxy.NewMetrics()
-	c.state = proxy.NewState(log, metrics, c.wall.now)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+	counts, counters := metrics.New(), usage.NewCounters()
+	c.clock = apitime.NewClock(c.wall.now, log)
+	store := config.NewStore(config.Options{Log: log, Now: c.wall.now, Clock: c.clock, Usage: counters})
+	counts.Watch(store, c.clock)
+	api.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			response, err := next.RoundTrip(r)
 			if err == nil {
 				if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-					c.state.Clock().Heard(date.Add(time.Duration(c.date.Load())))
+					c.clock.Observe(date.Add(time.Duration(c.date.Load())))
 				}
 			}
 			return response, err
 		})
 	})
-	c.config = config
-	watch, err := source.NewWatch(config, fleet.Namespace, fleet.Name, c.state, log)
+	c.api = api
+	watch, err := source.NewWatch(api, fleet.Namespace, fleet.Name, store, log)
 	s.Expect(err).NotTo(HaveOccurred())
 	client := upstream.NewClient(upstream.Options{ConnectTo: s.mapping(), Now: c.wall.now})
-	checker := health.NewChecker(health.Options{Upstream: client, Now: c.wall.now, Looked: metrics.HealthCheck})
-	c.state.OnAdopt = func(proxy.Offer) { checker.Set(c.state.Current().Table) }
-	server := &proxy.Server{State: c.state, Metrics: metrics, Log: log, Targets: checker, Handler: proxy.NewHandler(proxy.HandlerOptions{
-		State: c.state, Upstream: client, Health: checker, Metrics: metrics, Log: log, Now: c.wall.now,
-		Namespace: fleet.Namespace, Name: fleet.Name,
-	})}
+	checker := health.NewChecker(health.Options{Upstream: client, Now: c.wall.now})
+	store.Subscribe(func(change config.Change) { checker.Set(change.After.Table) })
+	server := &proxy.Server{
+		Store: store, Clock: c.clock, Usage: counters, Metrics: counts, Log: log, Targets: checker,
+		Handler: proxy.NewHandler(proxy.HandlerOptions{
+			Store: store, Clock: c.clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Now: c.wall.now,
+			Namespace: fleet.Namespace, Name: fleet.Name,
+		}),
+	}
 	callbacks, err := net.Listen("tcp", c.address)
 	s.Expect(err).NotTo(HaveOccurred())
 	admin, err := net.Listen("tcp", host+":9090")
@@ -104,7 +113,7 @@ func (s *system) clocked() *clocked {
 	c.done.Go(func() { checker.Run(ctx) })
 	c.done.Go(func() { _ = server.Run(ctx, callbacks, admin) })
 	<-watch.Synced()
-	c.state.Settle()
+	store.Settle()
 	pod, err := fixture.ProxyPod(s.ctx, s.Client, fleet.Namespace, fleet.Name, "edge-clocked", host, 9090)
 	s.Expect(err).NotTo(HaveOccurred())
 	s.after(func() {
@@ -119,9 +128,9 @@ func (s *system) clocked() *clocked {
 // when the clock is suspect.
 func (c *clocked) readDate(s *system) {
 	s.t.Helper()
-	client, err := rest.HTTPClientFor(c.config)
+	client, err := rest.HTTPClientFor(c.api)
 	s.Expect(err).NotTo(HaveOccurred())
-	response, err := client.Get(c.config.Host + "/version")
+	response, err := client.Get(c.api.Host + "/version")
 	s.Expect(err).NotTo(HaveOccurred())
 	_ = response.Body.Close()
 }

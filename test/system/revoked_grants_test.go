@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
@@ -27,11 +27,11 @@ func TestF23_GrantsAreRevoked(t *testing.T) {
 	s.declare(claim{namespace: "tenant-a", name: "borrowed", host: openHost, path: "/borrowed", service: "moody-idp", from: "identity"})
 	s.declare(claim{namespace: "tenant-b", name: "owned", host: ownHost, path: "/owned", service: "idp"})
 	s.declare(claim{namespace: "tenant-b", name: "opened", host: openHost, path: "/opened", service: "idp"})
-	grant := &gatewayv1beta1.ReferenceGrant{
+	grant := &gatewayv1.ReferenceGrant{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "tenant-a"},
-		Spec: gatewayv1beta1.ReferenceGrantSpec{
-			From: []gatewayv1beta1.ReferenceGrantFrom{{Group: "callbackproxy.io", Kind: "CallbackRoute", Namespace: "tenant-a"}},
-			To:   []gatewayv1beta1.ReferenceGrantTo{{Kind: "Service"}},
+		Spec: gatewayv1.ReferenceGrantSpec{
+			From: []gatewayv1.ReferenceGrantFrom{{Group: "callbackproxy.io", Kind: "CallbackRoute", Namespace: "tenant-a"}},
+			To:   []gatewayv1.ReferenceGrantTo{{Kind: "Service"}},
 		},
 	}
 	var hosts []callbackv1alpha1.ProxyHost
@@ -42,8 +42,8 @@ func TestF23_GrantsAreRevoked(t *testing.T) {
 	}{
 		{
 			"ReferenceGrant", openHost, "/borrowed", http.StatusServiceUnavailable,
-			func() { s.Expect(s.tolerant.Create(s.ctx, grant.DeepCopy())).To(Succeed()) },
-			func() { s.Expect(s.tolerant.Delete(s.ctx, grant.DeepCopy())).To(Succeed()) },
+			func() { s.Expect(s.Client.Create(s.ctx, grant.DeepCopy())).To(Succeed()) },
+			func() { s.Expect(s.Client.Delete(s.ctx, grant.DeepCopy())).To(Succeed()) },
 		},
 		{
 			"namespace's label", ownHost, "/owned", http.StatusServiceUnavailable,
@@ -78,7 +78,7 @@ func TestF23_GrantsAreRevoked(t *testing.T) {
 		s.Expect(returns).To(BeNumerically("<=", 5*time.Second))
 	}
 	s.label("tenant-b", `null`)
-	s.Expect(s.tolerant.Delete(s.ctx, grant)).To(Succeed())
+	s.Expect(s.Client.Delete(s.ctx, grant)).To(Succeed())
 	s.converges(patience)
 	s.finish()
 }

@@ -19,9 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -56,11 +55,11 @@ func (s *system) snapshot(key types.NamespacedName) (*compile.Snapshot, error) {
 	var services corev1.ServiceList
 	var namespaces corev1.NamespaceList
 	var slices discoveryv1.EndpointSliceList
-	var grants gatewayv1beta1.ReferenceGrantList
+	var grants gatewayv1.ReferenceGrantList
 	routes, err := s.routes()
 	err = errors.Join(err, s.tolerant.Get(s.ctx, key, proxy))
 	for _, list := range []client.ObjectList{&services, &namespaces, &slices, &grants} {
-		err = errors.Join(err, s.tolerant.List(s.ctx, list))
+		err = errors.Join(err, s.Client.List(s.ctx, list))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read what is declared: %w", err)
