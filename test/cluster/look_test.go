@@ -16,8 +16,8 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/test/callbacks"
-	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 )
 
 // get decodes what kubectl get says.

@@ -16,10 +16,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/test/idp/browser"
-	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/latency"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 )
 
 // loginResult is how a login ended. Of URLs it has the paths and the names of

@@ -24,9 +24,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/callbackproxy/callback-operator/test/callbacks"
+	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/idp/provider"
-	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 )
 
 const (
