@@ -36,6 +36,6 @@ func TestQuote_MakesArgumentsSafeForAShell(t *testing.T) {
 
 func TestIndent_KeepsLinesAndDropsBlankOutput(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(indent("one\n\ntwo\n\n")).To(Equal("  one\n  \n  two\n"))
+	g.Expect(indent("one\n\ntwo\n\n")).To(Equal("  one\n\n  two\n"))
 	g.Expect(indent(" \n")).To(BeEmpty())
 }

@@ -62,7 +62,7 @@ func (d *demo) steps() []step {
 		{"Start a Kubernetes control plane on this machine", d.startControlPlane},
 		{"Start the operator", d.startOperator},
 		{"Start an OpenID provider, an old identity service (blue) and a new one (green)", d.startIdentity},
-		{"Apply config/samples: a fleet, two Services and the route between them", d.applySamples},
+		{"Apply config/samples: a fleet, two backends and the route between them", d.applySamples},
 		{"Run the fleet's proxies", d.startFleet},
 		{"Sign in before the switch", d.loginOnBlue},
 		{"Switch the route from blue to green", d.switchToGreen},

@@ -25,10 +25,16 @@ import (
 // startFleet waits for the objects that the operator creates for the fleet, and
 // runs one proxy for each declared replica.
 func (d *demo) startFleet(ctx context.Context) error {
-	_, err := d.kubectl.show(ctx, "wait", "--for=create", "--timeout="+waitTimeout.String(), "deployment/"+deploymentName, "-n", proxyNamespace)
+	_, err := d.kubectl.show(ctx, "wait", "--for=create", waitTimeout, "deployment/"+deploymentName, "-n", proxyNamespace)
 	if err != nil {
 		return err
 	}
+	_, err = d.kubectl.show(ctx, "get", "deployments,services,serviceaccounts,rolebindings,poddisruptionbudgets,networkpolicies",
+		"-n", proxyNamespace, "-l", "callbackproxy.io/proxy="+proxyName, "-o", "name")
+	if err != nil {
+		return err
+	}
+	d.printf("The operator created these. The demo runs the Deployment's pods as processes, with their service account.")
 	deployment := &appsv1.Deployment{}
 	if err := d.installation.Client.Get(ctx, client.ObjectKey{Namespace: proxyNamespace, Name: deploymentName}, deployment); err != nil {
 		return fmt.Errorf("read the fleet's Deployment: %w", err)
@@ -46,7 +52,7 @@ func (d *demo) startFleet(ctx context.Context) error {
 		return err
 	}
 	err = d.waitRoute(ctx, "Ready", routeName)
-	d.checks.add(err == nil, "the route is Ready: both proxies serve it", "%v", err)
+	d.checks.add(err == nil, "the route is Ready: every proxy serves it", "%v", err)
 	if err != nil {
 		return err
 	}

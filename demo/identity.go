@@ -59,9 +59,9 @@ func (d *demo) startService(ctx context.Context, name string) (*identity.Service
 // They stand in for the samples' containers, which could not complete a login.
 func (d *demo) serveBackends(ctx context.Context) error {
 	for _, backend := range []struct {
-		service string
-		process *identity.Service
-	}{{blueService, d.blue}, {greenService, d.green}} {
+		name, service string
+		process       *identity.Service
+	}{{"blue", blueService, d.blue}, {"green", greenService, d.green}} {
 		service := &corev1.Service{}
 		key := client.ObjectKey{Namespace: routeNamespace, Name: backend.service}
 		if err := d.installation.Client.Get(ctx, key, service); err != nil {
@@ -70,7 +70,8 @@ func (d *demo) serveBackends(ctx context.Context) error {
 		if err := d.installation.Serve(ctx, service, backend.process.Addr()); err != nil {
 			return err
 		}
-		d.printf("behind Service %s (%s) the demo runs %s instead of the sample's container", service.Name, service.Spec.ClusterIP, backend.process.Addr())
+		d.printf("Service %s (%s) leads to %s on %s, which runs in place of the sample's container",
+			service.Name, service.Spec.ClusterIP, backend.name, backend.process.Addr())
 	}
 	return nil
 }

@@ -40,10 +40,15 @@ func (k kubectl) showWithInput(ctx context.Context, input string, args ...string
 	return output, err
 }
 
-// get runs a command without showing it, to read a value.
+// get runs a command without showing it, to read a value. Its errors contain
+// the output; those of show do not, because the output is shown.
 func (k kubectl) get(ctx context.Context, args ...string) (string, error) {
 	output, err := k.run(ctx, "", args...)
-	return strings.TrimSpace(output), err
+	output = strings.TrimSpace(output)
+	if err != nil {
+		return output, fmt.Errorf("%w: %s", err, output)
+	}
+	return output, nil
 }
 
 // run returns stdout and stderr together, so that warnings are shown.
@@ -55,14 +60,14 @@ func (k kubectl) run(ctx context.Context, input string, args ...string) (string,
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
-		return output.String(), fmt.Errorf("run kubectl %s: %w: %s", args[0], err, strings.TrimSpace(output.String()))
+		return output.String(), fmt.Errorf("run kubectl %s: %w", args[0], err)
 	}
 	return output.String(), nil
 }
 
 // waitRoute waits for a condition that is about the route's newest generation.
 func (d *demo) waitRoute(ctx context.Context, condition, route string) error {
-	_, err := d.kubectl.show(ctx, "wait", "--for=condition="+condition, "--timeout="+waitTimeout.String(),
+	_, err := d.kubectl.show(ctx, "wait", "--for=condition="+condition, waitTimeout,
 		"callbackroute/"+route, "-n", routeNamespace)
 	if err != nil {
 		status, _ := d.kubectl.get(ctx, "get", "callbackroute", route, "-n", routeNamespace, "-o", "jsonpath={.status.conditions}")
@@ -88,5 +93,11 @@ func indent(output string) string {
 	if strings.TrimSpace(output) == "" {
 		return ""
 	}
-	return "  " + strings.ReplaceAll(strings.TrimRight(output, "\n"), "\n", "\n  ") + "\n"
+	lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = "  " + line
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
 }

@@ -81,10 +81,16 @@ func frontDoor(starts *identity.Service, p *installation.Proxy) browser.Route {
 	}
 }
 
+// showHops prints the way of the browser. Only the last hop, the callback, is
+// shown with the names of its parameters.
 func (d *demo) showHops(page *browser.Page) {
-	for _, hop := range page.Hops {
+	for _, hop := range page.Hops[:len(page.Hops)-1] {
+		if path, _, hasQuery := strings.Cut(hop.Target, "?"); hasQuery {
+			hop.Target = path + "?…"
+		}
 		d.printf("  %s", hop)
 	}
+	d.showLastHop(page)
 }
 
 func (d *demo) showLastHop(page *browser.Page) { d.printf("  %s", page.Hops[len(page.Hops)-1]) }
@@ -109,7 +115,7 @@ func (d *demo) switchToGreen(ctx context.Context) error {
 		return err
 	}
 	err = d.waitRoute(ctx, "Programmed", routeName)
-	d.checks.add(err == nil, "both proxies acknowledge the switch", "%v", err)
+	d.checks.add(err == nil, "every proxy acknowledges the switch", "%v", err)
 	if err != nil {
 		return err
 	}

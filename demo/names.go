@@ -5,8 +5,6 @@ package main
 
 // names.go repeats the names of config/samples and holds the demo's own.
 
-import "time"
-
 // Names in config/samples. Ports, addresses and times are read from the samples
 // or from the running system.
 const (
@@ -36,5 +34,5 @@ const (
 // the fleet.
 const deploymentName = "callback-" + proxyName
 
-// waitTimeout is for everything that takes a second on an idle machine.
-const waitTimeout = 60 * time.Second
+// waitTimeout is for kubectl wait. An idle machine takes less than a second.
+const waitTimeout = "--timeout=60s"

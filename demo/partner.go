@@ -109,9 +109,9 @@ func (d *demo) endPartner(ctx context.Context) error {
 }
 
 // bringSunsetForward sets the sunset to a time by which both proxies have it
-// even on a busy machine: three times as far away as the last change took.
+// even on a busy machine: five times as far away as the last change took.
 func (d *demo) bringSunsetForward(ctx context.Context) (time.Time, error) {
-	sunset := d.clock.Now().Add(max(minLead, 3*d.changeDuration)).Truncate(time.Second).Add(time.Second)
+	sunset := d.clock.Now().Add(max(minLead, 5*d.changeDuration)).Truncate(time.Second).Add(time.Second)
 	_, err := d.kubectl.show(ctx, "patch", "callbackroute", partnerRoute, "-n", routeNamespace, "--type=merge",
 		"-p", fmt.Sprintf(`{"spec":{"sunsetTime":%q}}`, rfc3339(sunset)))
 	if err != nil {

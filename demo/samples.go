@@ -56,7 +56,7 @@ func (d *demo) kustomization() (string, error) {
 		return "", fmt.Errorf("create the overlay: %w", err)
 	}
 	content := fmt.Sprintf("resources: [%q]\npatches:\n- target: {kind: CallbackProxy, name: %s}\n"+
-		"  patch: '[{op: replace, path: /spec/listener/port, value: %d}]'\n", relative, proxyName, d.port)
+		"  patch: '[{\"op\":\"replace\",\"path\":\"/spec/listener/port\",\"value\":%d}]'\n", relative, proxyName, d.port)
 	if err := os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(content), 0o600); err != nil {
 		return "", fmt.Errorf("write the overlay: %w", err)
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func TestKustomization_IsTheSamplesUnlessTheirPortIsInUse(t *testing.T) {
 	g.Expect(kustomization.Patches).To(HaveLen(1))
 	g.Expect(kustomization.Patches[0].Target).To(Equal(map[string]string{"kind": "CallbackProxy", "name": "edge"}))
 	var operations []map[string]any
-	g.Expect(yaml.Unmarshal([]byte(kustomization.Patches[0].Patch), &operations)).To(Succeed())
+	g.Expect(json.Unmarshal([]byte(kustomization.Patches[0].Patch), &operations)).To(Succeed(), "kustomize accepts no YAML in flow style")
 	g.Expect(operations).To(Equal([]map[string]any{
 		{"op": "replace", "path": "/spec/listener/port", "value": float64(port + 1)},
 	}))

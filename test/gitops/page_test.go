@@ -31,7 +31,7 @@ func manifests(t *testing.T, kind string) []string {
 	t.Helper()
 	var all []string
 	for _, block := range fenced.FindAllStringSubmatch(readPage(t), -1) {
-		for _, document := range strings.Split(block[1], "\n---\n") {
+		for document := range strings.SplitSeq(block[1], "\n---\n") {
 			object := &unstructured.Unstructured{}
 			if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
 				t.Fatalf("%v in\n%s", err, document)

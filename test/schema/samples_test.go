@@ -26,7 +26,7 @@ func samples(t testing.TB, s *server) []*unstructured.Unstructured {
 		t.Fatal(err)
 	}
 	var objects []*unstructured.Unstructured
-	for _, document := range strings.Split(string(out), "\n---\n") {
+	for document := range strings.SplitSeq(string(out), "\n---\n") {
 		object, err := schema.ParseYAML([]byte(document))
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package publish
 
 import (
 	"context"
@@ -13,7 +13,9 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// storedConfig is what the API server holds for one fleet.
+// This file reads published CallbackProxyConfigs back.
+
+// storedConfig is the config that the API server holds for one CallbackProxy.
 type storedConfig struct {
 	index  *callbackv1alpha1.CallbackProxyConfig
 	shards map[string]*callbackv1alpha1.CallbackProxyConfig // by name
@@ -41,7 +43,7 @@ func (p *Publisher) read(ctx context.Context, key types.NamespacedName) (*stored
 	return stored, nil
 }
 
-// readLost finds an index that lost its label: its name is taken all the same.
+// readLost finds an index that lost its label: a create would still fail.
 func (p *Publisher) readLost(ctx context.Context, key types.NamespacedName, stored *storedConfig) error {
 	index := &callbackv1alpha1.CallbackProxyConfig{}
 	err := p.client.Get(ctx, key, index)
@@ -58,15 +60,15 @@ func (s *storedConfig) head() *head {
 	}
 	spec := &s.index.Spec
 	h := &head{version: routetable.Version{Epoch: spec.Epoch, Generation: spec.Generation}, key: spec.ReportKey}
-	// What somebody edited equals nothing that is wanted: the payload, or the
-	// label by which the proxies find it.
+	// An index whose payload was edited, or that lost the label by which the
+	// proxies find it, has no hash, so it differs from every wanted config.
 	if routetable.HashOf(spec.Payload) == spec.Hash && s.index.Labels[callbackv1alpha1.ProxyLabel] == s.index.Name {
 		h.hash = spec.Hash
 	}
 	return h
 }
 
-// table decodes the stored config; nil when it is not whole.
+// table decodes the stored config; nil when it is absent or incomplete.
 func (s *storedConfig) table() *routetable.Table {
 	if s.index == nil {
 		return nil
