@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -249,3 +250,6 @@ func isOwn(object client.Object, uid types.UID) bool {
 	owner := metav1.GetControllerOfNoCopy(object)
 	return owner != nil && owner.UID == uid && owner.Kind == "CallbackProxy"
 }
+
+// clip shortens text without leaving half a character behind.
+func clip(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }

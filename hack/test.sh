@@ -12,7 +12,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 # Modules that `make test` includes beside the root module.
-light="demo test/idp hack/cluster/image test/consumer test/gitops"
+light="demo test/idp hack/cluster/image test/consumer"
 # Packages of the root module that `make test` leaves to `make check`.
 heavy='/test/(system|scale)$'
 

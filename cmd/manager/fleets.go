@@ -6,6 +6,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -19,6 +20,10 @@ import (
 // namespaceFile is where the kubelet says in which namespace a pod is.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
+// proxyImageVariable is the environment variable with the default of
+// --proxy-image.
+const proxyImageVariable = "PROXY_IMAGE"
+
 // fleets are the flags about what is read and what is run.
 type fleets struct {
 	image           string
@@ -30,7 +35,7 @@ type fleets struct {
 }
 
 func (f *fleets) bind(flags *flag.FlagSet) {
-	flags.StringVar(&f.image, "proxy-image", "", "`image` of the proxies that this manager runs; without it, it runs none")
+	flags.StringVar(&f.image, "proxy-image", os.Getenv(proxyImageVariable), "`image` of the proxies that this manager runs; without it, it runs none")
 	flags.StringVar(&f.pullPolicy, "proxy-image-pull-policy", string(corev1.PullIfNotPresent), "Always, IfNotPresent or Never")
 	flags.StringVar(&f.pullSecrets, "proxy-image-pull-secrets", "", "`names`, separated by commas, of Secrets in the proxies' namespaces")
 	flags.StringVar(&f.clusterRole, "proxy-cluster-role", "callback-proxy", "`name` of the ClusterRole by which proxies read their config")

@@ -57,6 +57,18 @@ func TestFleets_Settings(t *testing.T) {
 	g.Expect(s.ProxyNamespaces).To(BeEmpty(), "its own is not watched")
 }
 
+func TestFleets_ReadTheImageFromTheEnvironment(t *testing.T) {
+	g := NewWithT(t)
+	t.Setenv("PROXY_IMAGE", "registry.example.com/callback-proxy:v1")
+	s, err := parse(t, "callback-system")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Proxies.Image).To(Equal("registry.example.com/callback-proxy:v1"))
+
+	s, err = parse(t, "callback-system", "--proxy-image=other")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Proxies.Image).To(Equal("other"))
+}
+
 func TestFleets_RefusesWhatCannotBe(t *testing.T) {
 	for _, tc := range []struct {
 		args []string

@@ -41,7 +41,7 @@ func renderInstaller(root string, options installerOptions) (map[string]string, 
 		return nil, err
 	}
 	var install, injection strings.Builder
-	install.WriteString("# The CRDs, the manager, its rights, and the policies that bound them.\n" + restrictedNamespace)
+	fmt.Fprintf(&install, restrictedNamespace, installationNamespace(values))
 	injection.WriteString("# Injection of sidecars into labelled pods. Requires Kubernetes 1.36.\n")
 	for _, object := range objects {
 		text, err := yaml.Marshal(object.Object)
@@ -92,13 +92,22 @@ func child(values map[string]any, key string) map[string]any {
 
 // restrictedNamespace enforces the Pod Security level that the manager and the
 // proxies meet.
-const restrictedNamespace = `apiVersion: v1
+const restrictedNamespace = `# The CRDs, the manager, its rights, and the policies that bound them.
+apiVersion: v1
 kind: Namespace
 metadata:
-  name: ` + namespace + `
+  name: %s
   labels:
     pod-security.kubernetes.io/enforce: restricted
 `
+
+// installationNamespace returns the namespace of the manager.
+func installationNamespace(values map[string]any) string {
+	if override, isSet := values["namespaceOverride"].(string); isSet && override != "" {
+		return override
+	}
+	return namespace
+}
 
 // renderBare renders the chart and removes what only Helm needs. CRDs come first, so that one kubectl apply is enough.
 func renderBare(c *chart.Chart, values map[string]any) ([]rendering.Object, error) {

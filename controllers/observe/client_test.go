@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package observe
 
 import (
 	"crypto/ed25519"
@@ -20,9 +20,9 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// What an instance says is bounded: one that lies can fill neither the memory
-// nor a status, and makes none that the API server would not store.
-func TestCheck_RefusesWhatNoProxySays(t *testing.T) {
+// A compromised instance can fill neither the memory nor a status, and causes no
+// status that the API server refuses.
+func TestValidate_RefusesAReportThatNoProxyMakes(t *testing.T) {
 	good := func() *routetable.Report { return &routetable.Report{ListenerPort: 8080, Boot: "b", Cursor: "c"} }
 	uses := func(u ...routetable.RouteUse) func(*routetable.Report) {
 		return func(r *routetable.Report) { r.Routes = u }
@@ -52,7 +52,7 @@ func TestCheck_RefusesWhatNoProxySays(t *testing.T) {
 		"long backend":     backends(routetable.BackendUse{Name: strings.Repeat("a", 64)}),
 		"absurd last":      backends(routetable.BackendUse{Name: "blue", Last: before}),
 		"many backends": func(r *routetable.Report) {
-			several := make([]routetable.BackendUse, maxBackendsTold+1)
+			several := make([]routetable.BackendUse, maxBackends+1)
 			for i := range several {
 				several[i].Name = strconv.Itoa(i)
 			}
@@ -61,18 +61,18 @@ func TestCheck_RefusesWhatNoProxySays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			report := good()
-			if err := check(report); err != nil {
+			if err := validate(report); err != nil {
 				t.Fatalf("before: %v", err)
 			}
 			change(report)
-			if check(report) == nil {
-				t.Error("is believed")
+			if validate(report) == nil {
+				t.Error("the report is accepted")
 			}
 		})
 	}
 }
 
-func TestCheck_BoundsWords(t *testing.T) {
+func TestValidate_BoundsTheTextOfAnInstance(t *testing.T) {
 	g := NewWithT(t)
 	report := &routetable.Report{
 		ListenerPort: 8080, Boot: "b", Hash: strings.Repeat("0f", 32),
@@ -85,7 +85,7 @@ func TestCheck_BoundsWords(t *testing.T) {
 		},
 		Routes: []routetable.RouteUse{{UID: "r", Callbacks: 1, Backends: []routetable.BackendUse{{Name: strings.Repeat("b", 63), Callbacks: 1}}}},
 	}
-	g.Expect(check(report)).To(Succeed())
+	g.Expect(validate(report)).To(Succeed())
 	g.Expect(*report.Refused).To(Equal(routetable.Refusal{Reason: strings.Repeat("x", maxReasonBytes), Message: strings.Repeat("y", maxMessageBytes)}))
 	g.Expect(report.Targets).To(Equal([]routetable.TargetReport{
 		{ID: "1", State: routetable.TargetUnhealthy, Reason: routetable.TargetUnreachable},
@@ -95,74 +95,90 @@ func TestCheck_BoundsWords(t *testing.T) {
 	}))
 }
 
-// pages is an instance that always has more to say.
-func pages(t *testing.T, answer func(page int64, report *routetable.Report)) (address string, asked *atomic.Int64) {
+// servePages runs an instance whose reports have pages without end.
+func servePages(t *testing.T, fill func(page int64, report *routetable.Report)) (address string, requests *atomic.Int64) {
 	t.Helper()
-	asked = &atomic.Int64{}
+	requests = &atomic.Int64{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		page := asked.Add(1)
+		page := requests.Add(1)
 		report := &routetable.Report{ListenerPort: 8080, Boot: "b", Cursor: strconv.FormatInt(page, 10), More: true}
-		answer(page, report)
+		fill(page, report)
 		_ = json.NewEncoder(w).Encode(report)
 	}))
 	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://"), asked
+	return strings.TrimPrefix(server.URL, "http://"), requests
 }
 
-func newAsker(t *testing.T) *Asker {
+func newClient(t *testing.T) *Client {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	asker, err := NewAsker(key, clock.RealClock{})
+	c, err := NewClient(key, clock.RealClock{})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return asker
+	return c
 }
 
-// An instance that speaks slowly, without end, is heard as far as it came.
-func TestAsker_ListensOnlySoLong(t *testing.T) {
+// The pages of a slow instance count as far as they arrived in time.
+func TestClient_BoundsTheTimeOfAReport(t *testing.T) {
 	g := NewWithT(t)
 	slow := time.Tick(300 * time.Millisecond)
-	address, _ := pages(t, func(page int64, r *routetable.Report) {
+	address, _ := servePages(t, func(page int64, r *routetable.Report) {
 		<-slow
+		r.Full = page == 1
 		r.Routes = []routetable.RouteUse{{UID: strconv.FormatInt(page, 10), Callbacks: 1}}
 	})
 	begin := time.Now()
-	words, err := newAsker(t).ask(t.Context(), address, "")
+	report, err := newClient(t).Report(t.Context(), address, "")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(time.Since(begin)).To(BeNumerically("<", sayTimeout+askTimeout))
-	g.Expect(words.report.More).To(BeTrue())
-	g.Expect(len(words.routes)).To(BeNumerically(">", 1))
-	g.Expect(words.report.Cursor).To(Equal(words.routes[len(words.routes)-1].UID), "the next question goes on there")
+	g.Expect(time.Since(begin)).To(BeNumerically("<", reportTimeout+requestTimeout))
+	g.Expect(report.More).To(BeTrue())
+	g.Expect(report.Full).To(BeTrue(), "the first page begins a full list")
+	g.Expect(len(report.Routes)).To(BeNumerically(">", 1))
+	g.Expect(report.Cursor).To(Equal(report.Routes[len(report.Routes)-1].UID), "the next request goes on there")
 }
 
-// One that speaks fast is heard to a bound.
-func TestAsker_ListensOnlyToSoMuch(t *testing.T) {
+func TestClient_BoundsTheSizeOfAReport(t *testing.T) {
 	g := NewWithT(t)
-	address, asked := pages(t, func(_ int64, r *routetable.Report) {
-		r.Refused = &routetable.Refusal{Message: strings.Repeat("x", maxReportBytes*3/4)}
+	address, requests := servePages(t, func(_ int64, r *routetable.Report) {
+		r.Refused = &routetable.Refusal{Message: strings.Repeat("x", maxPageBytes*3/4)}
 	})
-	words, err := newAsker(t).ask(t.Context(), address, "")
+	report, err := newClient(t).Report(t.Context(), address, "")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(asked.Load()).To(BeEquivalentTo(3), "two and what is cut off")
-	g.Expect(words.report.Cursor).To(Equal("2"))
-	g.Expect(words.report.More).To(BeTrue())
+	g.Expect(requests.Load()).To(BeEquivalentTo(3), "two pages and one that is cut off")
+	g.Expect(report.Cursor).To(Equal("2"))
+	g.Expect(report.More).To(BeTrue())
 
-	address, _ = pages(t, func(_ int64, r *routetable.Report) {
-		r.Refused = &routetable.Refusal{Message: strings.Repeat("x", maxReportBytes)}
+	address, _ = servePages(t, func(_ int64, r *routetable.Report) {
+		r.Refused = &routetable.Refusal{Message: strings.Repeat("x", maxPageBytes)}
 	})
-	_, err = newAsker(t).ask(t.Context(), address, "")
-	g.Expect(err).To(HaveOccurred(), "nothing was heard")
+	_, err = newClient(t).Report(t.Context(), address, "")
+	g.Expect(err).To(HaveOccurred(), "no page arrived")
 }
 
-// What comes of another process in the middle is not mixed with the first.
-func TestAsker_ARestartInTheMiddle(t *testing.T) {
+// Pages of another process are not mixed with those of the first one.
+func TestClient_EndsAReportAtARestart(t *testing.T) {
 	g := NewWithT(t)
-	address, _ := pages(t, func(page int64, r *routetable.Report) {
+	address, _ := servePages(t, func(page int64, r *routetable.Report) {
 		r.Boot = strconv.FormatInt(page, 10)
 		r.Routes = []routetable.RouteUse{{UID: "r", Callbacks: page}}
 	})
-	words, err := newAsker(t).ask(t.Context(), address, "")
+	report, err := newClient(t).Report(t.Context(), address, "")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(words.report.Boot).To(Equal("1"))
-	g.Expect(words.routes).To(HaveLen(1))
+	g.Expect(report.Boot).To(Equal("1"))
+	g.Expect(report.Routes).To(HaveLen(1))
+}
+
+// A page that begins a full list voids the pages before it.
+func TestClient_BeginsAFullListAnew(t *testing.T) {
+	g := NewWithT(t)
+	address, _ := servePages(t, func(page int64, r *routetable.Report) {
+		r.Full, r.More = page == 2, page < 3
+		r.Routes = []routetable.RouteUse{{UID: strconv.FormatInt(page, 10), Callbacks: 1}}
+	})
+	report, err := newClient(t).Report(t.Context(), address, "cursor")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(report.Full).To(BeTrue())
+	g.Expect(report.More).To(BeFalse())
+	g.Expect(report.Routes).To(HaveLen(2))
+	g.Expect(report.Routes[0].UID).To(Equal("2"))
 }
