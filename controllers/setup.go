@@ -40,9 +40,9 @@ import (
 // workers is how many fleets are reconciled at a time.
 const workers = 4
 
-// A pass that failed is made again after firstRetry, then after twice that, up
-// to lastRetry: where half of all writes conflict most passes fail, and each
-// gets on all the same.
+// A failed pass is repeated after firstRetry, then after twice that, up to
+// lastRetry. When half of all writes conflict, most passes fail, and each makes
+// some progress all the same.
 const (
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = 3 * time.Second
@@ -171,8 +171,8 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 	return controlled.Build(capRequeue(r))
 }
 
-// watchParts wires what fleets are made of to them. Where none may be run there
-// is nothing to watch, and perhaps no right to.
+// watchParts wires the objects of fleets to them. Without namespaces for proxies
+// there are none, and perhaps no right to watch them.
 func (r *Reconciler) watchParts(controlled *builder.Builder) {
 	drifted := builder.WithPredicates(partChanged)
 	controlled.Watches(kube.NewOwned(kube.KindRoleBinding), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
