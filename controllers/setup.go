@@ -36,9 +36,9 @@ import (
 // workers is how many fleets are reconciled at a time.
 const workers = 4
 
-// A pass that failed is made again after firstRetry, then after twice that, up
-// to lastRetry: where half of all writes conflict most passes fail, and each
-// gets on all the same.
+// A failed pass is repeated after firstRetry, then after twice that, up to
+// lastRetry. When half of all writes conflict, most passes fail, and each makes
+// some progress all the same.
 const (
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = 3 * time.Second
