@@ -323,8 +323,8 @@ func TestReport_Pages(t *testing.T) {
 		record := r.counters.Start(strconv.Itoa(i))
 		r.counters.Count(record, usage.Request{Kind: usage.Unrelated})
 	}
-	r.server.Targets = checks(findings)
 	reports := newReporter(r.server, 1)
+	reports.targets = checks(findings)
 	seen, pages, since := map[string]struct{}{}, 0, ""
 	for more := true; more; pages++ {
 		report := reports.report(since)
