@@ -83,7 +83,7 @@ func watched(namespace string) []string {
 	return append(lines,
 		"patch callbackroutes/status.callbackproxy.io "+namespace, "patch callbackproxies/status.callbackproxy.io "+namespace,
 		"create callbackproxyconfigs.callbackproxy.io "+namespace, "update callbackproxyconfigs.callbackproxy.io "+namespace,
-		"delete callbackproxyconfigs.callbackproxy.io "+namespace, "create events.events.k8s.io "+namespace,
+		"delete callbackproxyconfigs.callbackproxy.io "+namespace, "create events "+namespace,
 		"create rolebindings.rbac.authorization.k8s.io "+namespace, "patch rolebindings.rbac.authorization.k8s.io "+namespace,
 	)
 }
@@ -103,7 +103,7 @@ func identities() []identity {
 	reader := slices.Concat(configWrites, forbidden, watched("tenant-b"), fleetWrites("get,create,patch,delete", system), []string{
 		"get callbackproxies.callbackproxy.io callback-system", "list callbackroutes.callbackproxy.io callback-system",
 		"patch callbackproxies/status.callbackproxy.io callback-system", "get pods callback-system", "list services callback-system",
-		"create events.events.k8s.io callback-system", "get namespaces -", "create tokenreviews.authentication.k8s.io -",
+		"create events callback-system", "get namespaces -", "create tokenreviews.authentication.k8s.io -",
 	})
 	return []identity{
 		{

@@ -19,7 +19,7 @@ The rights of the manager. test/chart compares them with config/rbac/role.yaml, 
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-- apiGroups: [events.k8s.io]
+- apiGroups: [""]
   resources: [events]
   verbs: [create]
 - apiGroups: [gateway.networking.k8s.io]
