@@ -204,7 +204,9 @@ func TestKstatus_ARefusedLiveRouteFails(t *testing.T) {
 	o := newObserver(t)
 	o.pass(0)
 	o.wants("live", kstatus.CurrentStatus, callbackv1alpha1.ReasonReady)
-	o.edit(func(s *callbackv1alpha1.CallbackRouteSpec) { s.SunsetTime = metav1.NewTime(s.SunsetTime.AddDate(1000, 0, 0)) })
+	o.edit(func(s *callbackv1alpha1.CallbackRouteSpec) {
+		s.SunsetTime = metav1.NewTime(s.SunsetTime.AddDate(1000, 0, 0))
+	})
 	o.pass(time.Second)
 	o.wants("mistyped", kstatus.InProgressStatus, callbackv1alpha1.ReasonLifetimeExceedsPolicy)
 	o.pass(time.Minute)
