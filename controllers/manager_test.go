@@ -12,10 +12,14 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -27,6 +31,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
 // The specs of this file run the whole manager: they are about its watches and
@@ -224,4 +229,48 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	there := &kube.Route{}
 	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.other, Name: "unseen"}, there)).To(Succeed())
 	w.Expect(there.Status.Conditions).To(BeEmpty(), "its namespace is not watched")
+}
+
+// The objects that run the proxies of a test's CallbackProxy.
+
+var everyKind = []schema.GroupVersionKind{
+	kube.KindServiceAccount, kube.KindRoleBinding, kube.KindNetworkPolicy, kube.KindService, kube.KindDeployment, kube.KindBudget,
+}
+
+// part reads one object of the fleet; nil when there is none.
+func (w *world) part(kind schema.GroupVersionKind) *unstructured.Unstructured {
+	w.t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	name := workload.Name("edge")
+	if kind == kube.KindRoleBinding {
+		name = workload.RoleBindingName("edge")
+	}
+	err := w.client.Get(w.ctx, types.NamespacedName{Namespace: w.platform, Name: name}, object)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	w.Expect(err).NotTo(HaveOccurred())
+	return object
+}
+
+// edit changes one object of the fleet as another client.
+func (w *world) edit(kind schema.GroupVersionKind, patch string) {
+	w.t.Helper()
+	object := w.part(kind)
+	w.Expect(w.client.Patch(w.ctx, object, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner("editor"))).To(Succeed())
+}
+
+func (w *world) running() *appsv1.Deployment {
+	w.t.Helper()
+	running := &appsv1.Deployment{}
+	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.platform, Name: "callback-edge"}, running)).To(Succeed())
+	return running
+}
+
+func (w *world) about(kind string) metav1.Condition {
+	w.t.Helper()
+	c := find(w.liveProxy().Status.Conditions, kind)
+	w.Expect(c).NotTo(BeNil(), kind)
+	return *c
 }
