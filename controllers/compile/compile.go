@@ -158,7 +158,10 @@ func (p *pass) plan(candidates []*candidate) *Plan {
 		plan.LostHosts = p.lostHosts(holds)
 	}
 	for _, c := range candidates {
-		verdict := c.verdict(held[string(c.route.Object.UID)])
+		if c.refusal != nil && held[string(c.route.Object.UID)] {
+			c.refusal.Message += "; until the route is accepted again its callbacks get 503"
+		}
+		verdict := c.verdict()
 		if verdict.Entry != nil {
 			plan.Table.Routes = append(plan.Table.Routes, *verdict.Entry)
 			plan.Next = Earlier(plan.Next, verdict.schedule(p.snapshot.Proxy, p.now))
@@ -175,13 +178,9 @@ func (p *pass) plan(candidates []*candidate) *Plan {
 }
 
 // verdict converts the result of the rules.
-func (c *candidate) verdict(held bool) Verdict {
+func (c *candidate) verdict() Verdict {
 	if c.refusal != nil {
-		refusal := *c.refusal
-		if held {
-			refusal.Message += "; until the route is accepted again its callbacks get 503"
-		}
-		return Verdict{Route: c.route.Object, Accepted: refusal, ResolvedRefs: notResolved}
+		return Verdict{Route: c.route.Object, Accepted: *c.refusal, ResolvedRefs: notResolved}
 	}
 	return Verdict{
 		Route: c.route.Object,

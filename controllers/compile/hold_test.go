@@ -562,26 +562,31 @@ func (f *fleet) keepsClaims(round int, before *routetable.Table) {
 	for i := range f.plan.Verdicts {
 		verdicts[string(f.plan.Verdicts[i].Route.UID)] = &f.plan.Verdicts[i]
 	}
-	check := func(namespace, uid string, claims []routetable.Claim, gone bool) {
-		v := verdicts[uid]
-		if gone || v != nil && (v.Accepted.OK || v.Accepted.Reason == callbackv1alpha1.ReasonConflict) {
-			return
+	had := slices.Clone(before.Holds)
+	for i := range before.Routes {
+		r := &before.Routes[i]
+		had = append(had, routetable.Hold{Namespace: r.Namespace, UID: r.UID, Claims: r.Claims()})
+	}
+	for _, h := range had {
+		v := verdicts[h.UID]
+		released := !h.ReleaseTime.IsZero() && !h.ReleaseTime.After(f.Now)
+		if released || v != nil && (v.Accepted.OK || v.Accepted.Reason == callbackv1alpha1.ReasonConflict) {
+			continue
 		}
-		for _, claim := range claims {
-			revoked := claim.Host == "login.acme.com" && !slices.Contains(f.Snapshot.Proxy.Spec.Hosts[1].Namespaces.Selector.MatchExpressions[0].Values, namespace)
-			older := v != nil && v.Accepted.Reason == callbackv1alpha1.ReasonQuotaExceeded // an older route may win
-			if owner, taken := now[claim]; taken && owner != namespace && !revoked && !older {
-				f.Errorf("round %d: %v of namespace %s went to %s", round, claim, namespace, owner)
+		for _, claim := range h.Claims {
+			if owner, taken := now[claim]; taken && owner != h.Namespace && !f.lost(v, claim, h.Namespace) {
+				f.Errorf("round %d: %v of namespace %s went to %s", round, claim, h.Namespace, owner)
 			}
 		}
 	}
-	for i := range before.Routes {
-		check(before.Routes[i].Namespace, before.Routes[i].UID, before.Routes[i].Claims(), false)
-	}
-	for i := range before.Holds {
-		h := &before.Holds[i]
-		check(h.Namespace, h.UID, h.Claims, !h.ReleaseTime.IsZero() && !h.ReleaseTime.After(f.Now))
-	}
+}
+
+// lost reports whether a claim may go to another namespace: its host is revoked,
+// or an older route that changed came before the quota refused its owner.
+func (f *fleet) lost(v *compile.Verdict, claim routetable.Claim, namespace string) bool {
+	granted := f.Snapshot.Proxy.Spec.Hosts[1].Namespaces.Selector.MatchExpressions[0].Values
+	return claim.Host == "login.acme.com" && !slices.Contains(granted, namespace) ||
+		v != nil && v.Accepted.Reason == callbackv1alpha1.ReasonQuotaExceeded
 }
 
 func (f *fleet) isOrderFree(random *rand.Rand, before *routetable.Table) {

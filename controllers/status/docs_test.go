@@ -57,6 +57,28 @@ func documentedConditions(t testing.TB, page string) []outcomeCondition {
 // letter: what readers look for is what they find in their cluster.
 func TestDocs_ShowConditionsAsTheyAre(t *testing.T) {
 	t.Parallel()
+	for kind, conditions := range goldenConditions(t) {
+		// Stalled repeats a refusal, to the letter.
+		for c := range maps.Clone(conditions) {
+			if (c.Type == "Accepted" || c.Type == "ResolvedRefs") && c.Status == "False" {
+				conditions[outcomeCondition{Type: "Stalled", Status: "True", Reason: c.Reason, Message: c.Message}] = true
+			}
+		}
+		shown := documentedConditions(t, readPage(t, kind))
+		if len(shown) < 8 {
+			t.Errorf("%s shows only %d conditions", pages[kind], len(shown))
+		}
+		for _, c := range shown {
+			if !conditions[c] {
+				t.Errorf("%s shows a condition that no golden file has:\n%+v", pages[kind], c)
+			}
+		}
+	}
+}
+
+// goldenConditions are the conditions in the golden files, by kind.
+func goldenConditions(t testing.TB) map[string]map[outcomeCondition]bool {
+	t.Helper()
 	golden := map[string]map[outcomeCondition]bool{"CallbackRoute": {}, "CallbackProxy": {}}
 	files, err := filepath.Glob("testdata/*.out.yaml")
 	if err != nil {
@@ -83,23 +105,7 @@ func TestDocs_ShowConditionsAsTheyAre(t *testing.T) {
 			}
 		}
 	}
-	for kind, conditions := range golden {
-		// Stalled repeats a refusal, to the letter.
-		for c := range maps.Clone(conditions) {
-			if (c.Type == "Accepted" || c.Type == "ResolvedRefs") && c.Status == "False" {
-				conditions[outcomeCondition{Type: "Stalled", Status: "True", Reason: c.Reason, Message: c.Message}] = true
-			}
-		}
-		shown := documentedConditions(t, readPage(t, kind))
-		if len(shown) < 8 {
-			t.Errorf("%s shows only %d conditions", pages[kind], len(shown))
-		}
-		for _, c := range shown {
-			if !conditions[c] {
-				t.Errorf("%s shows a condition that no golden file has:\n%+v", pages[kind], c)
-			}
-		}
-	}
+	return golden
 }
 
 // Every reason of every condition is shown. Stalled repeats the reason of another

@@ -31,10 +31,10 @@ type backendHealth struct {
 // measure the backends of a route that is not accepted or has ended, because its
 // Services may be gone.
 //
-//	no ready endpoint                     Unhealthy, whatever instances report
-//	an instance reports Unhealthy         Unhealthy
-//	none does, and one reports Healthy    Healthy
-//	else                                  Unknown
+//	no ready endpoint                   : Unhealthy, whatever instances report
+//	an instance reports Unhealthy       : also Unhealthy
+//	none does, and one reports Healthy  : also Healthy
+//	else                                : Unknown
 func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
 	declared := v.Route.Spec.Backends
 	states := make([]backendHealth, len(declared))

@@ -209,6 +209,7 @@ func isSunsetHeld(t testing.TB, s *scenario.Scenario, v *compile.Verdict, now ti
 	held := findCondition(computed.Conditions, callbackv1alpha1.ConditionSunsetHeld)
 	if held == nil {
 		t.Fatal("no condition SunsetHeld")
+		return false
 	}
 	return held.Status == metav1.ConditionTrue
 }
