@@ -1,9 +1,9 @@
 # check=error=true;experimental=all
 
 # Two images from one source: --target manager (callback-manager) and --target proxy (callback-proxy).
-# Both are one static binary on scratch, run as nobody we know, and need no shell, no libc and no write
-# access outside the volumes that they are given. hack/dockerlint lints this file with the rules of
-# `docker build --check` and runs exactly its go build commands.
+# Each is one static binary on scratch that runs as user 65532 without a shell, a libc or write access
+# outside of its volumes. hack/dockerfile.sh checks this file without a container engine: it runs these
+# go build commands on a copy of these files.
 
 # GO_VERSION is the Go that builds the images; never older than the go line of go.mod.
 ARG GO_VERSION=1.26.8
@@ -16,6 +16,7 @@ RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY api api
 COPY cmd cmd
 COPY controllers controllers
+COPY internal internal
 COPY proxy proxy
 ARG TARGETOS
 ARG TARGETARCH

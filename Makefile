@@ -1,16 +1,23 @@
-# `make help` lists the targets. Needed: Go, git and make; everything else is pinned in a go.mod.
+# `make help` lists the targets. Requires Go, git and make; all other tools are pinned in a go.mod. Targets that use a cluster require
+# kubectl, and those that build images a container engine.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
 ROOT := $(CURDIR)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Registry and path of both images, such as registry.example.com/identity; their tag is VERSION.
+REGISTRY ?=
+# File with values of the chart for build-installer and deploy.
+VALUES ?=
+KUBECTL ?= kubectl
+CONTAINER_TOOL ?= docker
 LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 
-# What is pinned stays pinned: no command edits a go.mod. The user's own flags stay, ours come last.
+# No command edits a go.mod. The user's other flags are kept.
 export GOFLAGS := $(strip $(filter-out -mod=%,$(shell go env GOFLAGS)) -mod=readonly)
 export GOWORK := off
 
-# Modules in this tree. Those of PIN_MODULES only hold the versions of programs that we build and run.
+# The modules of the repository. Those of PIN_MODULES only pin versions of programs.
 ALL_MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod \
 	-not -path '*/testdata/*' -not -path './bin/*' -not -path '*/.*')))
 PIN_MODULES := hack/tools hack/controlplane test/monitoring/promtool \
@@ -26,7 +33,7 @@ WAIT := hack/heartbeat.sh
 ##@ General
 
 .PHONY: help
-help: ## Show this list.
+help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
 	  /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,34 +41,64 @@ help: ## Show this list.
 ##@ Try it
 
 .PHONY: demo
-demo: ## A real login through the proxy, blue to green, the sunset. KEEP=1 leaves it running.
-	@cd hack/demo && $(ROOT)/$(WAIT) "build the demo" go build -o ../../bin/demo .
-	@KEEP=$(KEEP) bin/demo
+demo: ## Run a login through the proxy, a switch from blue to green, and a sunset. KEEP=1 leaves the demo running.
+	@CGO_ENABLED=0 $(WAIT) "build the manager and the proxy" \
+	  go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/manager ./cmd/proxy
+	@cd demo && CGO_ENABLED=0 $(ROOT)/$(WAIT) "build the demo" go build -trimpath -o ../bin/demo .
+	@KEEP=$(KEEP) bin/demo -programs bin
 
 .PHONY: control-plane
 control-plane: ## Start a control plane for development and print its kubeconfig.
 	go run ./hack/devcluster
 
-##@ A real cluster
+##@ Deploy to the cluster of your kubeconfig
+
+.PHONY: install
+install: ## Install the CRDs.
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Delete the CRDs, and with them all CallbackRoutes and CallbackProxies.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: run
+run: ## Run the manager on this machine. ARGS="--watch-namespaces=identity" sets flags.
+	go run ./cmd/manager $(ARGS)
+
+.PHONY: deploy
+deploy: build-installer ## Install everything: CRDs, manager, roles and policies. Needs REGISTRY or VALUES.
+	$(KUBECTL) apply --server-side -f dist/install.yaml
+	@if $(KUBECTL) get --raw /apis/admissionregistration.k8s.io/v1 | grep -q '"mutatingadmissionpolicies"'; \
+	  then $(KUBECTL) apply --server-side -f dist/injection.yaml; \
+	  else echo "no injection of sidecars: the API server has no MutatingAdmissionPolicy (Kubernetes 1.36)"; fi
+
+.PHONY: undeploy
+undeploy: ## Delete everything that deploy installs, and with the CRDs all CallbackRoutes and CallbackProxies.
+	@$(MAKE) build-installer REGISTRY='$(or $(REGISTRY),registry.example.com)'
+	@if $(KUBECTL) get --raw /apis/admissionregistration.k8s.io/v1 | grep -q '"mutatingadmissionpolicies"'; \
+	  then $(KUBECTL) delete --ignore-not-found -f dist/injection.yaml; fi
+	$(KUBECTL) delete --ignore-not-found -f dist/install.yaml
+
+##@ Test cluster
 
 .PHONY: cluster
-cluster: ## Start a Kubernetes node on this machine (Linux, root; no Docker). CLUSTER_DIR chooses where its state is.
+cluster: ## Start a Kubernetes node on this machine (Linux, root; no Docker). CLUSTER_DIR is the directory of its state.
 	@hack/cluster/up.sh
 
 .PHONY: cluster-load
-cluster-load: ## Build the manager and the proxy and bring their images to the node.
+cluster-load: ## Build the manager and the proxy and load their images into the node.
 	@hack/cluster/load.sh
 
 .PHONY: cluster-down
-cluster-down: ## End the cluster and remove everything of it.
+cluster-down: ## Stop the cluster and remove its state.
 	@hack/cluster/down.sh
 
 .PHONY: cluster-test
-cluster-test: ## Start a cluster, use it, end it, and compare the machine with what it was before.
+cluster-test: ## Start a cluster, use it, stop it, and check that nothing is left on the machine.
 	@hack/cluster/test.sh
 
 .PHONY: e2e
-e2e: ## Install by Helm on a real node and break it, end to end. E2E_KUBECONFIG: on any cluster, such as kind.
+e2e: ## Install by Helm on a real node and inject faults. E2E_KUBECONFIG selects another cluster, such as kind.
 	@test/cluster/run.sh
 
 ##@ Develop
@@ -81,7 +118,7 @@ generate: ## Generate deep copies and apply configurations of the API types.
 	  applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRDs, the manager's RBAC, and what is made of them: the chart's copies and the kustomize bases.
+manifests: ## Generate the CRDs, the manager's RBAC and the chart's README.
 	@rm -rf config/crd/bases
 	@$(WAIT) "generate CRDs" $(CONTROLLER_GEN) \
 	  crd:generateEmbeddedObjectMeta=false paths=./api/... output:crd:artifacts:config=config/crd/bases
@@ -90,8 +127,12 @@ manifests: ## Generate the CRDs, the manager's RBAC, and what is made of them: t
 	@$(MAKE) chart
 
 .PHONY: chart
-chart: ## Bring the chart's copies, its README and the kustomize bases up to date.
-	@cd test/chart && $(ROOT)/$(WAIT) "render chart" go run ./generate
+chart: ## Generate the chart's README from the comments of values.yaml.
+	@cd hack/chart && $(ROOT)/$(WAIT) "generate the chart's README" go run . readme
+
+.PHONY: setup-envtest
+setup-envtest: ## Make etcd, kube-apiserver and kubectl available for tests and print KUBEBUILDER_ASSETS.
+	@assets=$$(hack/controlplane/build.sh) && echo "export KUBEBUILDER_ASSETS=$$assets"
 
 .PHONY: fmt
 fmt: ## Format all Go code.
@@ -104,11 +145,15 @@ lint: ## Lint all modules, and the API types against the Kubernetes conventions.
 	@hack/lint.sh
 
 .PHONY: test
-test: ## Run all tests of all modules, against a real API server, with the race detector.
-	@hack/test.sh
+test: ## Test the root module and the light modules, against a real API server, with the race detector.
+	@hack/test.sh contributor
+
+.PHONY: check
+check: verify ## Run what CI runs beside `make test`: verify, chart, monitoring, system tests, Dockerfile, SBOM.
+	@hack/test.sh rest
 
 .PHONY: verify
-verify: ## Regenerate, lint, check modules and licenses; fail when anything differs from the commit.
+verify: ## Regenerate, lint, check modules; fail when anything differs from the commit.
 	@hack/verify.sh
 
 .PHONY: bench
@@ -116,8 +161,8 @@ bench: ## Run the micro-benchmarks.
 	go test -run '^$$' -bench . -benchmem ./controllers/... ./proxy/...
 
 .PHONY: bench-propagation
-bench-propagation: ## Measure from a changed backend to the first request that the new one serves.
-	KUBEBUILDER_ASSETS=$$(hack/controlplane/build.sh) go test -run "^$$" -bench Propagation -benchtime 100x -timeout 30m ./test/e2e
+bench-propagation: ## Measure the time from a change of a route to the first callback at the new backend.
+	KUBEBUILDER_ASSETS=$$(hack/controlplane/build.sh) go test -run "^$$" -bench Propagation -benchtime 100x -timeout 30m ./test/system
 
 .PHONY: bench-scale
 bench-scale: ## Measure 100, 1,000 and 10,000 routes on 20 proxies. SCALE_ROUTES=100,1000 chooses.
@@ -125,27 +170,39 @@ bench-scale: ## Measure 100, 1,000 and 10,000 routes on 20 proxies. SCALE_ROUTES
 
 FAULTS ?= full
 .PHONY: faults
-faults: ## Break everything for as long as it must be survived, and print a table. FAULTS=fast: ten minutes instead of hours.
-	cd test/faults && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h
+faults: ## Run each fault for its full required duration (hours) and print a table. FAULTS=fast takes ten minutes.
+	cd test/system && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h -run TestF
 
 ##@ Release
 
-.PHONY: install-manifest
-install-manifest: ## Write everything that an installation needs into dist/install.yaml.
-	@mkdir -p dist
-	@"$$(hack/controlplane/build.sh)"/kubectl kustomize config/default >dist/install.yaml
-	@echo dist/install.yaml
+.PHONY: docker-build
+docker-build: require-registry ## Build both images as REGISTRY/callback-{manager,proxy}:VERSION.
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --target manager -t $(REGISTRY)/callback-manager:$(VERSION) .
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --target proxy -t $(REGISTRY)/callback-proxy:$(VERSION) .
+
+.PHONY: docker-push
+docker-push: require-registry ## Push both images.
+	$(CONTAINER_TOOL) push $(REGISTRY)/callback-manager:$(VERSION)
+	$(CONTAINER_TOOL) push $(REGISTRY)/callback-proxy:$(VERSION)
+
+.PHONY: require-registry
+require-registry:
+	@[ -n "$(REGISTRY)" ] || { echo "set REGISTRY, such as REGISTRY=registry.example.com/identity" >&2; exit 1; }
+
+.PHONY: build-installer
+build-installer: ## Render dist/install.yaml and dist/injection.yaml for kubectl. Needs REGISTRY or VALUES.
+	@cd hack/chart && go run . installer -registry '$(REGISTRY)' -tag '$(VERSION)' -values '$(VALUES)' -output dist
 
 .PHONY: sbom
-sbom: build ## List what is in the binaries, in dist/sbom, as CycloneDX.
+sbom: build ## Write the modules of the binaries to dist/sbom, in CycloneDX format.
 	@hack/sbom.sh $(VERSION) bin/manager bin/proxy bin/kubectl-callback
 
 .PHONY: reproduce
-reproduce: ## Build the last commit's binaries twice, independently, and compare them.
+reproduce: ## Build the binaries of the last commit twice, independently, and compare them.
 	@hack/reproduce.sh
 
 ##@ Clean up
 
 .PHONY: clean
-clean: ## Remove what was built here (not Go's caches, not the cached control plane).
+clean: ## Remove bin and dist. Go's caches and the cached control plane stay.
 	rm -rf bin dist

@@ -3,6 +3,8 @@
 
 package controllers
 
+// This file reads the objects that a pass decides about.
+
 import (
 	"cmp"
 	"context"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -27,8 +30,8 @@ import (
 // apiServer is the Service of the API server itself.
 var apiServer = types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}
 
-// gather reads everything that a pass decides about. What it returns is shared
-// with the cache and must not be changed. proxy is nil when there is none.
+// gather reads all that a pass decides about. The result is shared with the cache
+// and must not be changed. proxy is nil when there is none.
 func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy *callbackv1alpha1.CallbackProxy) (*compile.Snapshot, error) {
 	s := &compile.Snapshot{
 		Key:            key,
@@ -53,6 +56,11 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy
 	if s.Proxy == nil {
 		return s, nil
 	}
+	published, err := r.Publisher.Published(ctx, proxy)
+	if err != nil {
+		return nil, err
+	}
+	s.Previous = published.Table
 	for _, step := range []func(context.Context, *compile.Snapshot) error{
 		r.gatherNamespaces, r.gatherServices, r.gatherGrants, r.gatherForbidden,
 	} {
@@ -63,8 +71,8 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy
 	return s, nil
 }
 
-// getProxy returns a CallbackProxy, nil when there is none that stays. None is
-// found in namespaces that are not watched.
+// getProxy returns a CallbackProxy; nil when it does not exist, is being deleted,
+// or is in a namespace that the manager does not watch.
 func (r *Reconciler) getProxy(ctx context.Context, key types.NamespacedName) (*kube.Proxy, error) {
 	if !r.Settings.Watches(key.Namespace) {
 		return nil, nil
@@ -101,14 +109,24 @@ func serviceKeys(route *callbackv1alpha1.CallbackRoute) []types.NamespacedName {
 	return keys
 }
 
+// gatherNamespaces reads the labels of the routes' namespaces, and of those with
+// claims in the table that was published last.
 func (r *Reconciler) gatherNamespaces(ctx context.Context, s *compile.Snapshot) error {
+	names := map[string]struct{}{}
 	for _, route := range s.Routes {
-		name := route.Object.Namespace
-		if _, known := s.Namespaces[name]; known {
-			continue
+		names[route.Object.Namespace] = struct{}{}
+	}
+	if s.Previous != nil {
+		for i := range s.Previous.Routes {
+			names[s.Previous.Routes[i].Namespace] = struct{}{}
 		}
+		for i := range s.Previous.Holds {
+			names[s.Previous.Holds[i].Namespace] = struct{}{}
+		}
+	}
+	for name := range names {
 		if len(r.Settings.WatchNamespaces) > 0 {
-			// Namespaces may not be read; their names are known all the same.
+			// The manager may not read Namespaces; their names are known all the same.
 			s.Namespaces[name] = labels.Set{corev1.LabelMetadataName: name}
 			continue
 		}
@@ -124,83 +142,99 @@ func (r *Reconciler) gatherNamespaces(ctx context.Context, s *compile.Snapshot) 
 	return nil
 }
 
+// gatherServices reads the Services of the routes and their EndpointSlices.
 func (r *Reconciler) gatherServices(ctx context.Context, s *compile.Snapshot) error {
-	looked := map[types.NamespacedName]struct{}{}
+	read := map[types.NamespacedName]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := looked[key]; done || !r.Settings.Watches(key.Namespace) {
+			if _, done := read[key]; done || !r.Settings.Watches(key.Namespace) {
 				continue
 			}
-			looked[key] = struct{}{}
-			if err := r.gatherService(ctx, s, key); err != nil {
+			read[key] = struct{}{}
+			service, slices, err := r.readService(ctx, key)
+			if err != nil {
 				return err
+			}
+			if service != nil {
+				s.Services[key], s.EndpointSlices[key] = service, slices
 			}
 		}
 	}
 	return nil
 }
 
-func (r *Reconciler) gatherService(ctx context.Context, s *compile.Snapshot, key types.NamespacedName) error {
+// readService returns a Service and its EndpointSlices; nil when it does not
+// exist.
+func (r *Reconciler) readService(ctx context.Context, key types.NamespacedName) (*corev1.Service, []discoveryv1.EndpointSlice, error) {
 	service := &corev1.Service{}
 	if err := r.Client.Get(ctx, key, service); err != nil {
 		if apierrors.IsNotFound(err) {
-			return nil
+			return nil, nil, nil
 		}
-		return fmt.Errorf("get Service %s: %w", key, err)
+		return nil, nil, fmt.Errorf("get Service %s: %w", key, err)
 	}
-	s.Services[key] = service
 	var list discoveryv1.EndpointSliceList
 	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
 		client.MatchingLabels{discoveryv1.LabelServiceName: key.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return fmt.Errorf("list EndpointSlices of Service %s: %w", key, err)
+		return nil, nil, fmt.Errorf("list EndpointSlices of Service %s: %w", key, err)
 	}
-	s.EndpointSlices[key] = list.Items
-	return nil
+	return service, list.Items, nil
 }
 
-// gatherGrants lists the ReferenceGrants beside Services of other namespaces.
-// Without the kind there are none, and nothing crosses a namespace.
+// gatherGrants reads the ReferenceGrants beside Services of other namespaces.
 func (r *Reconciler) gatherGrants(ctx context.Context, s *compile.Snapshot) error {
-	if !r.Grants() {
-		return nil
-	}
-	looked := map[string]struct{}{}
+	read := map[string]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := looked[key.Namespace]; done || key.Namespace == route.Object.Namespace || !r.Settings.Watches(key.Namespace) {
+			if _, done := read[key.Namespace]; done || key.Namespace == route.Object.Namespace || !r.Settings.Watches(key.Namespace) {
 				continue
 			}
-			looked[key.Namespace] = struct{}{}
-			var list gatewayv1beta1.ReferenceGrantList
-			if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+			read[key.Namespace] = struct{}{}
+			grants, err := r.listGrants(ctx, key.Namespace)
+			if err != nil {
 				return fmt.Errorf("list ReferenceGrants in namespace %s: %w", key.Namespace, err)
 			}
-			s.Grants = append(s.Grants, list.Items...)
+			s.Grants = append(s.Grants, grants...)
 		}
 	}
 	return nil
 }
 
-// gatherForbidden finds the API server's own addresses: no route may lead a
-// stranger's request there.
+// listGrants lists in the version of the kind that the API server serves. Without
+// the kind there are none, so no reference crosses a namespace.
+func (r *Reconciler) listGrants(ctx context.Context, namespace string) ([]gatewayv1.ReferenceGrant, error) {
+	options := []client.ListOption{client.InNamespace(namespace), client.UnsafeDisableDeepCopy}
+	switch r.GrantVersion() {
+	case gatewayv1.GroupVersion.Version:
+		var list gatewayv1.ReferenceGrantList
+		err := r.Client.List(ctx, &list, options...)
+		return list.Items, err
+	case gatewayv1beta1.GroupVersion.Version:
+		var list gatewayv1beta1.ReferenceGrantList
+		err := r.Client.List(ctx, &list, options...)
+		grants := make([]gatewayv1.ReferenceGrant, len(list.Items))
+		for i := range list.Items {
+			grants[i] = gatewayv1.ReferenceGrant(list.Items[i])
+		}
+		return grants, err
+	}
+	return nil, nil
+}
+
+// gatherForbidden finds the addresses of the API server itself: no route may lead
+// a request from outside there.
 func (r *Reconciler) gatherForbidden(ctx context.Context, s *compile.Snapshot) error {
 	if !r.Settings.Watches(apiServer.Namespace) {
 		s.Forbidden = r.APIServer
 		return nil
 	}
-	service := &corev1.Service{}
-	if err := r.Client.Get(ctx, apiServer, service); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	var list discoveryv1.EndpointSliceList
-	err := r.Client.List(ctx, &list, client.InNamespace(apiServer.Namespace),
-		client.MatchingLabels{discoveryv1.LabelServiceName: apiServer.Name}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return fmt.Errorf("list EndpointSlices of the API server: %w", err)
+	service, endpoints, err := r.readService(ctx, apiServer)
+	if err != nil || service == nil {
+		return err
 	}
 	addresses := slices.Clone(service.Spec.ClusterIPs)
-	for _, slice := range list.Items {
+	for _, slice := range endpoints {
 		for _, endpoint := range slice.Endpoints {
 			addresses = append(addresses, endpoint.Addresses...)
 		}
@@ -211,61 +245,4 @@ func (r *Reconciler) gatherForbidden(ctx context.Context, s *compile.Snapshot) e
 		}
 	}
 	return nil
-}
-
-// listInstances returns how many pods a fleet has that are meant to serve, and
-// all that may have something to say, by name: also those that are not ready
-// now, and those that end, which serve on for a while. A ready one counts even
-// if there is nowhere to ask it.
-func (r *Reconciler) listInstances(ctx context.Context, key types.NamespacedName) (total int, targets []Target, err error) {
-	var pods corev1.PodList
-	err = r.Client.List(ctx, &pods, client.InNamespace(key.Namespace),
-		client.MatchingLabels{callbackv1alpha1.ProxyLabel: key.Name}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return 0, nil, err
-	}
-	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
-			continue
-		}
-		stays := pod.DeletionTimestamp.IsZero()
-		if stays {
-			total++
-		}
-		targets = append(targets, Target{Pod: pod.Name, UID: pod.UID, Address: adminAddress(pod), Ready: stays && isReady(pod)})
-	}
-	slices.SortFunc(targets, func(a, b Target) int { return cmp.Compare(a.Pod, b.Pod) })
-	return total, targets, nil
-}
-
-// adminAddress is where a pod can be asked, as IP:port; empty: nowhere.
-func adminAddress(pod *corev1.Pod) string {
-	port := adminPort(pod)
-	addr, err := netip.ParseAddr(pod.Status.PodIP)
-	if err != nil || port == 0 {
-		return ""
-	}
-	return netip.AddrPortFrom(addr, uint16(port)).String() //nolint:gosec // the API bounds ports
-}
-
-func isReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-// adminPort finds the container port named "admin", also that of a native
-// sidecar.
-func adminPort(pod *corev1.Pod) int32 {
-	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for _, container := range containers {
-			for _, port := range container.Ports {
-				if port.Name == callbackv1alpha1.AdminPortName {
-					return port.ContainerPort
-				}
-			}
-		}
-	}
-	return 0
 }

@@ -4,36 +4,38 @@
 package controllers
 
 import (
-	"time"
-
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/callbackproxy/callback-operator/controllers/kube"
-	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
-// pass is the only way to Reconcile. Whatever a spec is about, it looks at every
-// status afterwards: none contradicts itself, also when the pass failed or had
-// to leave something for later; and what was not left for later is said, of the
-// present generation.
+// pass calls Reconcile of both controllers, and writes the statuses that are due. It then checks each
+// status: none contradicts itself, also when the pass failed or a status has to
+// wait; and when none has to wait, all describe the present generation. The
+// result requests the next pass or the next status, whichever is first.
 func (w *world) pass(key types.NamespacedName) (ctrl.Result, error) {
 	w.t.Helper()
-	pace, now := w.reconciler.pace, w.clock.Now()
-	rests := max(pace.pass(key, now), pace.passInVain(now)) > 0
+	rests := max(w.reconciler.passes.wait(key), w.reconciler.passes.waitMissing()) > 0
 	_, err := w.reconciler.Deployer.Reconcile(w.ctx, ctrl.Request{NamespacedName: key})
 	w.Expect(err).NotTo(HaveOccurred())
 	result, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: key})
-	later := lateness{w: w, key: key, all: rests || err != nil, again: result.RequeueAfter}
-	w.expectConsistentRoutes(later)
-	w.expectConsistentProxies(later)
+	next, writeErr := w.reconciler.Statuses.Flush(w.ctx)
+	w.Expect(writeErr).NotTo(HaveOccurred())
+	w.expectSoundStatuses(key, rests || err != nil || !next.IsZero())
+	if wait := next.Sub(w.clock.Now()); !next.IsZero() && (result.RequeueAfter == 0 || wait < result.RequeueAfter) {
+		result.RequeueAfter = wait
+	}
 	return result, err
 }
 
-func (w *world) expectConsistentRoutes(later lateness) {
+// expectSoundStatuses checks the statuses of a fleet; incomplete are those of
+// which some have to wait.
+func (w *world) expectSoundStatuses(key types.NamespacedName, incomplete bool) {
 	w.t.Helper()
 	var routes kube.RouteList
 	w.Expect(w.client.List(w.ctx, &routes)).To(Succeed())
@@ -44,14 +46,10 @@ func (w *world) expectConsistentRoutes(later lateness) {
 			continue
 		}
 		w.Expect(expect.SoundRoute(route)).To(Succeed())
-		if named == later.key && route.DeletionTimestamp.IsZero() && !later.isAbout(route.UID) && !later.isRefused(route) {
+		if named == key && route.DeletionTimestamp.IsZero() && !incomplete && w.reconciler.Observer.IsComplete(key) {
 			w.Expect(expect.ConsistentRoute(route)).To(Succeed())
 		}
 	}
-}
-
-func (w *world) expectConsistentProxies(later lateness) {
-	w.t.Helper()
 	var proxies kube.ProxyList
 	w.Expect(w.client.List(w.ctx, &proxies)).To(Succeed())
 	for i := range proxies.Items {
@@ -60,48 +58,12 @@ func (w *world) expectConsistentProxies(later lateness) {
 			continue
 		}
 		w.Expect(expect.SoundProxy(proxy)).To(Succeed())
-		if proxy.Name == later.key.Name && !later.isAbout(proxy.UID) && !later.isRefused(proxy) {
+		if proxy.Name == key.Name && !incomplete && w.reconciler.Observer.IsComplete(key) {
 			w.Expect(expect.ConsistentProxy(proxy)).To(Succeed())
 		}
 	}
 }
 
-// lateness is what a pass over a fleet may have left for later.
-type lateness struct {
-	w   *world
-	key types.NamespacedName
-	// all says that nothing has to be said yet: the pass was not made, or failed.
-	all bool
-	// again is after what time the pass asked for the next one; 0 is never. One
-	// that holds something back asks for it no later than that may be written.
-	again time.Duration
-}
-
-func (l lateness) within(wait time.Duration) bool { return l.again > 0 && l.again <= wait }
-
-// isAbout says whether the status of an object may be held back: the pass had
-// no time left for it, it waits for an acknowledgement, or it had its share.
-func (l lateness) isAbout(uid types.UID) bool {
-	pace := l.w.reconciler.pace
-	return l.all || l.within(time.Millisecond) || l.within(l.w.acknowledgement(l.key)) ||
-		l.within(pace.status(uid, status.Spec, pace.clock.Now()))
-}
-
-// isRefused says whether the API server would not store the object's status.
-func (l lateness) isRefused(object client.Object) bool {
-	status, _ := l.w.reconciler.pace.refused(object, l.w.clock.Now())
-	return status != nil
-}
-
-// acknowledgement returns how long nothing is said yet about instances that
-// have not acknowledged. It makes no pace for a fleet that has none.
-func (w *world) acknowledgement(fleet types.NamespacedName) time.Duration {
-	pace := w.reconciler.pace
-	pace.mu.Lock()
-	_, has := pace.fleets[fleet]
-	pace.mu.Unlock()
-	if !has {
-		return 0
-	}
-	return pace.pending(fleet)
+func find(conditions []metav1.Condition, kind string) *metav1.Condition {
+	return meta.FindStatusCondition(conditions, kind)
 }

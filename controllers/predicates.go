@@ -3,6 +3,8 @@
 
 package controllers
 
+// This file leaves out the changes that need no pass.
+
 import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -14,31 +16,27 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
-// changed lets pass what a pass must look at: every change of a spec or of the
-// hold, and every write to a status that is not our own last one, so that a
-// status that somebody else wrote is put right.
+// changed lets the changes pass that a pass must look at: those of a spec, of the
+// hold, and the end of an object. Writes of a status need no pass.
 func (r *Reconciler) changed() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, after := e.ObjectOld, e.ObjectNew
 			return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration() ||
 				before.GetDeletionTimestamp().IsZero() != after.GetDeletionTimestamp().IsZero() || holdOf(before) != holdOf(after) ||
-				r.isForeign(before, after)
+				isDecodedOtherwise(before, after)
 		},
 		DeleteFunc: func(e event.DeleteEvent) bool {
-			r.pace.gone(e.Object.GetUID())
+			r.Statuses.Forget(e.Object)
 			return true
 		},
 	}
 }
 
-// isForeign says whether an object is otherwise than it was, and not by our own
-// last write. With another CRD the same stored object may read differently.
-func (r *Reconciler) isForeign(before, after client.Object) bool {
-	if before.GetResourceVersion() == after.GetResourceVersion() {
-		return !apiequality.Semantic.DeepEqual(specOf(before), specOf(after))
-	}
-	return !r.pace.isOwn(after.GetUID(), after.GetResourceVersion())
+// isDecodedOtherwise returns whether the same stored object has another spec than
+// before, as under a CRD with other defaults.
+func isDecodedOtherwise(before, after client.Object) bool {
+	return before.GetResourceVersion() == after.GetResourceVersion() && !apiequality.Semantic.DeepEqual(specOf(before), specOf(after))
 }
 
 func specOf(object client.Object) any {
@@ -51,17 +49,17 @@ func specOf(object client.Object) any {
 	return nil
 }
 
-// unexpected lets pass changes of configs that are not what was published: a
-// pass puts them right.
+// unexpected lets the changes of configs pass that the Publisher did not make: a
+// pass corrects them.
 func (r *Reconciler) unexpected() predicate.Predicate {
-	isNews := func(object client.Object, there bool) bool {
+	isUnexpected := func(object client.Object, there bool) bool {
 		part, is := object.(*callbackv1alpha1.CallbackProxyConfig)
 		return !is || !r.Publisher.Expects(part, there)
 	}
 	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return isNews(e.Object, true) },
-		UpdateFunc: func(e event.UpdateEvent) bool { return isNews(e.ObjectNew, true) },
-		DeleteFunc: func(e event.DeleteEvent) bool { return isNews(e.Object, false) },
+		CreateFunc: func(e event.CreateEvent) bool { return isUnexpected(e.Object, true) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return isUnexpected(e.ObjectNew, true) },
+		DeleteFunc: func(e event.DeleteEvent) bool { return isUnexpected(e.Object, false) },
 	}
 }
 
@@ -76,8 +74,7 @@ func holdOf(o client.Object) hold {
 	return hold{value, there}
 }
 
-// endpointsChanged lets pass what is dialled, or whether there is anything to
-// dial.
+// endpointsChanged lets the changes pass that concern dialling.
 var endpointsChanged = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, was := e.ObjectOld.(*discoveryv1.EndpointSlice)

@@ -28,7 +28,9 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/metrics"
+	"github.com/callbackproxy/callback-operator/controllers/observe"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
+	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
 )
 
 // workers is how many fleets are reconciled at a time.
@@ -64,7 +66,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	if err != nil {
 		return fmt.Errorf("make report key: %w", err)
 	}
-	asker, err := NewAsker(private, now)
+	reports, err := observe.NewClient(private, now)
 	if err != nil {
 		return err
 	}
@@ -74,29 +76,31 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	if err != nil {
 		return fmt.Errorf("make client for events: %w", err)
 	}
-	recorder := newRecorder(writer, clock.RealClock{}, mgr.GetLogger())
+	recorder := statuswriter.NewRecorder(writer, clock.RealClock{}, mgr.GetLogger())
 	if err := mgr.Add(recorder); err != nil {
 		return fmt.Errorf("add recorder of events: %w", err)
 	}
 	grants := &grantWatch{mapper: mgr.GetRESTMapper()}
 	r := &Reconciler{
-		Client:    mgr.GetClient(),
-		Recorder:  recorder,
-		Clock:     now,
-		Publisher: publish.New(mgr.GetClient(), public),
-		Observer:  NewObserver(asker, now, clock.RealClock{}),
-		Deployer:  deploy.New(mgr.GetClient(), mgr.GetAPIReader(), settings.Scope, settings.Proxies),
-		Settings:  settings,
-		APIServer: apiServerAddresses(mgr.GetConfig()),
-		Grants:    grants.installed.Load,
+		Client:       mgr.GetClient(),
+		Clock:        now,
+		Publisher:    publish.New(mgr.GetClient(), public),
+		Observer:     observe.New(mgr.GetClient(), reports, now),
+		Statuses:     statuswriter.New(mgr.GetClient(), recorder, clock.RealClock{}),
+		Deployer:     deploy.New(mgr.GetClient(), mgr.GetAPIReader(), settings.Scope, settings.Proxies),
+		Settings:     settings,
+		APIServer:    apiServerAddresses(mgr.GetConfig()),
+		GrantVersion: grants.servedVersion,
 		RoutesOf: func(key types.NamespacedName) client.ListOption {
 			return client.MatchingFields{fleetIndex: key.String()}
 		},
-		pace:    newPace(clock.RealClock{}),
-		tallies: map[types.NamespacedName]*tally{},
+		passes: newPassLimits(clock.RealClock{}),
 	}
 	if err := mgr.Add(r.Observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
+	}
+	if err := r.Statuses.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up writer of statuses: %w", err)
 	}
 	if err := r.Deployer.SetupWithManager(mgr); err != nil {
 		return err
@@ -114,8 +118,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	if err != nil {
 		return fmt.Errorf("set up controller: %w", err)
 	}
-	grants.start = func() error {
-		return c.Watch(source.Kind[client.Object](mgr.GetCache(), newGrant(), handler.EnqueueRequestsFromMapFunc(r.allFleets)))
+	grants.start = func(grant client.Object) error {
+		return c.Watch(source.Kind(mgr.GetCache(), grant, handler.EnqueueRequestsFromMapFunc(r.allFleets)))
 	}
 	return mgr.Add(grants)
 }
@@ -126,7 +130,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 // +kubebuilder:rbac:groups="",resources=services;namespaces;pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=referencegrants,verbs=get;list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
+// +kubebuilder:rbac:groups="",resources=events,verbs=create
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=callback-system,verbs=get;create;update
@@ -144,21 +148,31 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfService)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice),
 			builder.WithPredicates(endpointsChanged)).
-		WatchesRawSource(source.Channel(r.Observer.changed,
-			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, p *callbackv1alpha1.CallbackProxy) []reconcile.Request {
-				return request(client.ObjectKeyFromObject(p))
-			}))).
-		WatchesRawSource(source.Channel(r.Deployer.Changed(),
-			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request { return request(key) }))).
+		WatchesRawSource(source.Channel(r.Observer.Changed(), handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
+			GenericFunc: enqueueObserved,
+		})).
+		WatchesRawSource(source.Channel(r.Deployer.Changed(), handler.TypedEnqueueRequestsFromMapFunc(fleetOfOutcome))).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: workers, NewQueue: r.arrivals.newQueue,
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
+			MaxConcurrentReconciles: workers,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
 		})
 	if len(r.Settings.WatchNamespaces) == 0 {
 		controlled.Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allFleets),
 			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	return controlled.Build(reconcile.Func(r.reconcile))
+	return controlled.Build(capRequeue(r))
+}
+
+// observeDelay is how long a report waits for those of other instances: a fleet
+// acknowledges a change almost at once, and one pass sees all of it.
+const observeDelay = 25 * time.Millisecond
+
+func enqueueObserved(_ context.Context, e observe.Event, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	queue.AddAfter(reconcile.Request{NamespacedName: e.Object}, observeDelay)
+}
+
+func fleetOfOutcome(_ context.Context, key types.NamespacedName) []reconcile.Request {
+	return request(key)
 }
 
 func request(key types.NamespacedName) []reconcile.Request {

@@ -36,7 +36,7 @@ func TestF12_AHostileRouteStopsNobodyElse(t *testing.T) {
 	}
 	w.createRaw("undecodable", map[string]any{"sunsetTime": "2027-01-31t00:00:00z"})
 	w.createRaw("squatter", map[string]any{"hostnames": []any{"auth.other.test"}})
-	w.createRaw("traversal", map[string]any{"callback": map[string]any{"path": "/a/../../admin", "pathType": "Exact"}})
+	w.createRaw("traversal", map[string]any{"callbacks": []any{map[string]any{"name": "login", "path": "/a/../../admin", "pathType": "Prefix"}}})
 	w.createRaw("injection", map[string]any{"infoURL": "https://x\"><script>\r\nSet-Cookie: a=b"})
 	w.createRaw("two-active", map[string]any{"backends": []any{
 		map[string]any{"name": "a", "weight": int64(1), "service": map[string]any{"name": "legacy-idp", "port": int64(8080)}},

@@ -6,14 +6,18 @@ package controllers
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,7 +29,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/observe"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
+	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
@@ -62,7 +68,7 @@ type world struct {
 	clock      *clocktesting.FakePassiveClock
 	reconciler *Reconciler
 	fleet      *acknowledging
-	events     *remembered
+	events     *recordedEvents
 	writes     *writeCounter
 	platform   string
 	identity   string
@@ -83,7 +89,7 @@ func newWorld(t *testing.T, cp *fixture.ControlPlane) *world {
 	w := &world{
 		WithT: NewWithT(t), t: t, ctx: t.Context(),
 		clock:    clocktesting.NewFakePassiveClock(time.Now()),
-		events:   &remembered{},
+		events:   &recordedEvents{},
 		writes:   &writeCounter{},
 		platform: fmt.Sprintf("platform-%d", n), identity: fmt.Sprintf("identity-%d", n), other: fmt.Sprintf("other-%d", n),
 	}
@@ -103,18 +109,17 @@ func (w *world) newLeader() {
 	public, _, err := ed25519.GenerateKey(nil)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.fleet = &acknowledging{client: w.client, key: w.proxyKey()}
+	w.events.recorder = statuswriter.NewRecorder(w.events, w.clock, logr.Discard())
 	w.reconciler = &Reconciler{
-		Client:    w.client,
-		Recorder:  w.events,
-		Clock:     w.clock,
-		Publisher: publish.New(w.client, public),
-		Observer:  NewObserver(nil, w.clock, w.clock),
-		Deployer:  deploy.New(w.client, w.client, w.settings().Scope, w.settings().Proxies),
-		Grants:    func() bool { return true },
-		pace:      newPace(w.clock),
-		tallies:   map[types.NamespacedName]*tally{},
+		Client:       w.client,
+		Clock:        w.clock,
+		Publisher:    publish.New(w.client, public),
+		Observer:     observe.New(w.client, w.fleet, w.clock),
+		Statuses:     statuswriter.New(w.client, w.events.recorder, w.clock),
+		Deployer:     deploy.New(w.client, w.client, w.settings().Scope, w.settings().Proxies),
+		GrantVersion: func() string { return "v1beta1" },
+		passes:       newPassLimits(w.clock),
 	}
-	w.reconciler.Observer.asker = w.fleet
 }
 
 // settings let fleets be run beside the CallbackProxy of the spec.
@@ -136,8 +141,8 @@ func (w *world) create(objects ...client.Object) {
 	}
 }
 
-// reconcile makes one pass over the fleet, after forgetting what instances
-// said: each pass asks anew.
+// reconcile makes a pass over the fleet, polls its instances, and makes the pass
+// that follows their reports.
 func (w *world) reconcile() ctrl.Result {
 	w.t.Helper()
 	result, err := w.tryReconcile()
@@ -147,7 +152,12 @@ func (w *world) reconcile() ctrl.Result {
 
 func (w *world) tryReconcile() (ctrl.Result, error) {
 	w.t.Helper()
-	w.reconciler.Observer.Forget(w.proxyKey())
+	if result, err := w.pass(w.proxyKey()); err != nil {
+		return result, err
+	}
+	for range 3 { // more failures than leave the last report standing
+		w.reconciler.Observer.Poll(w.ctx, w.proxyKey())
+	}
 	return w.pass(w.proxyKey())
 }
 
@@ -189,19 +199,6 @@ func (w *world) table() *routetable.Table {
 	return config.Table
 }
 
-func (w *world) shards() []callbackv1alpha1.CallbackProxyConfig {
-	w.t.Helper()
-	var parts callbackv1alpha1.CallbackProxyConfigList
-	w.Expect(w.client.List(w.ctx, &parts, client.InNamespace(w.platform))).To(Succeed())
-	var shards []callbackv1alpha1.CallbackProxyConfig
-	for _, part := range parts.Items {
-		if part.Spec.Part == callbackv1alpha1.ConfigShard {
-			shards = append(shards, part)
-		}
-	}
-	return shards
-}
-
 func (w *world) liveProxy() *callbackv1alpha1.CallbackProxy {
 	w.t.Helper()
 	proxy := &kube.Proxy{}
@@ -211,7 +208,7 @@ func (w *world) liveProxy() *callbackv1alpha1.CallbackProxy {
 
 func (w *world) condition(name, kind string) metav1.Condition {
 	w.t.Helper()
-	c := find(w.route(name).Status.Conditions, kind)
+	c := meta.FindStatusCondition(w.route(name).Status.Conditions, kind)
 	w.Expect(c).NotTo(BeNil(), "condition %s of route %s", kind, name)
 	return *c
 }
@@ -221,7 +218,7 @@ func (w *world) condition(name, kind string) metav1.Condition {
 func (w *world) proxy() *kube.Proxy {
 	return &kube.Proxy{CallbackProxy: callbackv1alpha1.CallbackProxy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.platform, Name: "edge"},
-		Spec: callbackv1alpha1.CallbackProxySpec{Hosts: []callbackv1alpha1.ProxyHost{
+		Spec: callbackv1alpha1.CallbackProxySpec{Mode: callbackv1alpha1.ModeExternal, Hosts: []callbackv1alpha1.ProxyHost{
 			{Hostname: "auth.acme.test", Namespaces: w.from(w.identity)},
 			{Hostname: "auth.other.test", Namespaces: w.from(w.other)},
 		}},
@@ -250,7 +247,7 @@ func (w *world) newRoute(name string, change ...func(*callbackv1alpha1.CallbackR
 			ProxyRef:  callbackv1alpha1.ProxyReference{Namespace: callbackv1alpha1.Namespace(w.platform), Name: "edge"},
 			Hostnames: []callbackv1alpha1.Hostname{"auth.acme.test"},
 			Protocol:  callbackv1alpha1.ProtocolOIDC,
-			Callback:  callbackv1alpha1.Callback{Path: callbackv1alpha1.CallbackPath("/" + name)},
+			Callbacks: []callbackv1alpha1.Callback{{Name: "login", Path: callbackv1alpha1.CallbackPath("/" + name)}},
 			Backends: []callbackv1alpha1.Backend{
 				{Name: "blue", Weight: &blue, Service: callbackv1alpha1.ServiceReference{Name: "legacy-idp", Port: 8080}},
 				{Name: "green", Weight: &green, Service: callbackv1alpha1.ServiceReference{Name: "new-idp", Port: 8080}},
@@ -288,52 +285,51 @@ type acknowledging struct {
 	suspect bool
 }
 
-func (a *acknowledging) ask(ctx context.Context, _, _ string) (*words, error) {
+func (a *acknowledging) Report(ctx context.Context, _, _ string) (*routetable.Report, error) {
 	if a.silent {
-		return nil, fmt.Errorf("ask instance: nobody answers")
+		return nil, errors.New("request report: no response")
 	}
 	index := &callbackv1alpha1.CallbackProxyConfig{}
 	if err := a.client.Get(ctx, a.key, index); err != nil {
 		return nil, err
 	}
-	told := &words{targets: a.targets, routes: a.uses}
 	version := routetable.Version{Epoch: index.Spec.Epoch, Generation: index.Spec.Generation}
-	told.report = routetable.Report{Version: version, Hash: index.Spec.Hash, ListenerPort: 8080, Boot: "boot", ClockSuspect: a.suspect}
+	report := &routetable.Report{Version: version, Hash: index.Spec.Hash, ListenerPort: 8080, Boot: "boot", ClockSuspect: a.suspect}
 	if a.refuse != "" {
-		told.report = routetable.Report{ListenerPort: 8080, Boot: "boot", Refused: &routetable.Refusal{
+		report = &routetable.Report{ListenerPort: 8080, Boot: "boot", Refused: &routetable.Refusal{
 			Version: version, Hash: index.Spec.Hash, Reason: routetable.RefusedInvalid, Message: a.refuse,
 		}}
 	}
-	return told, nil
+	report.Full, report.Targets, report.Routes = true, slices.Clone(a.targets), slices.Clone(a.uses)
+	return report, nil
 }
 
-// remembered keeps the events of a spec, each once, as the API server does.
-type remembered struct {
-	mu    sync.Mutex
-	seen  []string
-	known map[string]struct{}
+// recordedEvents keeps the events of a spec.
+type recordedEvents struct {
+	client.Writer
+	recorder *statuswriter.Recorder
+	events   []string
 }
 
-func (r *remembered) tell(about *corev1.ObjectReference, t transition) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id := string(about.UID) + t.identity
-	if _, again := r.known[id]; again {
-		return
+// Create takes an event in place of the API server.
+func (r *recordedEvents) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	event, is := object.(*corev1.Event)
+	if !is {
+		return fmt.Errorf("%T is no event", object)
 	}
-	if r.known == nil {
-		r.known = map[string]struct{}{}
-	}
-	r.known[id] = struct{}{}
-	r.seen = append(r.seen, fmt.Sprintf("%s %s %s %s/%s: %s", t.kind, t.reason, t.condition, about.Kind, about.Name, t.message))
+	about := &event.InvolvedObject
+	r.events = append(r.events, fmt.Sprintf("%s %s %s %s/%s: %s", event.Type, event.Reason, event.Action, about.Kind, about.Name, event.Message))
+	return nil
 }
 
-func (r *remembered) take() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	seen := r.seen
-	r.seen = nil
-	return seen
+// take returns the events since the last call.
+func (r *recordedEvents) take() []string {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	_ = r.recorder.Start(ended) // writes those that wait
+	events := r.events
+	r.events = nil
+	return events
 }
 
 // writeCounter counts what reaches the API server as a write.
@@ -387,7 +383,11 @@ func (c *writeCounter) funcs() interceptor.Funcs {
 			return inner.SubResource(sub).Patch(ctx, object, patch, opts...)
 		},
 		SubResourceApply: func(ctx context.Context, inner client.Client, sub string, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
-			c.count("apply "+sub, object)
+			name := ""
+			if named, is := object.(interface{ GetName() *string }); is {
+				name = " of " + *named.GetName()
+			}
+			c.count("apply "+sub+name, object)
 			return inner.SubResource(sub).Apply(ctx, object, opts...)
 		},
 	}

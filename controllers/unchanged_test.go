@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/observe"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
@@ -61,7 +62,7 @@ func TestReconcile_AnUnchangedWorldIsLeftAlone(t *testing.T) {
 	w.Expect(*w.route("warned").Status.Traffic.AfterSunset).To(BeEquivalentTo(3))
 
 	quarrel := &quarrelling{acknowledging: w.fleet}
-	w.reconciler.Observer.asker = quarrel
+	w.reconciler.Observer = observe.New(w.client, quarrel, w.clock)
 	unchanged()
 	w.Expect(w.liveProxy().Status.Instances).To(HaveExactElements(
 		HaveField("State", callbackv1alpha1.InstanceCurrent), HaveField("State", callbackv1alpha1.InstanceRefused), HaveField("State", callbackv1alpha1.InstanceUnreachable)))
@@ -69,7 +70,7 @@ func TestReconcile_AnUnchangedWorldIsLeftAlone(t *testing.T) {
 
 	w.newLeader()
 	w.fleet.targets, w.fleet.uses = quarrel.targets, quarrel.uses
-	w.reconciler.Observer.asker = &quarrelling{acknowledging: w.fleet}
+	w.reconciler.Observer = observe.New(w.client, &quarrelling{acknowledging: w.fleet}, w.clock)
 	before := look()
 	w.rest()
 	w.Expect(w.events.take()).To(BeEmpty(), "a new leadership repeats nothing")
@@ -101,10 +102,10 @@ func (w *world) everythingAtOnce() {
 		w.newRoute("fine", func(s *spec) { s.Backends[0].HealthCheck = &callbackv1alpha1.HealthCheck{Path: "/healthz"} }), held, marked,
 		w.newRoute("deprecated", func(s *spec) { s.DeprecationTime = &metav1.Time{Time: w.clock.Now().Add(-day).Truncate(time.Second)} }),
 		w.newRoute("approaching", ends(5*day)), w.newRoute("passed", ends(-time.Hour)),
-		w.newRoute("warned", ends(-time.Hour), func(s *spec) { s.AfterSunset = callbackv1alpha1.AfterSunsetWarn }),
+		w.newRoute("warned", ends(-time.Hour), func(s *spec) { s.AfterSunset = callbackv1alpha1.AfterSunsetServe }),
 		w.newRoute("ill", blue("", "ill")), w.newRoute("empty", blue("", "empty")),
 		w.newRoute("foreign", blue(w.other, "sso")), w.newRoute("absent", blue("", "nothing")),
-		w.newRoute("usurper", func(s *spec) { s.Callback.Path = "/fine" }),
+		w.newRoute("usurper", func(s *spec) { s.Callbacks[0].Path = "/fine" }),
 		w.newRoute("squatter", func(s *spec) { s.Hostnames = []callbackv1alpha1.Hostname{"auth.other.test"} }),
 		w.newRoute("nowhere", func(s *spec) { s.ProxyRef.Name = callbackv1alpha1.ObjectName(w.nobody().Name) }),
 	)
@@ -116,7 +117,7 @@ func (w *world) everythingAtOnce() {
 		w.Expect(err).NotTo(HaveOccurred())
 	}
 	w.fleetIn(callbackv1alpha1.ModeDeployment, func(s *callbackv1alpha1.CallbackProxySpec) {
-		s.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{callbackv1alpha1.AfterSunsetReject, callbackv1alpha1.AfterSunsetWarn}
+		s.Policy.AllowedAfterSunset = []callbackv1alpha1.AfterSunset{callbackv1alpha1.AfterSunsetReject, callbackv1alpha1.AfterSunsetServe}
 	})
 	w.settle()
 	w.whatInstancesSay()
@@ -166,7 +167,7 @@ func (w *world) rest() {
 	for range 100 {
 		w.settle()
 		again := w.reconcile().RequeueAfter
-		if again == 0 || again > 2*softInterval {
+		if again == 0 || again > time.Minute {
 			return
 		}
 		w.clock.SetTime(w.clock.Now().Add(again))
@@ -228,7 +229,7 @@ const refusing, silent = "127.0.0.10", "127.0.0.11"
 // one says nothing.
 type quarrelling struct{ *acknowledging }
 
-func (q *quarrelling) ask(ctx context.Context, address, cursor string) (*words, error) {
+func (q *quarrelling) Report(ctx context.Context, address, cursor string) (*routetable.Report, error) {
 	one := *q.acknowledging
 	switch host, _, _ := net.SplitHostPort(address); host {
 	case refusing:
@@ -236,5 +237,5 @@ func (q *quarrelling) ask(ctx context.Context, address, cursor string) (*words, 
 	case silent:
 		one.silent = true
 	}
-	return one.ask(ctx, address, cursor)
+	return one.Report(ctx, address, cursor)
 }

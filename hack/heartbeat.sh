@@ -2,8 +2,8 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# heartbeat.sh LABEL COMMAND...: says LABEL, runs COMMAND, and says every 30 s that it still runs. A cold compiler is silent
-# for minutes; whoever watches should know that it works.
+# heartbeat.sh LABEL COMMAND...: prints LABEL, runs COMMAND, and prints a line every 30 s while it runs: a cold compiler is silent
+# for minutes.
 set -eu
 label=$1
 shift
@@ -18,7 +18,7 @@ echo "==> $label" >&2
 		wait "$nap"
 		kill -0 "$$" 2>/dev/null || exit 0
 		seconds=$((seconds + 30))
-		echo "    $label: still running after $seconds s" >&2
+		echo "    $label: running for $seconds s" >&2
 	done
 ) &
 beat=$!

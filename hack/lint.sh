@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # lint.sh: golangci-lint in every module with code, then kube-api-linter on api/. Reports all findings before it fails.
-# `make lint` sets CODE_MODULES.
+# The Makefile sets CODE_MODULES.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
-# A cache of this checkout's own: results from another one keep the paths of that one, to which no exclusion applies.
+# Each checkout has its own cache: cached results contain absolute paths, and exclusions do not match those of another checkout.
 GOLANGCI_LINT_CACHE=$root/bin/lint-cache
 export GOLANGCI_LINT_CACHE
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # reproduce.sh: builds the binaries of the last commit twice and compares the hashes: from clones in two directories, the second time
-# with an empty build cache, so that nothing of the first build can get into it. Prints the hashes; fails when they differ.
+# with an empty build cache, so that it reuses nothing of the first build. Prints the hashes; fails when they differ.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -20,6 +20,6 @@ build "$work/one" "$(go env GOCACHE)"
 build "$work/another-directory" "$work/cache"
 cat "$work/one/sums"
 diff "$work/one/sums" "$work/another-directory/sums" >&2 || {
-	echo "reproduce: the two builds differ (see above): find out what of the directory, the time or the machine got into one" >&2
+	echo "reproduce: the two builds differ (see above): one contains its directory, the time or the machine" >&2
 	exit 1
 }

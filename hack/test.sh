@@ -2,51 +2,87 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# test.sh: all tests of all modules against a real API server, with the race detector where a C compiler is; then the fault suite.
-# What needs a whole cluster is in `make e2e`.
-# `make test` sets CODE_MODULES. The last lines are go test's own.
+# test.sh contributor: the tests of the root module and of the light modules (make test).
+# test.sh rest: the tests of the other modules, the system tests, and the checks of the Dockerfile and the SBOM (make check).
+#
+# All tests use a real API server. They run with the race detector where a C compiler is installed. Tests on a whole cluster are
+# in `make e2e`. The Makefile sets CODE_MODULES.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
-echo "==> control plane for the tests" >&2
-KUBEBUILDER_ASSETS=$(hack/controlplane/build.sh)
-export KUBEBUILDER_ASSETS
-echo "    $KUBEBUILDER_ASSETS" >&2
+# Modules that `make test` includes beside the root module.
+light="demo test/idp hack/cluster/image test/consumer"
+# Packages of the root module that `make test` leaves to `make check`.
+heavy='/test/(system|scale)$'
 
 race=-race
 if ! reason=$(go build -race runtime/cgo 2>&1); then
 	race=
-	echo "==> NO RACE DETECTOR in this run: it needs a C compiler and its headers (such as gcc and libc6-dev)." >&2
-	echo "    go build -race says: $reason" >&2
+	echo "==> NO RACE DETECTOR in this run: it requires a C compiler and its headers (such as gcc and libc6-dev)." >&2
+	echo "    go build -race: $reason" >&2
 fi
 
 failed=
-for module in $CODE_MODULES; do
-	# Go reuses a result until a file inside the test's own module changes. The modules below the root test files that are
-	# outside theirs, so theirs are never reused.
-	fresh=-count=1
-	packages=./...
-	# The race detector costs a second build of everything a module stands on. It is for what runs at once: not for tests of
-	# files, charts and images.
-	detector=
-	case $module in
-	.) packages=$(go list ./... | grep -v '/test/faults$') detector=$race fresh= ;;
-	hack/demo) detector=$race ;;
-	# The suite itself needs a cluster: make e2e.
-	test/cluster) packages=./app/... detector=$race ;;
-	esac
-	# shellcheck disable=SC2086 # no word at all when a flag is empty
-	(cd "$module" && "$root/hack/heartbeat.sh" "test module $module" go test $detector $fresh -timeout 20m $packages) ||
-		failed="$failed $module"
-done
 
-# The fault suite measures times, so it has the machine for itself and no race detector, and shows its table. These are the
-# faults that are over in seconds; `make faults` runs them all.
-(cd test/faults && "$root/hack/heartbeat.sh" "break things, briefly" \
-	go test -count=1 -timeout 20m -run 'F1[289]|F2[1234]|F4[45]') ||
-	failed="$failed test/faults"
+# run LABEL DIR COMMAND...: runs a command in a directory and records a failure.
+run() {
+	label=$1
+	dir=$2
+	shift 2
+	(cd "$dir" && "$root/hack/heartbeat.sh" "$label" "$@") || failed="$failed [$label]"
+}
 
+is_light() {
+	case " $light " in *" $1 "*) return 0 ;; esac
+	return 1
+}
+
+# contributor: Go reuses results of the root module. The results of other modules are never reused, because Go does not notice
+# changes of the root module's files, which they test.
+contributor() {
+	# shellcheck disable=SC2046,SC2086 # lists of words
+	run "test the root module" . go test $race -timeout 20m $(go list ./... | grep -vE "$heavy")
+	for module in $CODE_MODULES; do
+		if is_light "$module"; then
+			# shellcheck disable=SC2086
+			run "test module $module" "$module" go test $race -count=1 -timeout 20m ./...
+		fi
+	done
+}
+
+# rest: tests of files, charts and images run without the race detector, which would compile their dependencies a second time.
+rest() {
+	for module in $CODE_MODULES; do
+		case $module in
+		.) ;;
+		# The suite itself requires a cluster: make e2e.
+		test/cluster) run "test module $module" "$module" go test -count=1 -timeout 20m ./app/... ;;
+		*) is_light "$module" || run "test module $module" "$module" go test -count=1 -timeout 20m ./... ;;
+		esac
+	done
+	run "check the Dockerfile" . hack/dockerfile.sh
+	run "list the modules of the binaries" . "${MAKE:-make}" --no-print-directory sbom
+	# shellcheck disable=SC2046
+	scale=$(go list ./... | grep -E '/test/scale$' || true)
+	[ -z "$scale" ] || run "test the scale tests" . go test -count=1 -timeout 20m "$scale"
+	# The system tests measure times, so they run alone and without the race detector, and print the table of the faults. These
+	# faults end within seconds; `make faults` runs all of them.
+	run "test the system" test/system go test -count=1 -timeout 20m -run 'TestUse|T10|F1[289]|F2[1234]|F4[456]|F70'
+}
+
+case ${1:-} in
+contributor | rest) ;;
+*)
+	echo "usage: test.sh contributor|rest" >&2
+	exit 2
+	;;
+esac
+echo "==> control plane for the tests" >&2
+KUBEBUILDER_ASSETS=$(hack/controlplane/build.sh)
+export KUBEBUILDER_ASSETS
+echo "    $KUBEBUILDER_ASSETS" >&2
+"$1"
 if [ -n "$failed" ]; then
 	echo "test: failures in:$failed" >&2
 	exit 1

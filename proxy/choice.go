@@ -3,103 +3,83 @@
 
 package proxy
 
-import (
-	"cmp"
-	"math"
-	"slices"
+// choice.go: the addresses that one callback may dial.
 
+import (
+	"math"
+
+	"github.com/callbackproxy/callback-operator/proxy/owner"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// Health knows which targets (routetable.TargetID) can be reached, and is told
-// what an attempt learned.
+// Health decides which targets (routetable.TargetID) may be dialled, and gets
+// the result of each dial.
 type Health interface {
-	Usable(target string) bool
+	// TryAcquire reports whether a callback may dial a target. It takes one of the
+	// dials that health rations for an unhealthy target.
+	TryAcquire(target string) bool
 	Dialled(target string, reached bool)
 }
 
-// maxDials is how many addresses of a backend one callback tries to reach, and
-// maxChoices how many backends.
-const (
-	maxDials   = 2
-	maxChoices = 2
-)
+// maxDials is how many addresses of a backend one callback dials.
+const maxDials = 2
 
-// candidate is a backend that may get a callback.
+// candidate is a backend with the addresses that one callback would dial.
 type candidate struct {
 	backend *routetable.Backend
-	// addresses are to be dialled in this order; targets are their IDs.
+	rung    owner.Rung
+	// addresses are dialled in this order; targets are their IDs.
 	addresses, targets []string
-	// usable is true unless all its addresses are known not to be.
-	usable bool
+	// reachable is false when it is known that no address can be reached.
+	reachable bool
 }
 
-// choose returns the backends that may get a callback which nobody owns, in
-// the order in which they are tried:
-//
-//	usable, by rank -> the first of them, and the next one in case it cannot be dialled
-//	nobody usable   -> the active one all the same, and the next: better tried
-//	                   in vain than refused for what may be over by now
-//
-// Backends with weight 0 get nothing.
+// choose returns the backends that may get a callback, in the order in which
+// they are dialled: package owner decides which, health at which addresses.
 func (h *Handler) choose(r *routetable.Route) []candidate {
-	ranks := ranked(r)
-	chosen := make([]candidate, 0, len(ranks))
-	usable := 0
-	for _, backend := range ranks {
-		c := h.candidateOf(backend)
-		switch {
-		case c.usable:
-			chosen = slices.Insert(chosen, usable, c)
-			usable++
-		case len(c.addresses) > 0:
-			chosen = append(chosen, c)
+	known := make([]candidate, 0, 2)
+	of := func(b *routetable.Backend) *candidate {
+		for i := range known {
+			if known[i].backend == b {
+				return &known[i]
+			}
 		}
-		if usable == maxChoices {
-			break
-		}
+		known = append(known, h.candidateOf(b))
+		return &known[len(known)-1]
 	}
-	if len(chosen) == 0 {
-		return []candidate{{backend: ranks[0]}}
+	choices := owner.Decide(r, owner.Request{
+		Reachable: func(b *routetable.Backend) bool { return of(b).reachable },
+	})
+	chosen := make([]candidate, len(choices))
+	for i, choice := range choices {
+		chosen[i] = *of(choice.Backend)
+		chosen[i].rung = choice.Rung
 	}
-	return chosen[:min(len(chosen), maxChoices)]
+	return chosen
 }
 
-// ranked returns the backends with a weight, the highest first.
-func ranked(r *routetable.Route) []*routetable.Backend {
-	ranks := make([]*routetable.Backend, 0, len(r.Backends))
-	for i := range r.Backends {
-		if r.Backends[i].Weight > 0 {
-			ranks = append(ranks, &r.Backends[i])
-		}
-	}
-	slices.SortStableFunc(ranks, func(a, b *routetable.Backend) int { return cmp.Compare(b.Weight, a.Weight) })
-	return ranks
-}
-
-// candidateOf looks at a backend's addresses, from the next one in turn on:
-// the first usable ones are taken, and others only where those do not suffice.
+// candidateOf takes the addresses of a backend in turns: the first that may be
+// dialled, and others only where those do not suffice.
 func (h *Handler) candidateOf(b *routetable.Backend) candidate {
 	c := candidate{backend: b}
 	n := len(b.Addresses)
 	if h.health == nil && n < 2 {
-		c.addresses, c.usable = b.Addresses, n > 0
+		c.addresses, c.reachable = b.Addresses, n > 0
 		return c
 	}
 	start := 0
 	if n > 1 {
 		start = int(h.turn.Add(1)&math.MaxInt32) % n
 	}
-	// One array for both: first the usable ones, then the rest.
-	var spare [maxDials]int
+	var spare [maxDials]int // addresses that health advises against
 	spares := 0
 	c.addresses, c.targets = make([]string, 0, maxDials), make([]string, 0, maxDials)
 	for i := range n {
 		at := (start + i) % n
 		target := h.targetOf(b, at)
 		switch {
-		case h.health == nil || h.health.Usable(target):
-			c.usable = true
+		case h.health == nil || h.health.TryAcquire(target):
+			c.reachable = true
 			c.addresses, c.targets = append(c.addresses, b.Addresses[at]), append(c.targets, target)
 		case spares < maxDials:
 			spare[spares] = at

@@ -3,6 +3,8 @@
 
 package proxy
 
+// deliver.go: the one attempt at a backend, and the way back of its response.
+
 import (
 	"context"
 	"errors"
@@ -12,6 +14,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/forwarding"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/owner"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
@@ -20,39 +26,36 @@ type Attempter interface {
 	Attempt(ctx context.Context, p *upstream.Plan) (*http.Response, error)
 }
 
-// deliver makes the one attempt and hands the answer on.
-func (x *exchange) deliver(ctx context.Context, s *Snapshot, body []byte) {
-	x.backend = x.route.Active().Name
-	via, ok := viaOf(x.r, x.h.pseudonym)
+// deliver makes the one attempt and hands the response on.
+func (x *exchange) deliver(ctx context.Context, s *config.Snapshot, body []byte) {
+	x.backend = x.route.Primary().Name
+	via, ok := forwarding.ViaOf(x.r, x.h.pseudonym)
 	if !ok {
-		x.h.metrics.refused.WithLabelValues("loop").Inc()
-		x.answer(http.StatusBadGateway, refused, "request was here before")
+		x.h.metrics.Count(metrics.Refused, "loop")
+		x.respond(http.StatusBadGateway, refused, "request passed this proxy before")
 		return
 	}
-	response, err := x.h.upstream.Attempt(ctx, x.plan(body, originOf(x.r, s, x.requestID, via)))
+	response, err := x.h.upstream.Attempt(ctx, x.plan(body, origin{forwarding.OriginOf(x.r, s.Trusts), x.requestID, via}))
 	if err != nil {
-		x.failed(err)
+		x.respondFailure(err)
 		return
 	}
 	defer func() { _ = response.Body.Close() }()
-	copyAnswerHeader(x.w.Header(), response.Header, x.route)
-	x.answered, x.status, x.outcome = true, response.StatusCode, unknown
+	copyResponseHeader(x.w.Header(), response.Header, x.route)
+	x.responded, x.status, x.outcome = true, response.StatusCode, unknown
 	x.w.WriteHeader(response.StatusCode)
 	x.copyBody(response.Body)
 }
 
-// plan says where the callback may go. What the attempt learns of addresses is
-// told to health, and the backend that was reached is the one that is logged;
-// when none was, it is the active one.
+// plan lists where the callback may go. Health gets the result of each dial. The
+// backend that was reached is the one that is logged; when none was, it is the
+// primary one.
 func (x *exchange) plan(body []byte, from origin) *upstream.Plan {
 	candidates := x.h.choose(x.route)
-	first := newRequest(x.r, body, candidates[0].backend, from)
+	request := newRequest(x.r, body, from)
 	choices := make([]upstream.Choice, len(candidates))
 	for i, c := range candidates {
-		choices[i] = upstream.Choice{Addresses: c.addresses, Request: first}
-		if i > 0 {
-			choices[i].Request = addressed(first, x.r, c.backend)
-		}
+		choices[i] = upstream.Choice{Addresses: c.addresses, Request: addressTo(c.backend, x.callback.Name, request, x.r)}
 	}
 	return &upstream.Plan{
 		Choices: choices,
@@ -62,25 +65,24 @@ func (x *exchange) plan(body []byte, from origin) *upstream.Plan {
 				x.h.health.Dialled(candidates[choice].targets[address], reached)
 			}
 			if reached {
-				x.fallback = candidates[choice].backend.Name != x.backend
-				x.backend = candidates[choice].backend.Name
+				x.backend, x.failover = candidates[choice].backend.Name, candidates[choice].rung == owner.Failover
 			}
 		},
 	}
 }
 
-// failed answers for an attempt without an answer, and tells the truth about
-// what is known of it.
-func (x *exchange) failed(err error) {
+// respondFailure responds for an attempt without a response. The page is true
+// about the delivery.
+func (x *exchange) respondFailure(err error) {
 	failure := &upstream.Error{Reason: "attempt failed"}
 	errors.As(err, &failure)
 	switch {
 	case failure.NotDelivered:
-		x.answer(http.StatusServiceUnavailable, notDelivered, failure.Error())
+		x.respond(http.StatusServiceUnavailable, notDelivered, failure.Error())
 	case failure.Timeout:
-		x.answer(http.StatusGatewayTimeout, unknown, failure.Error())
+		x.respond(http.StatusGatewayTimeout, unknown, failure.Error())
 	default:
-		x.answer(http.StatusBadGateway, unknown, failure.Error())
+		x.respond(http.StatusBadGateway, unknown, failure.Error())
 	}
 }
 
@@ -88,7 +90,7 @@ const bufferBytes = 16 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
-// copyBody hands the body on. If the backend's answer ends early, so does the
+// copyBody hands the body on. If the backend's response ends early, so does the
 // client's, visibly.
 func (x *exchange) copyBody(body io.Reader) {
 	buffer := buffers.Get().(*[bufferBytes]byte)
@@ -97,7 +99,7 @@ func (x *exchange) copyBody(body io.Reader) {
 		n, err := body.Read(buffer[:])
 		if n > 0 {
 			if _, writeErr := x.w.Write(buffer[:n]); writeErr != nil {
-				x.outcome, x.reason = clientGone, "answer could not be written"
+				x.outcome, x.reason = clientGone, "response could not be written"
 				x.abort()
 			}
 		}
@@ -113,8 +115,8 @@ func (x *exchange) copyBody(body io.Reader) {
 }
 
 // abort breaks the client's connection. HTTP/1.1 framing shows the client that
-// something is missing; an HTTP/1.0 answer ends with the connection, so there
-// the connection is reset.
+// a part is missing; an HTTP/1.0 response ends with the connection, so that
+// connection is reset.
 func (x *exchange) abort() {
 	if !x.r.ProtoAtLeast(1, 1) {
 		if conn, _, err := http.NewResponseController(x.w).Hijack(); err == nil {

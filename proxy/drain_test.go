@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// F46: clients that go by readiness, as load balancers do, see no failure: the
-// proxy says that it is not ready, goes on accepting, and lets every request
-// that it has finish.
+// F46: clients that follow readiness, as load balancers do, see no failure: the
+// proxy stops to be ready, goes on accepting, and finishes every request in
+// flight.
 func TestF46_DrainUnderLoad(t *testing.T) {
 	r := newRig(t)
 	r.server.DrainDelay = 300 * time.Millisecond
@@ -28,13 +28,13 @@ func TestF46_DrainUnderLoad(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	}))
 	r.serve(newRoute(nil))
-	r.state.Settle()
+	r.store.Settle()
 	if got := exchangeRaw(t, r.admin, getBytes("/readyz")); got.status != 200 {
 		t.Fatalf("readyz is %d", got.status)
 	}
 
 	load := newLoad(t, r)
-	inFlight := make(chan answer, 1)
+	inFlight := make(chan response, 1)
 	go func() { inFlight <- exchangeRaw(t, r.address, getBytes("/cb?slow")) }()
 
 	<-load.warm
@@ -66,8 +66,8 @@ func TestF46_DrainUnderLoad(t *testing.T) {
 	}
 }
 
-// keepAlive sends requests on one connection until it is told to close, or
-// stop is set, and returns how many were answered.
+// keepAlive sends requests on one connection until a response closes it, or stop
+// is set, and returns how many got a response.
 func keepAlive(t *testing.T, address string, stop *atomic.Bool) int64 {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -82,9 +82,9 @@ func keepAlive(t *testing.T, address string, stop *atomic.Bool) int64 {
 			t.Errorf("write: %v", err)
 			return n
 		}
-		got := readAnswer(from, "GET")
+		got := readResponse(from, "GET")
 		if got.status != 200 || got.err != nil {
-			t.Errorf("answer is %d %v", got.status, got.err)
+			t.Errorf("response is %d %v", got.status, got.err)
 			return n
 		}
 		if got.closes || stop.Load() || n == 10 {

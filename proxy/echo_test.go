@@ -9,9 +9,11 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
-// echo starts a backend that answers with its number, the request line and the
+// echo starts a backend that responds with its number, the request line and the
 // host, and returns its address.
 func echo(t testing.TB, number int) string {
 	t.Helper()
@@ -26,7 +28,7 @@ func echo(t testing.TB, number int) string {
 }
 
 // counted returns the value of a series, or the empty string.
-func counted(t testing.TB, m *Metrics, series string) string {
+func counted(t testing.TB, m *metrics.Metrics, series string) string {
 	t.Helper()
 	for line := range strings.SplitSeq(scrape(t, m), "\n") {
 		if value, found := strings.CutPrefix(line, series+" "); found {

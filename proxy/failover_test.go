@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/health"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
@@ -21,19 +22,22 @@ import (
 
 const idleAddress = "10.0.0.3:80"
 
-// newStandbyRoute leads to blue, with green standing by and a third backend
+// newFailoverRoute leads to blue, with green as its failover and a third backend
 // that is idle.
-func newStandbyRoute() routetable.Route {
+func newFailoverRoute() routetable.Route {
 	return newRoute(func(r *routetable.Route) {
 		r.Backends = []routetable.Backend{
 			{Name: "idle", Addresses: []string{idleAddress}},
-			{Name: "green", Weight: 1, Addresses: []string{greenAddress}, Path: "/green/cb", Host: "green.idp.svc:8443"},
-			{Name: "blue", Weight: 2, Addresses: []string{blueAddress}},
+			{
+				Name: "green", Addresses: []string{greenAddress}, Host: "green.idp.svc:8443",
+				Paths: []routetable.BackendPath{{Callback: "login", Path: "/green/cb"}},
+			},
+			{Name: "blue", Weight: 2, Addresses: []string{blueAddress}, Failover: &routetable.Failover{Backend: "green"}},
 		}
 	})
 }
 
-// refuse maps an address to where nothing listens.
+// refuse maps an address to a closed port.
 func (r *rig) refuse(address string) {
 	r.t.Helper()
 	listener := listen(r.t)
@@ -60,36 +64,39 @@ func (r *rig) wantsLine(texts ...string) {
 	}
 }
 
-// F32: a backend that refuses connections is passed over, and who stands by
-// gets the callback once, byte for byte as if it were the active one.
-func TestF32_StandbyGetsWhatTheActiveCannotBeReachedFor(t *testing.T) {
+// F32: when a backend refuses connections, its failover gets the callback once,
+// byte for byte as if it were the primary one.
+func TestF32_FailoverOfAnUnreachablePrimary(t *testing.T) {
 	const target, body = "/cb?code=4%2F0&state=%zz;a", "extra=1"
-	receive := func(t *testing.T, active string) (*rig, string) {
+	receive := func(t *testing.T, primary string) (*rig, string) {
 		t.Helper()
 		r := newRig(t)
 		green, idle := newBackend(t, ok("from green")), newBackend(t, ok(""))
 		r.refuse(blueAddress)
 		r.lead(greenAddress, green)
 		r.lead(idleAddress, idle)
-		route := newStandbyRoute()
+		route := newFailoverRoute()
 		for i := range route.Backends {
-			if route.Backends[i].Name == active {
-				route.Backends[i].Weight = 9
+			if route.Backends[i].Weight = 0; route.Backends[i].Name == primary {
+				route.Backends[i].Weight = 1
+			}
+			if primary == "green" {
+				route.Backends[i].Failover = nil
 			}
 		}
 		r.serve(route)
 		if got := r.post(target, body, "Cookie: a=b"); got.status != 200 || got.body != "from green" {
-			t.Fatalf("answer is %d %q", got.status, got.body)
+			t.Fatalf("response is %d %q", got.status, got.body)
 		}
 		if len(idle.seen()) != 0 {
 			t.Error("a backend with weight 0 got a callback")
 		}
 		return r, green.only(t)
 	}
-	r, fallback := receive(t, "blue")
-	r.wantsLine(`"backend":"green"`, `"fallback":true`, `"outcome":"delivered"`)
+	r, failover := receive(t, "blue")
+	r.wantsLine(`"backend":"green"`, `"failover":true`, `"outcome":"delivered"`)
 	for series, want := range map[string]string{
-		`callbackproxy_fallbacks_total{route="identity/acme-sso"}`:                                               "1",
+		`callbackproxy_failovers_total{route="identity/acme-sso"}`:                                               "1",
 		`callbackproxy_requests_total{backend="green",code="200",outcome="delivered",route="identity/acme-sso"}`: "1",
 	} {
 		if got := counted(t, r.metrics, series); got != want {
@@ -97,34 +104,34 @@ func TestF32_StandbyGetsWhatTheActiveCannotBeReachedFor(t *testing.T) {
 		}
 	}
 	r, direct := receive(t, "green")
-	r.wantsLine(`"backend":"green"`, "!fallback")
+	r.wantsLine(`"backend":"green"`, "!failover")
 
-	gotTarget, gotFields, gotBody := parts(t, fallback)
+	gotTarget, gotFields, gotBody := parts(t, failover)
 	wantTarget, wantFields, wantBody := parts(t, direct)
 	gotFields.Del("X-Request-Id")
 	wantFields.Del("X-Request-Id")
 	if gotTarget != wantTarget || gotBody != wantBody || fmt.Sprint(gotFields) != fmt.Sprint(wantFields) {
-		t.Errorf("green saw %q, want %q", fallback, direct)
+		t.Errorf("green saw %q, want %q", failover, direct)
 	}
 	if gotTarget != "/green/cb?code=4%2F0&state=%zz;a" || gotFields.Get("Host") != "green.idp.svc:8443" || gotBody != body {
-		t.Errorf("green saw %q", fallback)
+		t.Errorf("green saw %q", failover)
 	}
 }
 
-// F35: once a byte was written the callback may have been acted upon: nobody
-// else gets it, whatever the answer is and whether there is one.
+// F35: once a byte was written the backend may have acted on the callback: no
+// other backend gets it, with any response or none.
 func TestF35_NoOtherBackendOnceAByteWasWritten(t *testing.T) {
 	reset := func(conn net.Conn, _ string) { _ = conn.(*net.TCPConn).SetLinger(0) }
 	for name, tc := range map[string]struct {
-		answer func(net.Conn, string)
-		status int
+		respond func(net.Conn, string)
+		status  int
 	}{
-		"403": {says("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), 403},
-		"404": {says("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), 404},
-		"500": {says("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), 500},
-		"503": {says("HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"), 503},
+		"403": {responds("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), 403},
+		"404": {responds("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), 404},
+		"500": {responds("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), 500},
+		"503": {responds("HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"), 503},
 		"RST": {reset, 502},
-		"FIN": {says(""), 502},
+		"FIN": {responds(""), 502},
 		"RST in the head": {func(conn net.Conn, request string) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nA")
 			reset(conn, request)
@@ -132,65 +139,65 @@ func TestF35_NoOtherBackendOnceAByteWasWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			blue, green, idle := newBackend(t, tc.answer), newBackend(t, ok("")), newBackend(t, ok(""))
+			blue, green, idle := newBackend(t, tc.respond), newBackend(t, ok("")), newBackend(t, ok(""))
 			r.lead(blueAddress, blue)
 			r.lead(greenAddress, green)
 			r.lead(idleAddress, idle)
-			told := doubting()
-			r.handler.health = told
-			r.serve(newStandbyRoute())
+			checks := unreachableAt()
+			r.handler.health = checks
+			r.serve(newFailoverRoute())
 			if got := r.get("/cb?code=1"); got.status != tc.status {
-				t.Errorf("answer is %d", got.status)
+				t.Errorf("response is %d", got.status)
 			}
 			if len(blue.seen()) != 1 || len(green.seen())+len(idle.seen()) != 0 {
 				t.Errorf("blue saw %d, green %d, idle %d", len(blue.seen()), len(green.seen()), len(idle.seen()))
 			}
-			r.wantsLine(`"backend":"blue"`, "!fallback")
-			// An answer's status says nothing about health: whoever posts bad
+			r.wantsLine(`"backend":"blue"`, "!failover")
+			// The status of a response does not count for health: clients that post bad
 			// codes would decide about the backend.
-			if want := fmt.Sprint([]string{routetable.TargetID(blueAddress, nil) + "true"}); fmt.Sprint(told.told) != want {
-				t.Errorf("told %q, want %s", told.told, want)
+			if want := fmt.Sprint([]string{routetable.TargetID(blueAddress, nil) + "true"}); fmt.Sprint(checks.dials) != want {
+				t.Errorf("dials %q, want %s", checks.dials, want)
 			}
 		})
 	}
 }
 
-// Nobody can be reached: the answer says that nothing was delivered, and a
-// backend with weight 0 is still no way out.
-func TestF32_NobodyCanBeReached(t *testing.T) {
+// F32: with primary and failover unreachable the page is true about the delivery,
+// and another backend with weight 0 gets nothing.
+func TestF32_AllUnreachable(t *testing.T) {
 	r := newRig(t)
 	idle := newBackend(t, ok(""))
 	r.refuse(blueAddress)
 	r.refuse(greenAddress)
 	r.lead(idleAddress, idle)
-	told := doubting()
-	r.handler.health = told
-	r.serve(newStandbyRoute())
+	checks := unreachableAt()
+	r.handler.health = checks
+	r.serve(newFailoverRoute())
 	got := r.get("/cb?code=1")
 	if got.status != 503 || got.body != string(pages[503]) || got.header.Get("Retry-After") == "" {
-		t.Errorf("answer is %d %q", got.status, got.body)
+		t.Errorf("response is %d %q", got.status, got.body)
 	}
 	if len(idle.seen()) != 0 {
 		t.Error("a backend with weight 0 got a callback")
 	}
-	r.wantsLine(`"backend":"blue"`, `"outcome":"notDelivered"`, `"reason":"dialling failed: connection refused"`, "!fallback")
+	r.wantsLine(`"backend":"blue"`, `"outcome":"notDelivered"`, `"reason":"dialling failed: connection refused"`, "!failover")
 	want := []string{routetable.TargetID(blueAddress, nil) + "false", routetable.TargetID(greenAddress, nil) + "false"}
-	if fmt.Sprint(told.told) != fmt.Sprint(want) {
-		t.Errorf("told %q, want %q", told.told, want)
+	if fmt.Sprint(checks.dials) != fmt.Sprint(want) {
+		t.Errorf("dials %q, want %q", checks.dials, want)
 	}
 }
 
-func TestDeliver_AsksHealth(t *testing.T) {
+func TestDeliver_FollowsHealth(t *testing.T) {
 	for name, tc := range map[string]struct {
-		unusable, down []string
-		want           string
+		unreachable, down []string
+		want              string
 	}{
-		"all well":                      {nil, nil, "blue"},
-		"active unusable":               {[]string{blueAddress}, nil, "green"},
-		"standby unusable":              {[]string{greenAddress}, nil, "blue"},
-		"F42 nobody usable":             {[]string{blueAddress, greenAddress}, nil, "blue"},
-		"F42 nobody usable, one is up":  {[]string{blueAddress, greenAddress}, []string{blueAddress}, "green"},
-		"active unusable, standby down": {[]string{blueAddress}, []string{greenAddress}, "blue"},
+		"both reachable":                     {nil, nil, "blue"},
+		"primary unreachable":                {[]string{blueAddress}, nil, "green"},
+		"failover unreachable":               {[]string{greenAddress}, nil, "blue"},
+		"F42 both unreachable":               {[]string{blueAddress, greenAddress}, nil, "blue"},
+		"F42 both unreachable, one is up":    {[]string{blueAddress, greenAddress}, []string{blueAddress}, "green"},
+		"primary unreachable, failover down": {[]string{blueAddress}, []string{greenAddress}, "blue"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -200,10 +207,10 @@ func TestDeliver_AsksHealth(t *testing.T) {
 			for _, address := range tc.down {
 				r.refuse(address)
 			}
-			r.handler.health = doubting(tc.unusable...)
-			r.serve(newStandbyRoute())
+			r.handler.health = unreachableAt(tc.unreachable...)
+			r.serve(newFailoverRoute())
 			if got := r.get("/cb"); got.status != 200 || got.body != tc.want {
-				t.Errorf("answer is %d from %q", got.status, got.body)
+				t.Errorf("response is %d from %q", got.status, got.body)
 			}
 			r.wantsLine(`"backend":"` + tc.want + `"`)
 		})
@@ -218,7 +225,7 @@ func newCheckedRig(t *testing.T) (*rig, *health.Checker) {
 		Upstream: upstream.NewClient(upstream.Options{ConnectTo: r.connectTo, Now: time.Now}), Now: time.Now,
 	})
 	r.handler.health = checker
-	r.state.OnAdopt = func(Offer) { checker.Set(r.state.Current().Table) }
+	r.store.Subscribe(func(c config.Change) { checker.Set(c.After.Table) })
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	go func() { checker.Run(ctx); close(stopped) }()
@@ -226,20 +233,20 @@ func newCheckedRig(t *testing.T) (*rig, *health.Checker) {
 	return r, checker
 }
 
-// F42: while everything is unhealthy callbacks are tried all the same, so the
-// first one after the backend is back arrives, before any check knows of it.
+// F42: while all backends are unhealthy callbacks are still tried, so the first
+// one after the backend is back arrives, before any check.
 func TestF42_AllUnhealthyIsNoBlackhole(t *testing.T) {
 	r, checker := newCheckedRig(t)
 	listener := listen(t)
 	r.connectTo[blueAddress] = listener.Addr().String()
 	r.refuse(greenAddress)
 	_ = listener.Close()
-	route := newStandbyRoute()
+	route := newFailoverRoute()
 	route.Backends[2].Check = &routetable.HealthCheck{IntervalSeconds: 300, TimeoutSeconds: 1, UnhealthyThreshold: 3, HealthyThreshold: 10}
 	r.serve(route)
 	for range 5 {
 		if got := r.get("/cb"); got.status != 503 {
-			t.Fatalf("answer is %d", got.status)
+			t.Fatalf("response is %d", got.status)
 		}
 	}
 	if checker.Unhealthy() != 2 {
@@ -252,15 +259,15 @@ func TestF42_AllUnhealthyIsNoBlackhole(t *testing.T) {
 	defer func() { _ = reopened.Close() }()
 	go serveAll(reopened, func(conn net.Conn, _ string) { ok("back")(conn, "") })
 	if got := r.get("/cb"); got.status != 200 || got.body != "back" {
-		t.Errorf("answer is %d %q", got.status, got.body)
+		t.Errorf("response is %d %q", got.status, got.body)
 	}
-	if checker.Usable(routetable.TargetID(blueAddress, route.Backends[2].Check)) {
-		t.Error("control: it became healthy by something else")
+	if checker.TryAcquire(routetable.TargetID(blueAddress, route.Backends[2].Check)) {
+		t.Error("control: it became healthy by a check")
 	}
 }
 
-// serveAll answers each connection until the listener is closed.
-func serveAll(listener net.Listener, answer func(net.Conn, string)) {
+// serveAll responds on each connection until the listener is closed.
+func serveAll(listener net.Listener, respond func(net.Conn, string)) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -269,25 +276,25 @@ func serveAll(listener net.Listener, answer func(net.Conn, string)) {
 		go func() {
 			defer func() { _ = conn.Close() }()
 			if request := readRequest(bufio.NewReader(conn)); request != "" {
-				answer(conn, request)
+				respond(conn, request)
 			}
 		}()
 	}
 }
 
-// F39: a backend that comes and goes all the time: no callback arrives twice,
-// and what each client is told about its own is true.
+// F39: with a backend that comes and goes all the time no callback arrives twice,
+// and each page is true about its callback.
 func TestF39_FlappingBackendDuplicatesNothing(t *testing.T) {
-	t.Run("known to nobody", func(t *testing.T) {
+	t.Run("without checks", func(t *testing.T) {
 		r := newRig(t)
 		if blue, green := r.flap(); blue < 50 || green < 50 {
 			t.Errorf("control: it does not flap: blue had %d, green %d", blue, green)
 		}
 	})
-	t.Run("watched", func(t *testing.T) {
+	t.Run("with checks", func(t *testing.T) {
 		r, _ := newCheckedRig(t)
 		if _, green := r.flap(); green < 1000 {
-			t.Errorf("green had %d: who fails that often is not passed over", green)
+			t.Errorf("green had %d: a backend that fails that often is still dialled", green)
 		}
 	})
 }
@@ -311,7 +318,7 @@ func (r *rig) flap() (blue, green int) {
 	listener := listen(t)
 	address := listener.Addr().String()
 	r.connectTo[blueAddress] = address
-	r.serve(newStandbyRoute())
+	r.serve(newFailoverRoute())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var flapping, running sync.WaitGroup
@@ -328,14 +335,14 @@ func (r *rig) flap() (blue, green int) {
 			}
 		}
 	})
-	statuses, told := map[int]int{}, map[string]int{}
+	statuses, received := map[int]int{}, map[string]int{}
 	for w := range workers {
 		running.Go(func() {
 			for i := range each {
 				code := fmt.Sprintf("%d-%d", w, i)
 				got := r.get("/cb?code=" + code)
 				mu.Lock()
-				told[code] = got.status
+				received[code] = got.status
 				statuses[got.status]++
 				mu.Unlock()
 			}
@@ -346,13 +353,28 @@ func (r *rig) flap() (blue, green int) {
 	flapping.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	blue, green = strings.Count(r.log.String(), `"backend":"blue"`), strings.Count(r.log.String(), `"fallback":true`)
-	t.Logf("answers %v, blue had %d, green had %d", statuses, blue, green)
-	for code, status := range told {
+	blue, green = strings.Count(r.log.String(), `"backend":"blue"`), strings.Count(r.log.String(), `"failover":true`)
+	t.Logf("statuses %v, blue had %d, green had %d", statuses, blue, green)
+	for code, status := range received {
 		n := seen[code]
 		if n > 1 || status == 200 && n != 1 || status == 503 && n != 0 || status != 200 && status != 502 && status != 503 {
-			t.Errorf("callback %s was answered with %d and arrived %d times", code, status, n)
+			t.Errorf("callback %s got %d and arrived %d times", code, status, n)
 		}
 	}
 	return blue, green
+}
+
+// A route without a failover gets the honest 503, and its other backends nothing.
+func TestF32_NoFailoverDeclared(t *testing.T) {
+	r := newRig(t)
+	green := newBackend(t, ok(""))
+	r.refuse(blueAddress)
+	r.lead(greenAddress, green)
+	r.serve(newRoute(nil))
+	if got := r.get("/cb?code=1"); got.status != 503 || got.body != string(pages[503]) || got.header.Get("Retry-After") == "" {
+		t.Errorf("response is %d %q", got.status, got.body)
+	}
+	if len(green.seen()) != 0 {
+		t.Error("a backend with weight 0 got a callback")
+	}
 }

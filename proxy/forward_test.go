@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -22,7 +24,7 @@ func arrives(t *testing.T, r *rig, b *backend, fields ...string) http.Header {
 	t.Helper()
 	before := len(b.seen())
 	if got := r.get("/cb?code=1", fields...); got.status != 200 {
-		t.Fatalf("%q is answered with %d", fields, got.status)
+		t.Fatalf("%q gets %d", fields, got.status)
 	}
 	_, arrived, _ := parts(t, b.seen()[before])
 	return arrived
@@ -33,11 +35,11 @@ func newForwardRig(t *testing.T, trusted ...string) (*rig, *backend) {
 	r := newRig(t)
 	b := newBackend(t, ok(""))
 	r.lead(blueAddress, b)
-	r.serveWith(routetable.Settings{TrustedProxies: trusted}, newRoute(nil))
+	r.serveWith(routetable.Settings{Forwarding: routetable.Forwarding{TrustedProxies: trusted}}, newRoute(nil))
 	return r, b
 }
 
-// T7: whoever sends what only a proxy may say is not believed. Each field is
+// T7: a field that only a proxy may set is dropped when a client sends it. Each is
 // sent as it is, in lower case, and named in Connection.
 func TestT7_ForgedFieldsDoNotArrive(t *testing.T) {
 	r, b := newForwardRig(t)
@@ -65,7 +67,7 @@ func TestT7_ForgedFieldsDoNotArrive(t *testing.T) {
 			}
 		}
 	}
-	// The control: a field that nobody strips does arrive.
+	// The control: a field that is no claim arrives.
 	if got := arrives(t, r, b, "X-Other: FORGED"); got.Get("X-Other") != "FORGED" {
 		t.Error("the test does not see what arrives")
 	}
@@ -76,7 +78,7 @@ func TestT7_UnderscoresAreRefused(t *testing.T) {
 	r, b := newForwardRig(t)
 	for _, name := range []string{"X_Forwarded_For", "x_forwarded-host", "X-Real_IP", "_", "Cookie_"} {
 		if got := r.get("/cb", name+": a"); got.status != 400 {
-			t.Errorf("%s is answered with %d", name, got.status)
+			t.Errorf("%s gets %d", name, got.status)
 		}
 	}
 	if len(b.seen()) != 0 {
@@ -116,11 +118,11 @@ func TestForward_EndToEndFieldsPassUnchanged(t *testing.T) {
 	}
 }
 
-func TestForward_TrustedPeersAreBelieved(t *testing.T) {
-	said := []string{"X-Forwarded-For: 203.0.113.7, 10.1.1.1", "X-Forwarded-For: 10.2.2.2", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example"}
+func TestForward_TrustedPeersAreTrusted(t *testing.T) {
+	sent := []string{"X-Forwarded-For: 203.0.113.7, 10.1.1.1", "X-Forwarded-For: 10.2.2.2", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example"}
 	t.Run("trusted", func(t *testing.T) {
 		r, b := newForwardRig(t, "127.0.0.0/8")
-		got := arrives(t, r, b, said...)
+		got := arrives(t, r, b, sent...)
 		if got.Get("X-Forwarded-For") != "203.0.113.7, 10.1.1.1, 10.2.2.2, 127.0.0.1" || got.Get("X-Forwarded-Proto") != "https" {
 			t.Errorf("for %q, proto %q", got["X-Forwarded-For"], got["X-Forwarded-Proto"])
 		}
@@ -138,7 +140,7 @@ func TestForward_TrustedPeersAreBelieved(t *testing.T) {
 	})
 	t.Run("others", func(t *testing.T) {
 		r, b := newForwardRig(t, "10.0.0.0/8")
-		got := arrives(t, r, b, said...)
+		got := arrives(t, r, b, sent...)
 		if !slices.Equal(got["X-Forwarded-For"], []string{"127.0.0.1"}) || !slices.Equal(got["X-Forwarded-Proto"], []string{"http"}) {
 			t.Errorf("for %q, proto %q", got["X-Forwarded-For"], got["X-Forwarded-Proto"])
 		}
@@ -152,7 +154,7 @@ func TestForward_LoopsEnd(t *testing.T) {
 		strings.Repeat("1.1 a.b.callbackproxy, ", 9),
 	} {
 		if got := r.get("/cb", "Via: "+via); got.status != 502 {
-			t.Errorf("Via %q is answered with %d", via, got.status)
+			t.Errorf("Via %q gets %d", via, got.status)
 		}
 	}
 	if len(b.seen()) != 0 {
@@ -165,8 +167,8 @@ func TestForward_LoopsEnd(t *testing.T) {
 	}
 }
 
-// rawAnswer returns the bytes of an answer.
-func rawAnswer(t *testing.T, r *rig, request string) string {
+// rawResponse returns the bytes of a response.
+func rawResponse(t *testing.T, r *rig, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", r.address)
 	if err != nil {
@@ -181,23 +183,23 @@ func rawAnswer(t *testing.T, r *rig, request string) string {
 	return string(content)
 }
 
-func TestAnswer_PassesUnchanged(t *testing.T) {
+func TestResponse_PassesUnchanged(t *testing.T) {
 	r := newRig(t)
-	r.lead(blueAddress, newBackend(t, says("HTTP/1.1 302 Found\r\n"+
+	r.lead(blueAddress, newBackend(t, responds("HTTP/1.1 302 Found\r\n"+
 		"Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: idp/1\r\n"+
 		"Set-Cookie: a=1; Path=/; Domain=other.example\r\nSet-Cookie: b=\"\xe9 x\"; SameSite=None\r\n"+
 		"Location: https://app.example/?x=%zz;y&z=\xe9#f\r\nCache-Control: private\r\nReferrer-Policy: origin\r\n"+
 		"Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\nProxy-Authenticate: Basic\r\n"+
 		"X-Forwarded-For: 1.1.1.1\r\nContent-Length: 3\r\n\r\nabc")))
 	r.serve(newRoute(nil))
-	got := rawAnswer(t, r, getBytes("/cb"))
+	got := rawResponse(t, r, getBytes("/cb"))
 	for _, line := range []string{
 		"HTTP/1.1 302 Found", "Date: Mon, 01 Jan 2024 00:00:00 GMT", "Server: idp/1",
 		"Location: https://app.example/?x=%zz;y&z=\xe9#f", "Cache-Control: private", "Referrer-Policy: origin", "Content-Length: 3",
 		"X-Forwarded-For: 1.1.1.1",
 	} {
 		if !strings.Contains(got, line+"\r\n") {
-			t.Errorf("answer has no line %q:\n%s", line, got)
+			t.Errorf("response has no line %q:\n%s", line, got)
 		}
 	}
 	if first, second := strings.Index(got, "Set-Cookie: a=1; Path=/; Domain=other.example\r\n"), strings.Index(got, "Set-Cookie: b=\"\xe9 x\"; SameSite=None\r\n"); first < 0 || second < first {
@@ -205,7 +207,7 @@ func TestAnswer_PassesUnchanged(t *testing.T) {
 	}
 	for _, name := range []string{"X-Hop", "Keep-Alive", "Upgrade", "Content-Type", "Via", "no-store"} {
 		if strings.Contains(got, name) {
-			t.Errorf("answer has %s:\n%s", name, got)
+			t.Errorf("response has %s:\n%s", name, got)
 		}
 	}
 	if !strings.HasSuffix(got, "\r\n\r\nabc") {
@@ -213,7 +215,7 @@ func TestAnswer_PassesUnchanged(t *testing.T) {
 	}
 }
 
-func TestAnswer_IsNotCachedNorReferred(t *testing.T) {
+func TestResponse_IsNotCachedNorReferred(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("<html>")))
 	r.serve(newRoute(nil))
@@ -229,8 +231,8 @@ func TestAnswer_IsNotCachedNorReferred(t *testing.T) {
 	}
 }
 
-// Whatever a field is called and says, the backend sees what a proxy says from
-// the proxy alone.
+// For any field of a client, the backend gets the fields of a proxy from the proxy
+// alone.
 func FuzzNewRequest(f *testing.F) {
 	f.Add("X-Forwarded-For", "1.1.1.1", "keep-alive, x-forwarded-for")
 	f.Add("Via", "1.1 "+pseudonym, "close")
@@ -242,14 +244,15 @@ func FuzzNewRequest(f *testing.F) {
 		in := &http.Request{Method: http.MethodGet, RequestURI: "/cb", Host: host, RemoteAddr: "192.0.2.1:1", Header: http.Header{
 			http.CanonicalHeaderKey(name): {value}, "Connection": {connection},
 		}}
-		out := newRequest(in, nil, &routetable.Backend{}, originOf(in, &Snapshot{}, "id", "1.1 "+pseudonym))
+		untrusted := func(netip.Addr) bool { return false }
+		out := newRequest(in, nil, origin{forwarding.OriginOf(in, untrusted), "id", "1.1 " + pseudonym})
 		want := map[string]string{
 			"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": host, "X-Forwarded-Proto": "http", "X-Request-Id": "id", "Via": "1.1 " + pseudonym,
 		}
 		for field, values := range out.Header {
 			if ours, found := want[field]; found && (len(values) != 1 || values[0] != ours) {
 				t.Fatalf("%s is %q", field, values)
-			} else if _, hop := hopByHop[field]; hop || !found && isClaim(field) {
+			} else if !found && forwarding.IsClaim(field) || isHopByHop(field) {
 				t.Fatalf("%s is handed on", field)
 			}
 			delete(want, field)
@@ -258,4 +261,11 @@ func FuzzNewRequest(f *testing.F) {
 			t.Fatalf("missing are %v", want)
 		}
 	})
+}
+
+func isHopByHop(field string) bool {
+	for range forwarding.EndToEnd(http.Header{field: {"x"}}) {
+		return false
+	}
+	return true
 }

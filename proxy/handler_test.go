@@ -16,25 +16,25 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-func TestHandler_DeliversToTheActiveBackendOnly(t *testing.T) {
+func TestHandler_DeliversToThePrimaryBackendOnly(t *testing.T) {
 	r := newRig(t)
 	blue, green := newBackend(t, ok("blue")), newBackend(t, ok("green"))
 	r.lead(blueAddress, blue)
 	r.lead(greenAddress, green)
 	r.serve(newRoute(nil))
 	if got := r.get("/cb?code=1"); got.status != 200 || got.body != "blue" {
-		t.Errorf("answer is %+v", got)
+		t.Errorf("response is %+v", got)
 	}
 	r.serve(newRoute(func(r *routetable.Route) { r.Backends[0].Weight, r.Backends[1].Weight = 0, 1 }))
 	if got := r.get("/cb?code=2"); got.status != 200 || got.body != "green" {
-		t.Errorf("after the switch the answer is %+v", got)
+		t.Errorf("after the switch the response is %+v", got)
 	}
 	if len(blue.seen()) != 1 || len(green.seen()) != 1 {
 		t.Errorf("blue saw %d, green %d requests", len(blue.seen()), len(green.seen()))
 	}
 }
 
-// What no rule lets through reaches no backend and gets its constant page.
+// A request that breaks a rule reaches no backend and gets its constant page.
 func TestHandler_Refusals(t *testing.T) {
 	r := newRig(t)
 	b := newBackend(t, ok(""))
@@ -79,7 +79,7 @@ func TestHandler_Refusals(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := exchangeRaw(t, r.address, tc.raw)
 			if got.status != tc.status {
-				t.Fatalf("answer is %d %v, want %d", got.status, got.err, tc.status)
+				t.Fatalf("response is %d %v, want %d", got.status, got.err, tc.status)
 			}
 			if got.header.Get("Location") != "" || got.header.Get("Set-Cookie") != "" {
 				t.Errorf("header is %v", got.header)
@@ -114,11 +114,11 @@ func TestHandler_PagesAreConstant(t *testing.T) {
 	}
 }
 
-// F27: without a config nothing is known about any callback, so nothing is
-// said to be gone or not there.
+// F27: without a config no callback is known, so no response claims that one is
+// gone or absent.
 func TestF27_NoConfigIsNotReadyAnd503(t *testing.T) {
 	r := newRig(t)
-	r.state.Settle()
+	r.store.Settle()
 	if got := exchangeRaw(t, r.admin, getBytes("/readyz")); got.status != 503 {
 		t.Errorf("readyz is %d", got.status)
 	}
@@ -136,13 +136,13 @@ func TestF27_NoConfigIsNotReadyAnd503(t *testing.T) {
 	}
 }
 
-// Path, query and body arrive byte for byte, whatever is in them.
+// Any path, query and body arrive byte for byte.
 func TestHandler_IsByteTrue(t *testing.T) {
 	r := newRig(t)
 	b := newBackend(t, ok(""))
 	r.lead(blueAddress, b)
 	r.serve(newRoute(func(r *routetable.Route) {
-		r.PathType, r.Path, r.Protocol = routetable.Prefix, "/cb", routetable.Opaque
+		r.Callbacks[0].PathType, r.Callbacks[0].Path, r.Protocol = routetable.Prefix, "/cb", routetable.Opaque
 	}))
 	sent := 0
 	check := func(t interface{ Fatalf(string, ...any) }, target, body string, post bool) {
@@ -151,7 +151,7 @@ func TestHandler_IsByteTrue(t *testing.T) {
 			raw = "POST " + target + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 		}
 		if got := r.send(raw); got.status != 200 {
-			t.Fatalf("%q is answered with %d", target, got.status)
+			t.Fatalf("%q gets %d", target, got.status)
 		}
 		sent++
 		seen := b.seen()
@@ -200,7 +200,7 @@ func TestHandler_LargestBody(t *testing.T) {
 	r.serve(newRoute(func(r *routetable.Route) { r.Protocol = routetable.SAML }))
 	form := "SAMLResponse=" + strings.Repeat("A", gate.MaxBodyBytes-len("SAMLResponse="))
 	if got := r.post("/cb", form); got.status != 200 {
-		t.Fatalf("answer is %d", got.status)
+		t.Fatalf("response is %d", got.status)
 	}
 	if _, _, body := parts(t, b.only(t)); body != form {
 		t.Errorf("%d bytes arrived of %d", len(body), len(form))
@@ -212,7 +212,7 @@ func TestHandler_ReplacesPathAndHostAsDeclared(t *testing.T) {
 	b := newBackend(t, ok(""))
 	r.lead(blueAddress, b)
 	r.serve(newRoute(func(r *routetable.Route) {
-		r.Backends[0].Path, r.Backends[0].Host = "/login/callback", "idp.internal"
+		r.Backends[0].Paths, r.Backends[0].Host = []routetable.BackendPath{{Callback: "login", Path: "/login/callback"}}, "idp.internal"
 	}))
 	for target, want := range map[string]string{
 		"/cb?b=1;a=%zz": "/login/callback?b=1;a=%zz", "/cb?": "/login/callback?", "/cb": "/login/callback",
@@ -226,8 +226,8 @@ func TestHandler_ReplacesPathAndHostAsDeclared(t *testing.T) {
 	}
 }
 
-// What fails before a byte was sent, and what may have arrived, are told
-// apart; nothing is ever sent twice.
+// The response distinguishes a failure before a byte was sent from a request that
+// may have arrived; no request is ever sent twice.
 func TestUpstreamFailures(t *testing.T) {
 	hang := func(conn net.Conn, _ string) { _, _ = io.Copy(io.Discard, conn) } // until the proxy closes
 	for _, tc := range []struct {
@@ -241,15 +241,15 @@ func TestUpstreamFailures(t *testing.T) {
 		{"TestF34_Silent", hang, 504, 1, false},
 		{"TestF36_ReadAndClosed", func(net.Conn, string) {}, 502, 1, false},
 		{"TestF35_Reset", func(c net.Conn, _ string) { _ = c.(*net.TCPConn).SetLinger(0) }, 502, 1, false},
-		{"TestF40_LargeHead", says("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 1<<20)), 502, 1, false},
-		{"TestF40_InterimFlood", says(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10_000)), 502, 1, false},
-		{"TestF40_101", says("HTTP/1.1 101 Switching Protocols\r\n\r\n"), 502, 1, false},
-		{"TestF38_TruncatedBody", says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), 200, 1, true},
-		{"TestF38_TruncatedLargeBody", says("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("a", 500_000)), 200, 1, true},
-		{"TestF38_TruncatedChunk", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), 200, 1, true},
-		{"TestP2_AnswerIs503", says("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), 503, 1, false},
-		{"TestP2_AnswerIs500", says("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), 500, 1, false},
-		{"TestP2_AnswerIs425", says("HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n"), 425, 1, false},
+		{"TestF40_LargeHead", responds("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 1<<20)), 502, 1, false},
+		{"TestF40_InterimFlood", responds(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10_000)), 502, 1, false},
+		{"TestF40_101", responds("HTTP/1.1 101 Switching Protocols\r\n\r\n"), 502, 1, false},
+		{"TestF38_TruncatedBody", responds("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), 200, 1, true},
+		{"TestF38_TruncatedLargeBody", responds("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("a", 500_000)), 200, 1, true},
+		{"TestF38_TruncatedChunk", responds("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), 200, 1, true},
+		{"TestP2_ResponseIs503", responds("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), 503, 1, false},
+		{"TestP2_ResponseIs500", responds("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), 500, 1, false},
+		{"TestP2_ResponseIs425", responds("HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n"), 425, 1, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t)
@@ -262,9 +262,9 @@ func TestUpstreamFailures(t *testing.T) {
 			got := r.get("/cb?code=1")
 			switch {
 			case tc.aborted && got.err == nil:
-				t.Errorf("answer looks whole: %d %.20q", got.status, got.body)
+				t.Errorf("response looks whole: %d %.20q", got.status, got.body)
 			case !tc.aborted && (got.status != tc.status || got.err != nil):
-				t.Errorf("answer is %d %v, want %d", got.status, got.err, tc.status)
+				t.Errorf("response is %d %v, want %d", got.status, got.err, tc.status)
 			}
 			if n := len(b.seen()); n != tc.seen {
 				t.Errorf("backend saw %d requests, want %d", n, tc.seen)
@@ -276,7 +276,7 @@ func TestUpstreamFailures(t *testing.T) {
 // An HTTP/1.0 client has no framing that shows a missing end: it sees a reset.
 func TestF38_TruncatedBodyForHTTP10(t *testing.T) {
 	r := newRig(t)
-	r.lead(blueAddress, newBackend(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")))
+	r.lead(blueAddress, newBackend(t, responds("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")))
 	r.serve(newRoute(nil))
 	conn, err := net.Dial("tcp", r.address)
 	if err != nil {
@@ -285,24 +285,24 @@ func TestF38_TruncatedBodyForHTTP10(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "GET /cb HTTP/1.0\r\nHost: "+host+"\r\n\r\n")
 	if content, err := io.ReadAll(conn); err == nil {
-		t.Errorf("answer looks whole: %q", content)
+		t.Errorf("response looks whole: %q", content)
 	}
 }
 
-func TestHandler_AsksTheClientForABodyOnlyWhenItIsWanted(t *testing.T) {
+func TestHandler_ContinuesOnlyForABodyThatIsRead(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
 	r.serve(newRoute(func(r *routetable.Route) { r.Protocol = routetable.Opaque }))
 	if got := r.post("/other", "abc", "Expect: 100-continue"); got.status != 404 {
-		t.Errorf("first answer is %d, want 404 without asking for the body", got.status)
+		t.Errorf("first response is %d, want 404 without 100 Continue", got.status)
 	}
 	if got := r.post("/cb", "abc", "Expect: 100-continue"); got.status != 100 {
-		t.Errorf("first answer is %d, want 100", got.status)
+		t.Errorf("first response is %d, want 100", got.status)
 	}
 }
 
-// A connection whose request was refused is not read any further: what was
-// left of the request is not a second one.
+// A connection whose request was refused is not read any further: the rest of the
+// request is not a second one.
 func TestHandler_RefusedBodyIsNoSecondRequest(t *testing.T) {
 	r := newRig(t)
 	b := newBackend(t, ok("second"))
@@ -311,6 +311,6 @@ func TestHandler_RefusedBodyIsNoSecondRequest(t *testing.T) {
 	inner := getBytes("/cb?code=smuggled")
 	got := r.send("POST /other HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner)
 	if got.status != 404 || !got.closes || len(b.seen()) != 0 {
-		t.Errorf("answer is %d, closes %v, backend saw %d", got.status, got.closes, len(b.seen()))
+		t.Errorf("response is %d, closes %v, backend saw %d", got.status, got.closes, len(b.seen()))
 	}
 }

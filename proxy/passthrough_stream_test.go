@@ -34,11 +34,11 @@ func (r *rig) call(raw string) *caller {
 	r.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	c := &caller{Conn: conn, from: bufio.NewReader(conn)}
-	c.say(raw)
+	c.write(raw)
 	return c
 }
 
-func (c *caller) say(raw string) { _, _ = io.WriteString(c, raw) }
+func (c *caller) write(raw string) { _, _ = io.WriteString(c, raw) }
 
 // line reads one line without its end.
 func (c *caller) line(t *testing.T) string {
@@ -53,8 +53,8 @@ func (c *caller) line(t *testing.T) string {
 const upgrade = "GET /ws HTTP/1.1\r\nHost: " + host + "\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
-// echoes switches the protocol as it is asked to and sends back each line.
-// ended is closed when the client is gone.
+// echoes switches the protocol as requested and sends back each line. ended is
+// closed when the client is gone.
 func echoes(ended chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -77,8 +77,8 @@ func echoes(ended chan struct{}) http.HandlerFunc {
 
 func (c *caller) switched(t *testing.T) {
 	t.Helper()
-	if got := readAnswer(c.from, "GET"); got.status != 101 || got.header.Get("Sec-Websocket-Accept") == "" || got.header.Get("Connection") != "Upgrade" {
-		t.Fatalf("answer is %d %v", got.status, got.header)
+	if got := readResponse(c.from, "GET"); got.status != 101 || got.header.Get("Sec-Websocket-Accept") == "" || got.header.Get("Connection") != "Upgrade" {
+		t.Fatalf("response is %d %v", got.status, got.header)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestPassThrough_WebSocket(t *testing.T) {
 	c := s.call(upgrade)
 	c.switched(t)
 	for i := range 100 {
-		c.say(strconv.Itoa(i) + "\n")
+		c.write(strconv.Itoa(i) + "\n")
 		if got := c.line(t); got != "echo "+strconv.Itoa(i) {
 			t.Fatalf("line %d came back as %q", i, got)
 		}
@@ -97,8 +97,7 @@ func TestPassThrough_WebSocket(t *testing.T) {
 	<-ended
 }
 
-// To what is no WebSocket nothing is switched: in HTTP/2 callbacks could be
-// asked for that nobody here would see.
+// Only WebSockets are switched to: in HTTP/2 callbacks could pass unseen.
 func TestPassThrough_SwitchesToNothingElse(t *testing.T) {
 	for _, protocol := range []string{"h2c", "HTTP/2.0", "TLS/1.2", "websocket, h2c"} {
 		r, b := rawApp(t, ok("plain"))
@@ -107,17 +106,17 @@ func TestPassThrough_SwitchesToNothingElse(t *testing.T) {
 		if got.status != 200 || fields["Upgrade"] != nil || fields["Connection"] != nil || fields["Http2-Settings"] != nil {
 			t.Errorf("%s: answer is %d, the application saw %v", protocol, got.status, fields)
 		}
-		r, _ = rawApp(t, says("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
+		r, _ = rawApp(t, responds("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
 		if got := r.get("/x", "Connection: Upgrade", "Upgrade: "+protocol); got.status != 502 {
-			t.Errorf("%s: unasked 101 is answered with %d", protocol, got.status)
+			t.Errorf("%s: unasked 101 gets %d", protocol, got.status)
 		}
 	}
 }
 
-// F46: a WebSocket, or an answer, that does not end is given some time. Then the
-// proxy stops all the same, and says that nothing failed.
+// F46: a WebSocket, or a response, that does not end is given some time. Then the
+// proxy stops without an error.
 func TestF46_DrainEndsStreams(t *testing.T) {
-	for name, begin := range map[string]string{"WebSocket": upgrade, "answer": getBytes("/events")} {
+	for name, begin := range map[string]string{"WebSocket": upgrade, "response": getBytes("/events")} {
 		t.Run(name, func(t *testing.T) {
 			ended := make(chan struct{})
 			s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) {
@@ -129,14 +128,15 @@ func TestF46_DrainEndsStreams(t *testing.T) {
 				<-r.Context().Done()
 				close(ended)
 			}, newRoute(nil))
-			s.handler.app.grace = 300 * time.Millisecond
+			const grace = 300 * time.Millisecond
+			s.standBeforeFor(s.app.Listener.Addr(), grace)
 			c := s.call(begin)
-			for c.line(t) != "" { // the head of the answer
+			for c.line(t) != "" { // the head of the response
 			}
 			begun := time.Now()
 			s.stop()
 			if name == "WebSocket" {
-				c.say("still\n")
+				c.write("still\n")
 				if got := c.line(t); got != "echo still" {
 					t.Errorf("while draining: %q", got)
 				}
@@ -145,7 +145,7 @@ func TestF46_DrainEndsStreams(t *testing.T) {
 				t.Errorf("stopped with %v", err)
 			}
 			s.stopped <- nil // for the cleanup
-			if took := time.Since(begun); took < s.handler.app.grace || took > 10*time.Second {
+			if took := time.Since(begun); took < grace || took > 10*time.Second {
 				t.Errorf("draining took %s", took)
 			}
 			<-ended
@@ -204,18 +204,18 @@ func TestPassThrough_StreamsUploads(t *testing.T) {
 				chunk[0] = byte(i)
 				hash.Write(chunk)
 				if name == "chunks" {
-					c.say(strconv.FormatInt(int64(len(chunk)), 16) + "\r\n")
+					c.write(strconv.FormatInt(int64(len(chunk)), 16) + "\r\n")
 				}
 				_, _ = c.Write(chunk)
 				if name == "chunks" {
-					c.say("\r\n")
+					c.write("\r\n")
 				}
 			}
 			if name == "chunks" {
-				c.say("0\r\n\r\n")
+				c.write("0\r\n\r\n")
 			}
-			if got := readAnswer(c.from, "PUT"); got.body != hex.EncodeToString(hash.Sum(nil)) {
-				t.Errorf("answer is %+v", got)
+			if got := readResponse(c.from, "PUT"); got.body != hex.EncodeToString(hash.Sum(nil)) {
+				t.Errorf("response is %+v", got)
 			}
 			if grown := int64(most) - int64(before.HeapInuse); grown > 16<<20 {
 				t.Errorf("heap grew by %d MiB", grown>>20)
@@ -224,7 +224,7 @@ func TestPassThrough_StreamsUploads(t *testing.T) {
 	}
 }
 
-// Trailers go both ways, announced or not, less what only a proxy may say.
+// Trailers go both ways, announced or not, without those that only a proxy may set.
 func TestPassThrough_Trailers(t *testing.T) {
 	r, app := newRig(t), listen(t)
 	t.Cleanup(func() { _ = app.Close() })
@@ -262,7 +262,7 @@ func TestPassThrough_Trailers(t *testing.T) {
 	}
 	content, err := io.ReadAll(response.Body)
 	if string(content) != "ok" || err != nil || response.Trailer.Get("X-Sum") != "7" || response.Trailer.Get("X-Late") != "8" {
-		t.Errorf("answer is %q %v, %v", content, response.Trailer, err)
+		t.Errorf("response is %q %v, %v", content, response.Trailer, err)
 	}
 }
 
@@ -283,11 +283,11 @@ func TestPassThrough_Expect100Continue(t *testing.T) {
 		t.Fatalf("first line is %q", got)
 	}
 	c.line(t)
-	c.say("hello")
-	if got := readAnswer(c.from, "PUT"); got.status != 200 || got.body != "hello" {
-		t.Errorf("answer is %+v", got)
+	c.write("hello")
+	if got := readResponse(c.from, "PUT"); got.status != 200 || got.body != "hello" {
+		t.Errorf("response is %+v", got)
 	}
-	if got := readAnswer(s.call("PUT /refuse"+head).from, "PUT"); got.status != 401 {
+	if got := readResponse(s.call("PUT /refuse"+head).from, "PUT"); got.status != 401 {
 		t.Errorf("refusal is %+v", got)
 	}
 }
@@ -303,8 +303,8 @@ func TestPassThrough_AnswersBeforeTheBody(t *testing.T) {
 	}, newRoute(nil))
 	c := s.call("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhello")
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	if got := readAnswer(c.from, "PUT"); got.status != 413 || got.body != "too large" || got.err != nil {
-		t.Errorf("answer is %+v", got)
+	if got := readResponse(c.from, "PUT"); got.status != 413 || got.body != "too large" || got.err != nil {
+		t.Errorf("response is %+v", got)
 	}
 	if _, err := c.from.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("connection is not closed: %v", err)
@@ -327,7 +327,7 @@ func TestPassThrough_TalksBothWays(t *testing.T) {
 	}, newRoute(nil))
 	c := s.call("POST /talk HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for i := range 20 {
-		c.say("2\r\n" + strconv.Itoa(i%10) + "\n\r\n")
+		c.write("2\r\n" + strconv.Itoa(i%10) + "\n\r\n")
 		for c.line(t) != "echo "+strconv.Itoa(i%10) {
 			if t.Failed() {
 				return

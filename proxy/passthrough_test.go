@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/passthrough"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -46,27 +48,35 @@ func newSidecar(t testing.TB, app http.HandlerFunc, routes ...routetable.Route) 
 }
 
 // standBefore puts the proxy in front of an address.
-func (r *rig) standBefore(addr net.Addr) {
-	r.handler.app = newApplication(int32(netip.MustParseAddrPort(addr.String()).Port()), r.metrics, time.Now)
-	r.t.Cleanup(r.handler.app.proxy.Transport.(*http.Transport).CloseIdleConnections)
+func (r *rig) standBefore(addr net.Addr) { r.standBeforeFor(addr, streamGrace) }
+
+// standBeforeFor sets how long streams may go on after a drain began.
+func (r *rig) standBeforeFor(addr net.Addr, grace time.Duration) {
+	r.handler.app = passthrough.New(passthrough.Options{
+		Port: int32(netip.MustParseAddrPort(addr.String()).Port()), Now: time.Now, Grace: grace,
+		Passed: func() { r.metrics.Count(metrics.Passed) },
+		Failed: func() { r.metrics.Count(metrics.PassFailed) },
+	})
+	r.metrics.Bind(metrics.PassthroughInFlight, func() float64 { return float64(r.handler.app.InFlight()) })
+	r.t.Cleanup(r.handler.app.Cut)
 }
 
 // rawApp is an application of bytes.
-func rawApp(t testing.TB, answer func(net.Conn, string)) (*rig, *backend) {
+func rawApp(t testing.TB, respond func(net.Conn, string)) (*rig, *backend) {
 	t.Helper()
-	r, b := newRig(t), newBackend(t, answer)
+	r, b := newRig(t), newBackend(t, respond)
 	r.standBefore(b.listener.Addr())
 	r.serve(newRoute(nil))
 	return r, b
 }
 
-func says200(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "app") }
+func respond200(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "app") }
 
-// What is a callback is served as without an application, what is not is
-// passed, and what may mean a callback gets the gate's answer.
+// A callback is served as without an application, a request that is none is
+// passed, and a request that may mean a callback gets the gate's response.
 func TestPassThrough_PartsCallbacksFromTheRest(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil), newRoute(func(r *routetable.Route) {
-		r.Name, r.Path, r.PathType, r.Hostnames = "prefix", "/saml", routetable.Prefix, []string{"saml.acme.com"}
+	s := newSidecar(t, respond200, newRoute(nil), newRoute(func(r *routetable.Route) {
+		r.Name, r.Callbacks[0].Path, r.Callbacks[0].PathType, r.Hostnames = "prefix", "/saml", routetable.Prefix, []string{"saml.acme.com"}
 	}))
 	s.lead(blueAddress, newBackend(t, ok("blue")))
 	for _, tc := range []struct {
@@ -109,7 +119,7 @@ func TestPassThrough_PartsCallbacksFromTheRest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := s.send(tc.method + " " + tc.target + " HTTP/1.1\r\nHost: " + tc.host + "\r\nContent-Length: 0\r\n\r\n")
 			if got.err != nil || got.status != tc.status || tc.body != "" && got.body != tc.body {
-				t.Errorf("answer is %d %q, %v", got.status, got.body, got.err)
+				t.Errorf("response is %d %q, %v", got.status, got.body, got.err)
 			}
 		})
 	}
@@ -117,10 +127,10 @@ func TestPassThrough_PartsCallbacksFromTheRest(t *testing.T) {
 
 // Without a config nothing is known to be no callback.
 func TestPassThrough_KnowsNothingWithoutAConfig(t *testing.T) {
-	s := newSidecar(t, says200)
+	s := newSidecar(t, respond200)
 	for _, request := range []string{getBytes("/"), getBytes("/cb"), "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"} {
 		if got := s.send(request); got.status != 503 {
-			t.Errorf("%q is answered with %d", request, got.status)
+			t.Errorf("%q gets %d", request, got.status)
 		}
 	}
 	if s.dials.Load() != 0 {
@@ -131,16 +141,16 @@ func TestPassThrough_KnowsNothingWithoutAConfig(t *testing.T) {
 // After the sunset the callback is gone, in every spelling; the application is
 // not.
 func TestPassThrough_OutlivesTheSunset(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil))
+	s := newSidecar(t, respond200, newRoute(nil))
 	s.clock.Set(farEnd)
 	if got := s.get("/cb?code=1"); got.status != 410 {
-		t.Errorf("callback is answered with %d", got.status)
+		t.Errorf("callback gets %d", got.status)
 	}
 	if got := s.get("/CB?code=1"); got.status != 404 {
-		t.Errorf("its spelling is answered with %d", got.status)
+		t.Errorf("its spelling gets %d", got.status)
 	}
 	if got := s.get("/login"); got.status != 200 || got.body != "app" {
-		t.Errorf("application's answer is %d", got.status)
+		t.Errorf("application's response is %d", got.status)
 	}
 }
 
@@ -150,7 +160,7 @@ func TestPassThrough_ChangesNothing(t *testing.T) {
 	for _, target := range []string{
 		"/", "/?", "/a?b=c;d&e=%zz&&a=1&a=1#", "//a//b", "/a%2fb%2Fc/%e4?x=%e4", `/a"b|c[d]`, "/a+b@c:d,e=f$g!*()'~", "/?" + strings.Repeat("q=1&", 12000)[:12000],
 	} {
-		r, b := rawApp(t, says("HTTP/1.1 299 Odd\r\nX-A: 1\r\nX-A: 2\r\nSet-Cookie: a=b\r\nLocation: //x\r\nContent-Length: 6\r\n\r\n<html>"))
+		r, b := rawApp(t, responds("HTTP/1.1 299 Odd\r\nX-A: 1\r\nX-A: 2\r\nSet-Cookie: a=b\r\nLocation: //x\r\nContent-Length: 6\r\n\r\n<html>"))
 		got := r.send("DELETE " + target + " HTTP/1.1\r\nHost: Auth.ACME.com:81\r\nX-B: 1\r\nx-b:  2\r\nCookie: c=d\r\nVia: 1.1 x\r\nX-Request-Id: 7\r\n\r\n")
 		seen, fields, _ := parts(t, b.only(t))
 		if seen != target {
@@ -165,7 +175,7 @@ func TestPassThrough_ChangesNothing(t *testing.T) {
 			}
 		}
 		if got.status != 299 || fmt.Sprint(got.header["X-A"], got.header["Set-Cookie"], got.header["Location"], got.header["Content-Type"], got.header["Cache-Control"]) != "[1 2] [a=b] [//x] [] []" {
-			t.Errorf("answer is %d %v", got.status, got.header)
+			t.Errorf("response is %d %v", got.status, got.header)
 		}
 	}
 }
@@ -173,20 +183,20 @@ func TestPassThrough_ChangesNothing(t *testing.T) {
 // A backend that leads back to the sidecar, as a Service on its port does, is
 // answered with 502; the application is a backend like any other on its own.
 func TestPassThrough_Loops(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil))
+	s := newSidecar(t, respond200, newRoute(nil))
 	s.connectTo[blueAddress] = s.address
 	if got := s.get("/cb?code=1"); got.status != 502 || s.dials.Load() != 0 {
-		t.Errorf("answer is %d, the application was called %d times", got.status, s.dials.Load())
+		t.Errorf("response is %d, the application was called %d times", got.status, s.dials.Load())
 	}
-	s = newSidecar(t, says200, newRoute(nil))
+	s = newSidecar(t, respond200, newRoute(nil))
 	s.connectTo[blueAddress] = s.app.Listener.Addr().String()
 	if got := s.get("/cb?code=1"); got.status != 200 || got.body != "app" {
-		t.Errorf("answer is %d %q", got.status, got.body)
+		t.Errorf("response is %d %q", got.status, got.body)
 	}
 }
 
-// The application is told of the client by the rules for callbacks.
-func TestPassThrough_TellsWhoAsks(t *testing.T) {
+// The fields about the client follow the rules for callbacks.
+func TestPassThrough_ForwardsTheClient(t *testing.T) {
 	lies := []string{
 		"X-Forwarded-For: 1.2.3.4", "X_Forwarded_For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "Forwarded: for=1.2.3.4",
 		"X-Real-Ip: 1.2.3.4", "X-Original-Url: /cb", "X-Rewrite-Url: /cb", "Proxy: http://evil", "Remote-User: root", "Connection: X-Forwarded-For, X-Forwarded-Host",
@@ -200,7 +210,7 @@ func TestPassThrough_TellsWhoAsks(t *testing.T) {
 		"127.0.0.0/8": "[1.2.3.4, 127.0.0.1] [1.2.3.4] [https] [evil] [for=1.2.3.4] [1.2.3.4] [/cb] [/cb] [] [root]",
 	} {
 		r, b := rawApp(t, ok(""))
-		r.serveWith(routetable.Settings{TrustedProxies: []string{trusted}}, newRoute(nil))
+		r.serveWith(routetable.Settings{Forwarding: routetable.Forwarding{TrustedProxies: []string{trusted}}}, newRoute(nil))
 		r.get("/x", lies...)
 		_, fields, _ := parts(t, b.only(t))
 		if got := show(fields); got != want {
@@ -211,7 +221,7 @@ func TestPassThrough_TellsWhoAsks(t *testing.T) {
 
 // Both connections are kept: the client's and the one to the application.
 func TestPassThrough_KeepsConnections(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil))
+	s := newSidecar(t, respond200, newRoute(nil))
 	conn, err := net.Dial("tcp", s.address)
 	if err != nil {
 		t.Fatal(err)
@@ -221,14 +231,14 @@ func TestPassThrough_KeepsConnections(t *testing.T) {
 	const n = 50
 	for range n {
 		_, _ = io.WriteString(conn, getBytes("/x"))
-		if got := readAnswer(from, "GET"); got.status != 200 || got.body != "app" || got.closes {
-			t.Fatalf("answer is %+v", got)
+		if got := readResponse(from, "GET"); got.status != 200 || got.body != "app" || got.closes {
+			t.Fatalf("response is %+v", got)
 		}
 	}
 	if got := s.dials.Load(); got != 1 {
 		t.Errorf("%d connections to the application for %d requests", got, n)
 	}
-	for _, want := range []string{"callbackproxy_passed_total 50\n", "callbackproxy_passing 0\n", "callbackproxy_pass_failed_total 0\n"} {
+	for _, want := range []string{"callbackproxy_passed_total 50\n", "callbackproxy_passthrough_in_flight 0\n", "callbackproxy_pass_failed_total 0\n"} {
 		if page := exchangeRaw(t, s.admin, getBytes("/metrics")).body; !strings.Contains(page, want) {
 			t.Errorf("metrics lack %q", want)
 		}
@@ -238,14 +248,14 @@ func TestPassThrough_KeepsConnections(t *testing.T) {
 	}
 }
 
-// An application that stops tells its clients to leave, which reaches them
-// through the sidecar.
+// The Connection: close of an application that stops reaches its clients through
+// the sidecar.
 func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
 	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/last" {
 			w.Header().Set("Connection", "close")
 		}
-		says200(w, r)
+		respond200(w, r)
 	}, newRoute(nil))
 	conn, err := net.Dial("tcp", s.address)
 	if err != nil {
@@ -256,7 +266,7 @@ func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
 	from := bufio.NewReader(conn)
 	for _, path := range []string{"/first", "/last"} {
 		_, _ = io.WriteString(conn, getBytes(path))
-		if got := readAnswer(from, "GET"); got.status != 200 || got.body != "app" || got.closes != (path == "/last") {
+		if got := readResponse(from, "GET"); got.status != 200 || got.body != "app" || got.closes != (path == "/last") {
 			t.Errorf("to %s the answer is %+v", path, got)
 		}
 	}
@@ -266,7 +276,7 @@ func TestPassThrough_ClosesWithTheApplication(t *testing.T) {
 }
 
 // F36: a connection that the application ends as it reads the request gets it
-// once, whatever the method and whatever the client says of it.
+// once, with any method and any field of the client about it.
 func TestF36_PassedOnce(t *testing.T) {
 	for _, request := range []string{
 		getBytes("/x"), "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS /x HTTP/1.1\r\nHost: h\r\n\r\n", "TRACE /x HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -280,7 +290,7 @@ func TestF36_PassedOnce(t *testing.T) {
 				seen.Add(1)
 				panic(http.ErrAbortHandler)
 			}
-			says200(w, r)
+			respond200(w, r)
 		}, newRoute(nil))
 		if got := s.get("/warm"); got.status != 200 {
 			t.Fatalf("first answer is %d", got.status)
@@ -294,11 +304,11 @@ func TestF36_PassedOnce(t *testing.T) {
 
 // F32: the application does not accept connections.
 func TestF32_ApplicationRefuses(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil))
+	s := newSidecar(t, respond200, newRoute(nil))
 	s.app.Close()
 	got := s.get("/x?secret=1")
-	if got.status != 502 || got.body != string(pageNotPassed) || got.header.Get("Cache-Control") != "no-store" {
-		t.Errorf("answer is %d %s", got.status, got.body)
+	if got.status != 502 || got.body != string(passthrough.PageNotPassed) || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("response is %d %s", got.status, got.body)
 	}
 	if strings.Contains(s.log.String(), "secret") {
 		t.Errorf("logged: %s", s.log)
@@ -308,16 +318,16 @@ func TestF32_ApplicationRefuses(t *testing.T) {
 	}
 }
 
-// What an application may take its time for outlives what bounds a callback.
+// A request to an application outlives the limits of a callback.
 func TestPassThrough_HasNoDeadline(t *testing.T) {
 	release := make(chan struct{})
-	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) { <-release; says200(w, r) }, newRoute(nil))
+	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) { <-release; respond200(w, r) }, newRoute(nil))
 	server := s.server.newServer(s.handler, maxHeadBytes)
 	server.ReadTimeout, server.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
 	listener := listen(t)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	answers := make(chan answer, 2)
+	answers := make(chan response, 2)
 	go func() { answers <- exchangeRaw(t, listener.Addr().String(), getBytes("/x")) }()
 	go func() {
 		answers <- exchangeRaw(t, listener.Addr().String(), "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab")
@@ -326,17 +336,54 @@ func TestPassThrough_HasNoDeadline(t *testing.T) {
 	close(release)
 	for range 2 {
 		if got := <-answers; got.status != 200 || got.body != "app" {
-			t.Errorf("answer is %+v", got)
+			t.Errorf("response is %+v", got)
 		}
 	}
 }
 
 // Heads up to the limit are passed, larger ones refused.
 func TestPassThrough_LimitsHeads(t *testing.T) {
-	s := newSidecar(t, says200, newRoute(nil))
+	s := newSidecar(t, respond200, newRoute(nil))
 	for size, want := range map[int]int{60 << 10: 200, 72 << 10: 431} {
 		if got := s.get("/x", "X-Large: "+strings.Repeat("x", size)); got.status != want {
 			t.Errorf("%d bytes are answered with %d, want %d", size, got.status, want)
 		}
+	}
+}
+
+// F70: a held claim of a sidecar never reaches the application, in no spelling.
+func TestF70_PassThrough_HeldClaim(t *testing.T) {
+	s := newSidecar(t, respond200)
+	s.serveTable(&routetable.Table{Holds: []routetable.Hold{{
+		Namespace: "identity", Name: "held", UID: "held", Claims: []routetable.Claim{{Host: host, PathType: routetable.Exact, Path: "/held"}},
+	}}})
+	for target, want := range map[string]int{
+		"/held?code=1": 503, "/%68eld?code=1": 400, "/HELD?code=1": 404, "/x/../held": 400, "/held;x": 400, "/held/": 404, "/other": 200, "/held/x": 200,
+	} {
+		if got := s.get(target); got.status != want {
+			t.Errorf("%s gets %d, want %d", target, got.status, want)
+		}
+	}
+	if got := counted(t, s.metrics, "callbackproxy_passed_total"); got != "2" {
+		t.Errorf("%s requests were passed", got)
+	}
+}
+
+// W32: a sidecar takes an Exact path in the spelling in which it was registered;
+// another spelling of it reaches neither the backend nor the application.
+func TestW32_PassThrough_ExactPathsAsRegistered(t *testing.T) {
+	s := newSidecar(t, respond200, newRoute(func(r *routetable.Route) { r.Callbacks[0].Path = "/a%2Fb;v=1" }))
+	b := newBackend(t, ok("backend"))
+	s.lead(blueAddress, b)
+	for target, want := range map[string]string{
+		"/a%2Fb;v=1?code=1": "backend", "/a%2fb;v=1?code=1": "", "/a/b?code=1": "", "/A%2FB;V=1?code=1": "", "/a": "app", "/b;v=1": "app", "/a%2Fc;v=1": "app",
+	} {
+		got := s.get(target)
+		if want == "" && (got.status < 400 || got.status > 404) || want != "" && got.body != want {
+			t.Errorf("%s gets %d %q, want %q", target, got.status, got.body, want)
+		}
+	}
+	if n := len(b.seen()); n != 1 {
+		t.Errorf("backend saw %d requests", n)
 	}
 }

@@ -16,7 +16,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
 func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key, claims any) string {
@@ -32,7 +35,7 @@ func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key, claims any) stri
 	return token
 }
 
-// claimsFor are those of a controller that asks this address.
+// claimsFor are those of a controller that requests the report at this address.
 func claimsFor(address string, now time.Time) jwt.Claims {
 	return jwt.Claims{
 		Audience: jwt.Audience{routetable.ReportAudience(address)},
@@ -40,11 +43,11 @@ func claimsFor(address string, now time.Time) jwt.Claims {
 	}
 }
 
-func (r *rig) report(token string) answer {
+func (r *rig) report(token string) response {
 	return exchangeRaw(r.t, r.admin, getBytes(routetable.ReportPath, "Authorization: Bearer "+token))
 }
 
-func TestReport_SaysWhatRuns(t *testing.T) {
+func TestReport_NamesTheConfig(t *testing.T) {
 	r := newRig(t)
 	token := sign(t, jose.EdDSA, r.private, claimsFor(r.admin, begin))
 	if got := r.report(token); got.status != 503 {
@@ -52,13 +55,13 @@ func TestReport_SaysWhatRuns(t *testing.T) {
 	}
 	r.version.Epoch = 3
 	r.serve(newRoute(nil))
-	current := r.state.Current()
+	current := r.store.Current()
 	older := newOffer(t, v(2, 9), r.public, routetable.Settings{}, newRoute(nil))
-	r.state.Adopt(older)
+	r.store.Adopt(older)
 
 	got := r.report(token)
 	if got.status != 200 || got.header.Get("Content-Type") != "application/json" || got.header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("answer is %d %v", got.status, got.header)
+		t.Fatalf("response is %d %v", got.status, got.header)
 	}
 	var report routetable.Report
 	if err := json.Unmarshal([]byte(got.body), &report); err != nil {
@@ -126,7 +129,7 @@ func TestReport_OnlyForTheController(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := r.report(tc.token)
 			if got.status != tc.status || tc.status == 401 && got.body != "" {
-				t.Errorf("answer is %d %q, want %d", got.status, got.body, tc.status)
+				t.Errorf("response is %d %q, want %d", got.status, got.body, tc.status)
 			}
 		})
 	}
@@ -149,8 +152,8 @@ func newLeadership() (l leadership) {
 	return l
 }
 
-// unreadable is a config of a format that no proxy knows, yet.
-func (l leadership) unreadable(t *testing.T, version routetable.Version) Offer {
+// newerFormat is a config of a format that no proxy reads yet.
+func (l leadership) newerFormat(t *testing.T, version routetable.Version) config.Offer {
 	t.Helper()
 	o := newOffer(t, version, l.public, routetable.Settings{}, newRoute(nil))
 	o.Index.Data = `{"format":99}`
@@ -158,8 +161,8 @@ func (l leadership) unreadable(t *testing.T, version routetable.Version) Offer {
 	return o
 }
 
-// hears asks for a report and returns the status and what was refused.
-func (r *rig) hears(l leadership) (int, *routetable.Refusal) {
+// refusalFor requests a report and returns the status and the refusal in it.
+func (r *rig) refusalFor(l leadership) (int, *routetable.Refusal) {
 	r.t.Helper()
 	got := r.report(sign(r.t, jose.EdDSA, l.private, claimsFor(r.admin, begin)))
 	var report routetable.Report
@@ -171,46 +174,46 @@ func (r *rig) hears(l leadership) (int, *routetable.Refusal) {
 	return got.status, report.Refused
 }
 
-// A new leadership hears why its config was refused, though what is served is
-// of another one, and its key opens nothing any more once that is over.
-func TestReport_RefusalIsHeardAcrossLeaderships(t *testing.T) {
+// A new leadership can read why its config was refused while the config of
+// another one is served, and its key opens nothing once a config is adopted.
+func TestReport_RefusalIsReadableAcrossLeaderships(t *testing.T) {
 	r := newRig(t)
 	first := leadership{r.public, r.private}
 	second, third := newLeadership(), newLeadership()
 	wants := func(when string, l leadership, status int, refused string) {
 		t.Helper()
-		got, refusal := r.hears(l)
+		got, refusal := r.refusalFor(l)
 		if got != status || (refusal == nil) != (refused == "") || refusal != nil && refusal.Reason != refused {
 			t.Errorf("%s: %d with %+v, want %d with %q", when, got, refusal, status, refused)
 		}
 	}
-	r.state.Adopt(second.unreadable(t, v(2, 1)))
-	wants("nothing was ever adopted", second, 200, routetable.RefusedInvalid)
-	wants("nothing was ever adopted, of another", first, 401, "")
+	r.store.Adopt(second.newerFormat(t, v(2, 1)))
+	wants("no config yet", second, 200, routetable.RefusedInvalid)
+	wants("no config yet, another key", first, 401, "")
 
 	r.version.Epoch = 3
 	r.serve(newRoute(nil))
 	wants("adopted another", first, 200, "")
 	wants("refused before that", second, 401, "")
 
-	r.state.Adopt(second.unreadable(t, v(2, 9)))
+	r.store.Adopt(second.newerFormat(t, v(2, 9)))
 	wants("older, so perhaps replayed", second, 401, "")
 	wants("older", first, 200, routetable.RefusedOlder)
 
-	r.state.Adopt(third.unreadable(t, v(4, 1)))
+	r.store.Adopt(third.newerFormat(t, v(4, 1)))
 	wants("newer", third, 200, routetable.RefusedInvalid)
-	wants("newer, for who made what is served", first, 200, routetable.RefusedInvalid)
-	r.state.Adopt(second.unreadable(t, v(2, 9)))
+	wants("newer, for the leadership that is served", first, 200, routetable.RefusedInvalid)
+	r.store.Adopt(second.newerFormat(t, v(2, 9)))
 	wants("an older one came after it", third, 200, routetable.RefusedOlder)
-	bad := third.unreadable(t, v(4, 2))
+	bad := third.newerFormat(t, v(4, 2))
 	bad.ReportKey = "x"
-	r.state.Adopt(bad)
+	r.store.Adopt(bad)
 	wants("a newer one without a key", third, 200, routetable.RefusedInvalid)
 
 	fourth := newLeadership()
-	incomplete := newOffer(t, v(5, 1), fourth.public, routetable.Settings{}, newRoute(func(r *routetable.Route) { r.Path = "/x" }))
+	incomplete := newOffer(t, v(5, 1), fourth.public, routetable.Settings{}, newRoute(func(r *routetable.Route) { r.Callbacks[0].Path = "/x" }))
 	incomplete.Shards = nil
-	r.state.Adopt(incomplete)
+	r.store.Adopt(incomplete)
 	wants("incomplete", fourth, 200, routetable.RefusedIncomplete)
 	wants("the last one counts", third, 401, "")
 
@@ -218,30 +221,26 @@ func TestReport_RefusalIsHeardAcrossLeaderships(t *testing.T) {
 	r.serve(newRoute(nil))
 	wants("adopted", first, 200, "")
 	wants("adopted, before that", fourth, 401, "")
-	r.state.Adopt(third.unreadable(t, v(6, 1)))
+	r.store.Adopt(third.newerFormat(t, v(6, 1)))
 	wants("once more", third, 200, routetable.RefusedInvalid)
-	if refusal := r.state.Adopt(newOffer(t, r.version, first.public, routetable.Settings{}, newRoute(nil))); refusal != nil {
+	if refusal := r.store.Adopt(newOffer(t, r.version, first.public, routetable.Settings{}, newRoute(nil))); refusal != nil {
 		t.Fatalf("%+v", refusal)
 	}
-	wants("what is served was offered again", first, 200, "")
-	wants("what is served was offered again, and not its own", third, 401, "")
+	wants("the served config was offered again", first, 200, "")
+	wants("the served config was offered again, another key", third, 401, "")
 }
 
-// targets are health checks that found something out about so many targets,
-// one after the other.
-type targets uint64
+// checks are health checks with so many findings, one after the other.
+type checks uint64
 
-func (n targets) Changed(since uint64, most int) (entries []routetable.TargetReport, next uint64, more bool) {
-	if since > uint64(n) {
-		since = 0
+func (n checks) Changes(c changelog.Cursor, most int) (entries []routetable.TargetReport, next changelog.Cursor, more, ok bool) {
+	for ; c.Position < uint64(n) && len(entries) < most; c.Position++ {
+		entries = append(entries, routetable.TargetReport{ID: strconv.FormatUint(c.Position, 10), State: routetable.TargetHealthy})
 	}
-	for next = since; next < uint64(n) && len(entries) < most; next++ {
-		entries = append(entries, routetable.TargetReport{ID: strconv.FormatUint(next, 10), State: routetable.TargetHealthy})
-	}
-	return entries, next, next < uint64(n)
+	return entries, c, c.Position < uint64(n), c.Position <= uint64(n)
 }
 
-// reportSince asks with a cursor for a report that has room for everything.
+// reportSince requests with a cursor a report that has room for all entries.
 func (r *rig) reportSince(since string) (report routetable.Report) {
 	r.t.Helper()
 	token := sign(r.t, jose.EdDSA, r.private, claimsFor(r.admin, begin))
@@ -254,57 +253,76 @@ func (r *rig) reportSince(since string) (report routetable.Report) {
 
 func uids(report routetable.Report) (uids []string) {
 	for _, use := range report.Routes {
-		uids = append(uids, use.UID)
+		uid := use.UID
+		if use.Gone {
+			uid += " gone"
+		}
+		uids = append(uids, uid)
 	}
 	return uids
 }
 
-func TestReport_TellsWhatChangedSinceTheLast(t *testing.T) {
+func TestReport_ListsChangesSinceTheLast(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
-	second := newRoute(func(r *routetable.Route) { r.UID, r.Name, r.Path = "uid2", "other", "/other" })
+	second := newRoute(func(r *routetable.Route) { r.UID, r.Name, r.Callbacks[0].Path = "uid2", "other", "/other" })
 	r.serve(newRoute(nil), second)
 	first := r.reportSince("")
-	if first.Boot == "" || first.Cursor == "" || first.Routes != nil || first.Targets != nil {
+	if first.Boot == "" || first.Cursor == "" || !first.Full || first.Routes != nil || first.Targets != nil {
 		t.Fatalf("report is %+v", first)
+	}
+	if idle := r.reportSince(first.Cursor); idle.Full || idle.Cursor != first.Cursor {
+		t.Errorf("report without a change is %+v", idle)
 	}
 	r.get("/cb?code=1")
 	r.get("/other?code=1")
 	two := r.reportSince(first.Cursor)
-	if got := uids(two); !slices.Equal(got, []string{"uid", "uid2"}) || two.Boot != first.Boot {
+	if got := uids(two); !slices.Equal(got, []string{"uid", "uid2"}) || two.Boot != first.Boot || two.Full {
 		t.Errorf("both: %v", got)
 	}
 	r.get("/cb?code=1")
-	if got := r.reportSince(two.Cursor); !slices.Equal(uids(got), []string{"uid"}) || got.Routes[0].Callbacks != 2 || !got.Routes[0].Last.Equal(begin) {
-		t.Errorf("one: %+v", got.Routes)
-	} else if again := r.reportSince(got.Cursor); again.Routes != nil || again.Cursor != got.Cursor {
+	one := r.reportSince(two.Cursor)
+	if !slices.Equal(uids(one), []string{"uid"}) || one.Routes[0].Callbacks != 2 || !one.Routes[0].Last.Equal(begin) {
+		t.Errorf("one: %+v", one.Routes)
+	} else if again := r.reportSince(one.Cursor); again.Routes != nil || again.Cursor != one.Cursor {
 		t.Errorf("none: %+v", again)
 	}
 	for _, unknown := range []string{
-		"", "x", "..", "otherboot.0.2", first.Boot, first.Boot + ".0", first.Boot + ".0.-1", first.Boot + ".x.2", first.Boot + ".0.2.0",
-		first.Boot + ".0.99", first.Boot + ".0.99999999999999999999",
+		"", "x", "..", "otherboot.0.0.3.0", first.Boot, first.Boot + ".0.0", first.Boot + ".0.0.0.-1", first.Boot + ".x.0.2.0", first.Boot + ".0.0.2.0.0",
+		first.Boot + ".0.0.99.0", first.Boot + ".0.0.0.99", first.Boot + ".0.0.99999999999999999999.0",
 	} {
-		if got := uids(r.reportSince(unknown)); len(got) != 2 {
-			t.Errorf("cursor %q gets %v", unknown, got)
+		if got := r.reportSince(unknown); len(uids(got)) != 2 || !got.Full {
+			t.Errorf("cursor %q gets %+v", unknown, got)
 		}
+	}
+	r.serve(newRoute(nil))
+	if got := r.reportSince(one.Cursor); !slices.Equal(uids(got), []string{"uid2 gone"}) || got.Full {
+		t.Errorf("after a route left: %+v", got)
+	}
+	if got := r.reportSince(""); !slices.Equal(uids(got), []string{"uid"}) {
+		t.Errorf("full list after a route left: %+v", got)
 	}
 }
 
-func TestReport_HasRoomForSoMany(t *testing.T) {
-	state, _ := newTestState()
-	table := &routetable.Table{}
-	const routes = 6000
+// A report has at most MaxReportEntries entries, and only the first page of a
+// full list voids what was reported before.
+func TestReport_Pages(t *testing.T) {
+	r := newRig(t)
+	const routes, findings = 6000, 5000
 	for i := range routes {
-		table.Routes = append(table.Routes, newRoute(func(r *routetable.Route) { r.UID = strconv.Itoa(i) }))
+		record := r.counters.Start(strconv.Itoa(i))
+		r.counters.Count(record, usage.Request{Kind: usage.Unrelated})
 	}
-	for _, record := range state.uses.follow(table) {
-		state.uses.count(record, visit{kind: other})
-	}
-	seen, reports, since := map[string]struct{}{}, 0, ""
-	for more := true; more; reports++ {
-		report := state.Report(1, since, targets(5000))
+	r.server.Targets = checks(findings)
+	reports := newReporter(r.server, 1)
+	seen, pages, since := map[string]struct{}{}, 0, ""
+	for more := true; more; pages++ {
+		report := reports.report(since)
 		if n := len(report.Targets) + len(report.Routes); n > routetable.MaxReportEntries || report.More && n < routetable.MaxReportEntries {
 			t.Fatalf("%d entries, more %v", n, report.More)
+		}
+		if report.Full != (pages == 0) {
+			t.Errorf("page %d: full %v", pages, report.Full)
 		}
 		for _, target := range report.Targets {
 			seen["target "+target.ID] = struct{}{}
@@ -314,10 +332,10 @@ func TestReport_HasRoomForSoMany(t *testing.T) {
 		}
 		since, more = report.Cursor, report.More
 	}
-	if len(seen) != 5000+routes || reports != 3 {
-		t.Errorf("%d entries seen in %d reports", len(seen), reports)
+	if len(seen) != findings+routes || pages != 3 {
+		t.Errorf("%d entries in %d pages", len(seen), pages)
 	}
-	if last := state.Report(1, since, targets(5000)); last.Targets != nil || last.Routes != nil {
-		t.Error("something is left")
+	if last := reports.report(since); last.Targets != nil || last.Routes != nil || last.Full {
+		t.Errorf("a report after the last page is %+v", last)
 	}
 }

@@ -21,9 +21,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/callbackproxy/callback-operator/internal/apitime"
+	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
 func TestMain(m *testing.M) {
@@ -33,7 +37,7 @@ func TestMain(m *testing.M) {
 
 const (
 	host = "auth.acme.com"
-	// blueAddress and greenAddress are what the table says; the rig maps them.
+	// blueAddress and greenAddress are in the table; the rig maps them.
 	blueAddress  = "10.0.0.1:80"
 	greenAddress = "10.0.0.2:80"
 )
@@ -114,7 +118,8 @@ func (l *lines) String() string {
 func newRoute(change func(*routetable.Route)) routetable.Route {
 	r := routetable.Route{
 		Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1,
-		Hostnames: []string{host}, Protocol: routetable.OIDC, PathType: routetable.Exact, Path: "/cb",
+		Hostnames: []string{host}, Protocol: routetable.OIDC,
+		Callbacks: []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/cb"}},
 		Backends: []routetable.Backend{
 			{Name: "blue", Weight: 1, Addresses: []string{blueAddress}},
 			{Name: "green", Addresses: []string{greenAddress}},
@@ -128,16 +133,21 @@ func newRoute(change func(*routetable.Route)) routetable.Route {
 }
 
 // newOffer encodes a table.
-func newOffer(t testing.TB, v routetable.Version, key ed25519.PublicKey, settings routetable.Settings, routes ...routetable.Route) Offer {
+func newOffer(t testing.TB, v routetable.Version, key ed25519.PublicKey, settings routetable.Settings, routes ...routetable.Route) config.Offer {
 	t.Helper()
 	if settings.ListenerPort == 0 {
 		settings.ListenerPort = 8080
 	}
-	encoded, err := routetable.Encode(&routetable.Table{Settings: settings, Routes: routes}, routetable.DefaultShardBytes)
+	return offerOf(t, v, key, &routetable.Table{Settings: settings, Routes: routes})
+}
+
+func offerOf(t testing.TB, v routetable.Version, key ed25519.PublicKey, table *routetable.Table) config.Offer {
+	t.Helper()
+	encoded, err := routetable.Encode(table, routetable.DefaultShardBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Offer{
+	o := config.Offer{
 		Version: v, ReportKey: base64.StdEncoding.EncodeToString(key), Index: encoded.Index,
 		Shards: map[string]string{},
 	}
@@ -149,17 +159,20 @@ func newOffer(t testing.TB, v routetable.Version, key ed25519.PublicKey, setting
 
 // rig is a proxy with real listeners.
 type rig struct {
-	t         testing.TB
-	state     *State
-	metrics   *Metrics
-	handler   *Handler
-	server    *Server
-	clock     *clock
-	log       *lines
-	private   ed25519.PrivateKey
-	public    ed25519.PublicKey
-	version   routetable.Version
-	connectTo map[string]string
+	t        testing.TB
+	store    *config.Store
+	counters *usage.Counters
+	metrics  *metrics.Metrics
+	handler  *Handler
+	server   *Server
+	clock    *clock
+	// clockJudge judges the clock.
+	clockJudge *apitime.Clock
+	log        *lines
+	private    ed25519.PrivateKey
+	public     ed25519.PublicKey
+	version    routetable.Version
+	connectTo  map[string]string
 
 	address, admin string // of the listeners
 	stop           context.CancelFunc
@@ -170,18 +183,22 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{
-		t: t, clock: &clock{now: begin}, log: &lines{}, metrics: NewMetrics(), connectTo: map[string]string{},
+		t: t, clock: &clock{now: begin}, log: &lines{}, metrics: metrics.New(), counters: usage.NewCounters(), connectTo: map[string]string{},
 		version: routetable.Version{Epoch: 1}, stopped: make(chan error, 1),
 	}
 	r.public, r.private, _ = ed25519.GenerateKey(nil)
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.state = NewState(log, r.metrics, r.clock.Now)
-	r.state.clock.read = r.clock.reading
+	r.clockJudge = apitime.NewClockFrom(r.clock.reading, log)
+	r.store = config.NewStore(config.Options{
+		Log: log, Now: r.clock.Now, Clock: r.clockJudge, Usage: r.counters, Sidecar: true,
+		Refused: func(reason string) { r.metrics.Count(metrics.ConfigRefused, reason) },
+	})
+	r.metrics.Watch(r.store, r.clockJudge)
 	client := upstream.NewClient(upstream.Options{ConnectTo: r.connectTo, Now: time.Now})
 	r.handler = NewHandler(HandlerOptions{
-		State: r.state, Upstream: client, Metrics: r.metrics, Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+		Store: r.store, Clock: r.clockJudge, Usage: r.counters, Upstream: client, Metrics: r.metrics, Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
 	})
-	r.server = &Server{State: r.state, Handler: r.handler, Metrics: r.metrics, Log: log}
+	r.server = &Server{Store: r.store, Clock: r.clockJudge, Usage: r.counters, Handler: r.handler, Metrics: r.metrics, Log: log}
 	callbacks, admin := listen(t), listen(t)
 	r.address, r.admin = callbacks.Addr().String(), admin.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -209,51 +226,84 @@ func (r *rig) serve(routes ...routetable.Route) {
 func (r *rig) serveWith(settings routetable.Settings, routes ...routetable.Route) {
 	r.t.Helper()
 	r.version.Generation++
-	if refusal := r.state.Adopt(newOffer(r.t, r.version, r.public, settings, routes...)); refusal != nil {
+	if refusal := r.store.Adopt(newOffer(r.t, r.version, r.public, settings, routes...)); refusal != nil {
 		r.t.Fatalf("config refused: %+v", refusal)
 	}
 }
 
-// answer is what a client got, read to the end.
-type answer struct {
+// serveTable adopts a table as the next generation.
+func (r *rig) serveTable(table *routetable.Table) {
+	r.t.Helper()
+	r.version.Generation++
+	if table.Settings.ListenerPort == 0 {
+		table.Settings.ListenerPort = 8080
+	}
+	if refusal := r.store.Adopt(offerOf(r.t, r.version, r.public, table)); refusal != nil {
+		r.t.Fatalf("config refused: %+v", refusal)
+	}
+}
+
+// newReport is the report of this instance.
+func (r *rig) newReport(since string) routetable.Report {
+	return newReporter(r.server, 1).report(since)
+}
+
+func v(epoch, generation int64) routetable.Version {
+	return routetable.Version{Epoch: epoch, Generation: generation}
+}
+
+// blueGreen returns the route that leads to the named backend.
+func blueGreen(name string) routetable.Route {
+	return newRoute(func(r *routetable.Route) {
+		for i := range r.Backends {
+			r.Backends[i].Weight = 0
+			if r.Backends[i].Name == name {
+				r.Backends[i].Weight = 1
+			}
+		}
+	})
+}
+
+// response is what a client got, read to the end.
+type response struct {
 	status int
 	header http.Header
 	body   string
 	closes bool // the connection
-	// err is set when the answer did not come whole.
+	// err is set when the response did not come whole.
 	err error
 }
 
-// send sends raw bytes on a connection of their own and reads the answer.
-func (r *rig) send(raw string) answer {
+// send sends raw bytes on a connection of their own and reads the response.
+func (r *rig) send(raw string) response {
 	r.t.Helper()
 	return exchangeRaw(r.t, r.address, raw)
 }
 
-func exchangeRaw(t testing.TB, address, raw string) answer {
+func exchangeRaw(t testing.TB, address, raw string) response {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(40 * time.Second))
 	go func() { _, _ = io.WriteString(conn, raw) }()
 	method, _, _ := strings.Cut(raw, " ")
-	return readAnswer(bufio.NewReader(conn), method)
+	return readResponse(bufio.NewReader(conn), method)
 }
 
-func readAnswer(from *bufio.Reader, method string) answer {
-	response, err := http.ReadResponse(from, &http.Request{Method: method})
+func readResponse(from *bufio.Reader, method string) response {
+	got, err := http.ReadResponse(from, &http.Request{Method: method})
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
-	body, err := io.ReadAll(response.Body)
-	return answer{status: response.StatusCode, header: response.Header, body: string(body), closes: response.Close, err: err}
+	body, err := io.ReadAll(got.Body)
+	return response{status: got.StatusCode, header: got.Header, body: string(body), closes: got.Close, err: err}
 }
 
 // get sends a GET with these header lines.
-func (r *rig) get(target string, fields ...string) answer {
+func (r *rig) get(target string, fields ...string) response {
 	r.t.Helper()
 	return r.send(getBytes(target, fields...))
 }
@@ -267,7 +317,7 @@ func getBytes(target string, fields ...string) string {
 }
 
 // post sends a form.
-func (r *rig) post(target, body string, fields ...string) answer {
+func (r *rig) post(target, body string, fields ...string) response {
 	r.t.Helper()
 	head := "POST " + target + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: " + strconv.Itoa(len(body)) +
 		"\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -275,100 +325,4 @@ func (r *rig) post(target, body string, fields ...string) answer {
 		head += field + "\r\n"
 	}
 	return r.send(head + "\r\n" + body)
-}
-
-// backend is a server of bytes: it records what each connection sent and
-// answers by a script.
-type backend struct {
-	listener net.Listener
-	mu       sync.Mutex
-	requests []string
-	done     sync.WaitGroup
-}
-
-// newBackend serves until the test ends. answer is called with each request's
-// bytes once they were read whole.
-func newBackend(t testing.TB, answer func(conn net.Conn, request string)) *backend {
-	t.Helper()
-	b := &backend{listener: listen(t)}
-	b.done.Go(func() {
-		for {
-			conn, err := b.listener.Accept()
-			if err != nil {
-				return
-			}
-			b.done.Go(func() {
-				defer func() { _ = conn.Close() }()
-				request := readRequest(bufio.NewReader(conn))
-				b.mu.Lock()
-				b.requests = append(b.requests, request)
-				b.mu.Unlock()
-				answer(conn, request)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = b.listener.Close(); b.done.Wait() })
-	return b
-}
-
-// says answers with these bytes and closes.
-func says(answer string) func(net.Conn, string) {
-	return func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) }
-}
-
-func ok(body string) func(net.Conn, string) {
-	return says("HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
-}
-
-func readRequest(from *bufio.Reader) string {
-	var head strings.Builder
-	length := int64(0)
-	for {
-		line, err := from.ReadString('\n')
-		head.WriteString(line)
-		if value, found := strings.CutPrefix(line, "Content-Length: "); found {
-			length, _ = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		}
-		if line == "\r\n" || err != nil {
-			break
-		}
-	}
-	body, _ := io.ReadAll(io.LimitReader(from, length))
-	return head.String() + string(body)
-}
-
-// lead maps an address of the table to a backend.
-func (r *rig) lead(address string, b *backend) { r.connectTo[address] = b.listener.Addr().String() }
-
-func (b *backend) seen() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string(nil), b.requests...)
-}
-
-// only returns the single request that a backend saw.
-func (b *backend) only(t testing.TB) string {
-	t.Helper()
-	seen := b.seen()
-	if len(seen) != 1 {
-		t.Fatalf("backend saw %d requests, want 1", len(seen))
-	}
-	return seen[0]
-}
-
-// parts takes a request apart: its first line's target, its fields, its body.
-func parts(t testing.TB, request string) (target string, fields http.Header, body string) {
-	t.Helper()
-	head, body, _ := strings.Cut(request, "\r\n\r\n")
-	first, rest, _ := strings.Cut(head, "\r\n")
-	words := strings.Split(first, " ")
-	if len(words) != 3 {
-		t.Fatalf("first line is %q", first)
-	}
-	fields = http.Header{}
-	for line := range strings.SplitSeq(rest, "\r\n") {
-		name, value, _ := strings.Cut(line, ": ")
-		fields[name] = append(fields[name], value)
-	}
-	return words[1], fields, body
 }

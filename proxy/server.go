@@ -1,9 +1,8 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package proxy serves callbacks. In: configs from package source and requests
-// from clients; out: one attempt at the backend that the config names, or a
-// constant page. I/O.
+// Package proxy serves callbacks. In: a config and requests of clients; out: one
+// attempt at the backend that the config names, or a constant page. I/O.
 package proxy
 
 import (
@@ -19,8 +18,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/internal/apitime"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
-	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
 // The limits of client connections.
@@ -28,16 +30,20 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
 	idleTimeout       = 60 * time.Second
-	// writeGrace is how long a client may take for an answer after its
-	// route's own time.
+	// writeGrace is how long a client may take for a response after its route's
+	// own time.
 	writeGrace = 10 * time.Second
-	// maxHeadBytes is what net/http reads before it gives up. It is more than
-	// the gate allows, so that the gate's answers are the ones that are seen.
+	// maxHeadBytes is the limit of net/http. It is more than the gate allows, so
+	// that clients get the gate's responses.
 	maxHeadBytes = gate.MaxTargetBytes + gate.MaxHeaderBytes + 16<<10
 	// maxAdminHeadBytes bounds requests to the admin port.
 	maxAdminHeadBytes = 16 << 10
 	// exitTimeout bounds a shutdown, the drain delay included.
 	exitTimeout = 28 * time.Second
+	// streamGrace is how long requests to an application may go on after draining
+	// began. It ends before exitTimeout, so that a stream without an end is no
+	// failure.
+	streamGrace = exitTimeout - 3*time.Second
 )
 
 // MaxDrainDelay leaves requests in flight some time before exitTimeout.
@@ -45,14 +51,16 @@ const MaxDrainDelay = 20 * time.Second
 
 // Server runs the two listeners of a proxy.
 type Server struct {
-	State   *State
+	Store   *config.Store
+	Clock   *apitime.Clock
+	Usage   *usage.Counters
 	Handler *Handler
-	Metrics *Metrics
+	Metrics *metrics.Metrics
 	Log     *slog.Logger
-	// Targets is what the health checks report; nil: nothing.
+	// Targets are the results of the health checks, for the report; nil: none.
 	Targets TargetChanges
-	// DrainDelay is how long callbacks are still accepted after the proxy said
-	// that it is not ready, so that load balancers learn of it.
+	// DrainDelay is how long callbacks are still accepted after the proxy stops
+	// to be ready, so that load balancers see it in time.
 	DrainDelay time.Duration
 
 	draining atomic.Bool
@@ -77,9 +85,9 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 	}
 	serving.Go(func() { serve(callbackServer, callbacks) })
 	serving.Go(func() { serve(adminServer, admin) })
-	timing, stopTiming := context.WithCancel(context.WithoutCancel(ctx)) // also while draining
-	defer stopTiming()
-	serving.Go(func() { s.State.keepTime(timing) })
+	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx)) // also while draining
+	defer stopSweeping()
+	serving.Go(func() { s.Store.Run(sweeping) })
 	s.Log.Info("serving", "listenAddress", callbacks.Addr().String(), "adminAddress", admin.Addr().String())
 
 	var failure error
@@ -88,18 +96,18 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 	case <-ctx.Done():
 		failure = s.drain(context.WithoutCancel(ctx), callbackServer)
 	}
-	stopTiming()
+	stopSweeping()
 	failure = errors.Join(failure, callbackServer.Close(), adminServer.Close())
 	if app := s.Handler.app; app != nil {
-		app.cutAll()
+		app.Cut()
 	}
 	serving.Wait()
 	return failure
 }
 
-// drain ends the callback server without failing a request. What is passed to
-// an application ends with streamGrace, if it does not before. The admin server
-// goes on, so that readiness and metrics can be read to the end.
+// drain ends the callback server without failing a request. Requests to an
+// application end with streamGrace at the latest. The admin server goes on, so
+// that readiness and metrics can be read to the end.
 func (s *Server) drain(ctx context.Context, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, exitTimeout)
 	defer cancel()
@@ -108,7 +116,7 @@ func (s *Server) drain(ctx context.Context, server *http.Server) error {
 	s.Handler.draining.Store(true)
 	app := s.Handler.app
 	if app != nil {
-		defer app.cutLater().Stop()
+		defer app.CutLater().Stop()
 	}
 	delay := time.NewTimer(s.DrainDelay)
 	defer delay.Stop()
@@ -117,7 +125,7 @@ func (s *Server) drain(ctx context.Context, server *http.Server) error {
 		return fmt.Errorf("finish requests in flight: %w", err)
 	}
 	if app != nil {
-		app.wait() // for WebSockets, which Shutdown does not know
+		app.Wait() // for WebSockets, which Shutdown does not count
 	}
 	s.Log.Info("drained")
 	return nil
@@ -125,26 +133,8 @@ func (s *Server) drain(ctx context.Context, server *http.Server) error {
 
 func (s *Server) callbackServer() *http.Server {
 	server := s.newServer(s.Handler, maxHeadBytes)
-	server.DisableGeneralOptionsHandler = true // "OPTIONS *" meets the gate as everything does
+	server.DisableGeneralOptionsHandler = true // the gate refuses "OPTIONS *"
 	return server
-}
-
-// fine is what probes get when all is well.
-var fine = []byte("ok\n")
-
-func (s *Server) adminServer(port int32) *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(fine) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.State.Ready() || s.draining.Load() {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = w.Write(fine)
-	})
-	mux.Handle("GET /metrics", s.Metrics.Handler())
-	mux.Handle("GET "+routetable.ReportPath, newReportHandler(s.State, port, s.Targets))
-	return s.newServer(mux, maxAdminHeadBytes)
 }
 
 func (s *Server) newServer(handler http.Handler, maxHeader int) *http.Server {
@@ -170,11 +160,11 @@ func portOf(listener net.Listener) (int32, error) {
 	return int32(ap.Port()), nil
 }
 
-// quietHandler lets through of net/http's own messages those that say that
-// connections cannot be accepted. The others may quote what was read.
+// quietHandler passes of net/http's own messages only those about connections
+// that cannot be accepted. The others may quote what was read.
 type quietHandler struct{ slog.Handler }
 
-// Handle replaces a message that may hold foreign bytes by a constant.
+// Handle replaces a message that may quote a request by a constant.
 func (q quietHandler) Handle(ctx context.Context, record slog.Record) error {
 	message := "connection failed"
 	if strings.HasPrefix(record.Message, "http: Accept error") {

@@ -31,15 +31,15 @@ func TestServer_ReadAndWriteLimitsAreNotTheBackends(t *testing.T) {
 	go func() { stopped <- server.Serve(listener) }()
 	defer func() { _ = server.Close(); <-stopped }()
 	r.address = listener.Addr().String()
-	for name, got := range map[string]answer{"GET": r.get("/cb"), "POST": r.post("/cb", "a=b")} {
+	for name, got := range map[string]response{"GET": r.get("/cb"), "POST": r.post("/cb", "a=b")} {
 		if got.status != 200 || got.body != "ok" || got.err != nil {
 			t.Errorf("%s is %d %q %v", name, got.status, got.body, got.err)
 		}
 	}
 }
 
-// A client that promises a body and does not send it is let go, and the
-// backend never hears of it.
+// A client that declares a body and does not send it gets 400, and the backend gets
+// nothing.
 func TestF53_SlowBodyEnds(t *testing.T) {
 	r := newRig(t)
 	b := newBackend(t, ok(""))
@@ -54,7 +54,7 @@ func TestF53_SlowBodyEnds(t *testing.T) {
 	got := exchangeRaw(t, listener.Addr().String(), "POST /cb HTTP/1.1\r\nHost: "+host+
 		"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000000\r\n\r\ncode=1")
 	if got.status != 400 || !got.closes || len(b.seen()) != 0 {
-		t.Errorf("answer is %d %v, backend saw %d", got.status, got.err, len(b.seen()))
+		t.Errorf("response is %d %v, backend saw %d", got.status, got.err, len(b.seen()))
 	}
 }
 
@@ -67,13 +67,13 @@ func TestServer_Limits(t *testing.T) {
 	}
 }
 
-// F59: a client that leaves takes its request along, before the answer and in
-// it; nothing is sent again.
+// F59: a client that leaves takes its request along, before the response and in
+// it; no request is sent again.
 func TestF59_ClientLeaves(t *testing.T) {
 	r := newRig(t)
-	asked, left := make(chan struct{}), make(chan struct{})
+	arrived, left := make(chan struct{}), make(chan struct{})
 	b := newBackend(t, func(conn net.Conn, _ string) {
-		close(asked)
+		close(arrived)
 		_, _ = io.Copy(io.Discard, conn) // until the proxy closes
 		close(left)
 	})
@@ -84,7 +84,7 @@ func TestF59_ClientLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(conn, getBytes("/cb?code=1"))
-	<-asked
+	<-arrived
 	_ = conn.Close()
 	<-left
 	for !strings.Contains(r.log.String(), `"outcome":"unknown"`) {
@@ -101,11 +101,11 @@ func TestServer_FailedListenerIsAnError(t *testing.T) {
 	callbacks, admin := listen(t), listen(t)
 	_ = callbacks.Close()
 	if err := r.server.Run(context.Background(), callbacks, admin); err == nil || !strings.Contains(err.Error(), "serve ") {
-		t.Errorf("Run says %v", err)
+		t.Errorf("Run returns %v", err)
 	}
 }
 
-// What net/http says of malformed requests may quote them: only the fact is
+// Messages of net/http about malformed requests may quote them: only the fact is
 // logged.
 func TestT10_ServerLogIsQuiet(t *testing.T) {
 	r := newRig(t)

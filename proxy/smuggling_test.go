@@ -7,14 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -89,7 +89,7 @@ func TestT6_NoSmuggledRequestReachesABackend(t *testing.T) {
 		for _, body := range []string{smuggled, "0\r\n\r\n" + smuggled, "5\r\nhello\r\n0\r\n\r\n" + smuggled} {
 			before := len(b.seen())
 			raw := strings.ReplaceAll(vector, "{b}", body)
-			firstAnswer(t, r.address, raw)
+			firstResponse(t, r.address, raw)
 			for _, request := range b.seen()[before:] {
 				delivered++
 				target, fields, content := parts(t, request)
@@ -120,13 +120,13 @@ func TestT6_NoSmuggledRequestReachesAnApplication(t *testing.T) {
 			t.Errorf("a callback reached the application: %s %s", r.Method, r.RequestURI)
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
-		says200(w, r)
+		respond200(w, r)
 	}, newRoute(nil))
 	var sending sync.WaitGroup
 	for _, vector := range vectors() {
 		sending.Go(func() {
 			for _, body := range []string{smuggled, "0\r\n\r\n" + getBytes("/cb"), "5\r\nhello\r\n0\r\n\r\n" + getBytes("/cb")} {
-				firstAnswer(t, s.address, strings.ReplaceAll(strings.ReplaceAll(vector, "/cb", "/x"), "{b}", body))
+				firstResponse(t, s.address, strings.ReplaceAll(strings.ReplaceAll(vector, "/cb", "/x"), "{b}", body))
 			}
 		})
 	}
@@ -139,14 +139,13 @@ func TestT6_NoSmuggledRequestReachesAnApplication(t *testing.T) {
 }
 
 func (s *sidecar) passed() int64 {
-	var value dto.Metric
-	_ = s.metrics.passed.Write(&value)
-	return int64(value.GetCounter().GetValue())
+	n, _ := strconv.ParseInt(counted(s.t, s.metrics, metrics.Passed), 10, 64)
+	return n
 }
 
-// firstAnswer sends bytes, closes its half when it has an answer or an end,
+// firstResponse sends bytes, closes its half when it has an answer or an end,
 // and reads to the end.
-func firstAnswer(t *testing.T, address, raw string) {
+func firstResponse(t *testing.T, address, raw string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

@@ -26,7 +26,7 @@ func ending(at time.Time, change func(*routetable.Route)) routetable.Route {
 }
 
 // F45: the request that arrives at the sunset is late, the one before is not.
-// Nobody but the proxy's own clock decides.
+// Only the proxy's own clock decides.
 func TestF45_SunsetBoundary(t *testing.T) {
 	r := newRig(t)
 	b := newBackend(t, ok("fine"))
@@ -41,7 +41,7 @@ func TestF45_SunsetBoundary(t *testing.T) {
 	}
 	for _, now := range []time.Time{end, end.Add(time.Millisecond), end.AddDate(10, 0, 0)} {
 		r.clock.Set(now)
-		for _, got := range []answer{r.get("/cb?code=1"), r.post("/cb?code=1", "a=b")} {
+		for _, got := range []response{r.get("/cb?code=1"), r.post("/cb?code=1", "a=b")} {
 			if got.status != 410 || got.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("at %s: %d, %v", now, got.status, got.header)
 			}
@@ -82,21 +82,21 @@ func TestF45_RequestInFlightFinishes(t *testing.T) {
 	}
 }
 
-func TestSunset_WarnKeepsServingAndSaying(t *testing.T) {
+func TestSunset_ServeKeepsServingAndAnnouncing(t *testing.T) {
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("fine")))
 	end := begin.Add(time.Hour)
-	r.serve(ending(end, func(r *routetable.Route) { r.AfterSunset = routetable.Warn }))
+	r.serve(ending(end, func(r *routetable.Route) { r.AfterSunset = routetable.Serve }))
 	r.clock.Set(end.AddDate(1, 0, 0))
 	if got := r.get("/cb"); got.status != 200 || got.header.Get("Sunset") != "Sat, 21 Nov 2026 13:00:00 GMT" {
 		t.Errorf("%d, %v", got.status, got.header)
 	}
 }
 
-// The route's word replaces the backend's own; links are added to its links.
+// The route's values replace the backend's own; links are added to its links.
 func TestSunset_Headers(t *testing.T) {
 	r := newRig(t)
-	r.lead(blueAddress, newBackend(t, says("HTTP/1.1 200 OK\r\nSunset: Sat, 01 Jan 2050 00:00:00 GMT\r\n"+
+	r.lead(blueAddress, newBackend(t, responds("HTTP/1.1 200 OK\r\nSunset: Sat, 01 Jan 2050 00:00:00 GMT\r\n"+
 		"Deprecation: @1\r\nLink: </a>; rel=\"next\"\r\nContent-Length: 0\r\n\r\n")))
 	deprecated := begin.Add(-time.Hour)
 	r.serve(ending(farEnd, func(r *routetable.Route) { r.Deprecation = deprecated }))

@@ -5,15 +5,16 @@ package v1alpha1
 
 import "k8s.io/apimachinery/pkg/api/resource"
 
-// ProxyMode says who runs the proxies of a fleet.
+// ProxyMode defines who runs the proxies of a fleet.
 //
-// +kubebuilder:validation:Enum=Deployment;Sidecar
+// +kubebuilder:validation:Enum=Deployment;Sidecar;External
 type ProxyMode string
 
 // The modes.
 const (
 	ModeDeployment ProxyMode = "Deployment"
 	ModeSidecar    ProxyMode = "Sidecar"
+	ModeExternal   ProxyMode = "External"
 )
 
 // ProxyDeployment is how the operator runs the proxies of a fleet.
@@ -95,7 +96,7 @@ type ProxyResources struct {
 
 // ResourceAmounts are amounts of compute resources. The rules are stricter than
 // Kubernetes' own pattern of a quantity, which lets pass what cannot be decoded,
-// such as 1e1.5, and what is decoded for ever, such as 1e999999999999: one such
+// such as 1e1.5, and quantities whose decoding does not end, such as 1e999999999999: one such
 // object would stop its reader.
 //
 // +kubebuilder:validation:MinProperties=1
@@ -142,7 +143,7 @@ type Toleration struct {
 	// effect of the taint; every effect when it is empty.
 	// +optional
 	Effect TaintEffect `json:"effect,omitempty"`
-	// tolerationSeconds is how long effect NoExecute is tolerated; for ever
+	// tolerationSeconds is how long effect NoExecute is tolerated; without end
 	// when it is not set.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

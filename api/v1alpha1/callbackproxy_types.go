@@ -5,20 +5,20 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// CallbackProxy is a fleet of callback proxies and the rules for those who
-// use it: which namespaces may use which host, and for how long.
+// CallbackProxy is a fleet of callback proxies and the rules for its users:
+// which namespaces may use which host, and for how long.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=callbackproxies,shortName=cbp,categories=callbacks
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Routes",type=integer,JSONPath=`.status.routes.accepted`
-// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.status.configGeneration`
+// +kubebuilder:printcolumn:name="Config",type=integer,JSONPath=`.status.configGeneration`
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a CallbackProxy is also a label value and a name prefix: at most 63 characters, no dots"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.mode) || self.spec.mode != 'Deployment' || self.metadata.name.size() <= 46",message="in mode Deployment the name of a CallbackProxy is part of the names of what the operator makes: at most 46 characters"
+// +kubebuilder:validation:XValidation:rule="self.spec.mode != 'Deployment' || self.metadata.name.size() <= 46",message="in mode Deployment the name of a CallbackProxy is part of the names of what the operator makes: at most 46 characters"
 type CallbackProxy struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object metadata.
@@ -28,8 +28,9 @@ type CallbackProxy struct {
 	// spec is what the platform team declares.
 	// +required
 	Spec CallbackProxySpec `json:"spec,omitzero"`
-	// status is what the controller found. It is written whole. Until then it
-	// says -1, so that tools which look for a current status keep waiting.
+	// status is what the controller observed. It is always written as a whole.
+	// Until the first write observedGeneration is -1, so that tools that wait for
+	// a current status keep waiting.
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status CallbackProxyStatus `json:"status,omitzero"`
@@ -38,17 +39,17 @@ type CallbackProxy struct {
 // CallbackProxySpec declares a fleet: where its proxies run, its hosts, its
 // listener and its policy.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.deployment) || (has(self.mode) && self.mode == 'Deployment')",message="deployment is for mode Deployment: set mode, or leave deployment out"
-// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Sidecar') == has(self.sidecar)",message="mode Sidecar needs sidecar.appPort, and sidecar is for mode Sidecar only"
+// +kubebuilder:validation:XValidation:rule="!has(self.deployment) || self.mode == 'Deployment'",message="deployment is for mode Deployment: set mode: Deployment, or remove deployment"
+// +kubebuilder:validation:XValidation:rule="(self.mode == 'Sidecar') == has(self.sidecar)",message="mode Sidecar needs sidecar.appPort, and sidecar is for mode Sidecar only"
 // +kubebuilder:validation:XValidation:rule="!has(self.sidecar) || self.sidecar.appPort != self.listener.port",message="sidecar.appPort is the application's and listener.port the sidecar's: they share one pod and must differ"
-// +kubebuilder:validation:XValidation:rule="!has(self.mode) || self.listener.port != 9090",message="listener.port 9090 is the admin port of the proxies that the operator runs: choose another"
+// +kubebuilder:validation:XValidation:rule="self.mode == 'External' || self.listener.port != 9090",message="listener.port 9090 is the admin port of the proxies that the operator runs: choose another"
 type CallbackProxySpec struct {
-	// mode says who runs the proxies. Deployment: the operator, as a Deployment
-	// beside this object. Sidecar: pods of this namespace whose label
+	// mode defines who runs the proxies. Deployment: the operator, as a
+	// Deployment beside this object. Sidecar: pods of this namespace whose label
 	// callbackproxy.io/inject names this object get a proxy in front of their
-	// application. Without it, somebody else runs them, in pods that carry the
-	// label callbackproxy.io/proxy.
-	// +optional
+	// application. External: the user runs them, in pods that carry the label
+	// callbackproxy.io/proxy.
+	// +required
 	Mode ProxyMode `json:"mode,omitempty"`
 
 	// deployment is how the operator runs the proxies in mode Deployment.
@@ -60,7 +61,7 @@ type CallbackProxySpec struct {
 	Sidecar ProxySidecar `json:"sidecar,omitzero"`
 
 	// hosts are the hosts that this fleet serves and the namespaces that may
-	// use each. A host that is not listed may be used by nobody.
+	// use each. No namespace may use a host that is not listed.
 	// +required
 	// +listType=map
 	// +listMapKey=hostname
@@ -73,40 +74,36 @@ type CallbackProxySpec struct {
 	// +kubebuilder:default={port: 8080}
 	Listener Listener `json:"listener,omitzero"`
 
-	// trustedProxies are the networks, in CIDR notation, whose
-	// X-Forwarded-For and X-Forwarded-Proto are kept: the load balancers in
-	// front of the fleet. Everyone else's are replaced.
+	// forwarding defines what the proxies pass on to the backends about the original request.
 	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=64
-	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
+	Forwarding Forwarding `json:"forwarding,omitzero"`
 
-	// policy bounds what routes may ask for.
+	// policy bounds what routes may declare.
 	// +optional
-	// +kubebuilder:default={maxLifetimeDays: 180, afterSunset: {Reject}, requireOwner: true, sunsetWarningDays: {30, 7, 1}, maxRoutesPerNamespace: 1000}
+	// +kubebuilder:default={maxLifetimeDays: 180, allowedAfterSunset: {Reject}, requireOwner: true, sunsetWarningDays: {30, 7, 1}, maxRoutesPerNamespace: 1000}
 	Policy Policy `json:"policy,omitzero"`
 }
 
-// ProxyHost gives one host to namespaces.
+// ProxyHost grants one host to namespaces.
 type ProxyHost struct {
-	// hostname that is given.
+	// hostname that is granted.
 	// +required
 	Hostname Hostname `json:"hostname,omitempty"`
-	// namespaces whose routes may use the host.
+	// namespaces whose routes may use the host; the CallbackProxy's own when
+	// absent. The schema has no defaults here: defaults inside lists make kubectl
+	// apply report "configured" when nothing changed.
 	// +optional
-	// +kubebuilder:default={from: Same}
 	Namespaces HostNamespaces `json:"namespaces,omitzero"`
 }
 
 // HostNamespaces selects namespaces, in the words of Gateway API's listeners.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="self.from == 'Selector' ? has(self.selector) : !has(self.selector)",message="selector is set exactly when from is Selector"
+// +kubebuilder:validation:XValidation:rule="(has(self.from) && self.from == 'Selector') == has(self.selector)",message="selector is set exactly when from is Selector"
 type HostNamespaces struct {
 	// from is Same (the CallbackProxy's own namespace, the default), Selector
 	// or All.
 	// +optional
-	// +kubebuilder:default=Same
 	From FromNamespaces `json:"from,omitempty"`
 	// selector matches the labels of the namespaces; for one namespace by
 	// name use kubernetes.io/metadata.name.
@@ -114,7 +111,7 @@ type HostNamespaces struct {
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 }
 
-// FromNamespaces says where routes may come from.
+// FromNamespaces defines which namespaces a host is granted to.
 //
 // +kubebuilder:validation:Enum=Same;Selector;All
 type FromNamespaces string
@@ -146,7 +143,22 @@ type Listener struct {
 	Port int32 `json:"port,omitempty"`
 }
 
-// Policy bounds what routes may ask for.
+// Forwarding defines what the proxies pass on to the backends about the original
+// request, for callbacks and for requests that a sidecar passes through.
+//
+// +kubebuilder:validation:MinProperties=1
+type Forwarding struct {
+	// trustedProxies are the networks, in CIDR notation, of the load balancers in
+	// front of the fleet. The proxy keeps the X-Forwarded-For and
+	// X-Forwarded-Proto of requests from there and replaces those of all others.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
+}
+
+// Policy bounds what routes may declare.
 //
 // +kubebuilder:validation:MinProperties=1
 type Policy struct {
@@ -158,16 +170,16 @@ type Policy struct {
 	// +kubebuilder:validation:Maximum=3650
 	MaxLifetimeDays int32 `json:"maxLifetimeDays,omitempty"`
 
-	// afterSunset lists the values that routes may use.
+	// allowedAfterSunset lists the values of afterSunset that routes may use.
 	// +optional
 	// +listType=set
 	// +kubebuilder:default={Reject}
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2
-	AfterSunset []AfterSunset `json:"afterSunset,omitempty"`
+	AllowedAfterSunset []AfterSunset `json:"allowedAfterSunset,omitempty"`
 
-	// requireOwner says whether a route must name its owner; true by default,
-	// so that nobody has to guess whose shim it was.
+	// requireOwner defines whether a route must have an owner; true by default,
+	// so that every route has a contact.
 	// +optional
 	// +kubebuilder:default=true
 	RequireOwner *bool `json:"requireOwner,omitempty"`
@@ -184,7 +196,7 @@ type Policy struct {
 	SunsetWarningDays []int32 `json:"sunsetWarningDays,omitempty"`
 
 	// maxRoutesPerNamespace is how many routes of one namespace are accepted;
-	// the oldest are. It keeps one tenant from filling the fleet's config.
+	// the oldest are. It bounds what one tenant can add to the fleet's config.
 	// +optional
 	// +kubebuilder:default=1000
 	// +kubebuilder:validation:Minimum=1
@@ -192,17 +204,17 @@ type Policy struct {
 	MaxRoutesPerNamespace int32 `json:"maxRoutesPerNamespace,omitempty"`
 }
 
-// CallbackProxyStatus is what the controller found.
+// CallbackProxyStatus is what the controller observed.
 //
 // +kubebuilder:validation:MinProperties=1
 type CallbackProxyStatus struct {
-	// observedGeneration is the generation this status speaks of; -1 as long as
-	// nobody looked.
+	// observedGeneration is the generation that this status describes; -1
+	// before the first observation.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, and says nothing
-	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
-	// an instance doubts its clock.
+	// conditions are Accepted, Programmed and Ready, always; Stalled and
+	// ClockSuspect only while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -220,7 +232,7 @@ type CallbackProxyStatus struct {
 	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
 	ConfigHash string `json:"configHash,omitempty"`
-	// instances are the fleet's ready pods and what each says it runs, by
+	// instances are the fleet's ready pods and what each reports to run, by
 	// name; 256 when there are more, those that are not Current before others.
 	// +optional
 	// +listType=map
@@ -261,12 +273,12 @@ type ProxyInstance struct {
 	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
 	Hash string `json:"hash,omitempty"`
-	// lastReportTime is when it was last heard of, while it is Unreachable.
+	// lastReportTime is when its last report came, while it is Unreachable.
 	// +optional
 	LastReportTime *metav1.Time `json:"lastReportTime,omitempty"`
 }
 
-// InstanceState says how an instance stands to the published config.
+// InstanceState compares what an instance runs with the published config.
 //
 // +kubebuilder:validation:Enum=Current;Behind;Refused;Unreachable
 type InstanceState string

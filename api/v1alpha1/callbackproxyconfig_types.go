@@ -6,20 +6,20 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // CallbackProxyConfig is one part of a CallbackProxy's compiled config: the
-// index, which commits one generation, or a shard with routes. It is written
-// by the controller and read by the proxies; nobody edits it.
+// index, which commits one generation, or a shard with routes. The
+// controller writes it and the proxies read it; it is not for users to edit.
 //
 // The index has the CallbackProxy's name; a shard is named
 // <proxy>.<first 20 digits of its hash> and never changes. Shards are created
 // before the index that names them and deleted after the last index that did,
-// so whoever reads all parts at one moment finds a whole generation.
+// so a reader that lists all parts at one moment finds a whole generation.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:shortName=cbpc,categories=callbacks
+// +kubebuilder:resource:shortName=cbpc
 // +kubebuilder:printcolumn:name="Proxy",type=string,JSONPath=`.metadata.labels.callbackproxy\.io/proxy`
 // +kubebuilder:printcolumn:name="Part",type=string,JSONPath=`.spec.part`
 // +kubebuilder:printcolumn:name="Epoch",type=integer,JSONPath=`.spec.epoch`
-// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`
+// +kubebuilder:printcolumn:name="Config",type=integer,JSONPath=`.spec.generation`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Hash",type=string,JSONPath=`.spec.hash`,priority=1
 type CallbackProxyConfig struct {
@@ -42,9 +42,12 @@ type CallbackProxyConfigSpec struct {
 	Part ConfigPart `json:"part,omitempty"`
 
 	// epoch grows with each leadership of a controller. A proxy never goes
-	// back in (epoch, generation).
+	// back in (epoch, generation), so an epoch out of reach of every later
+	// leadership would stop all updates: epochs are Unix times in seconds, and
+	// the maximum is the end of the year 2999.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=32503679999
 	Epoch int64 `json:"epoch,omitempty"`
 
 	// generation grows with each published change.
@@ -53,7 +56,7 @@ type CallbackProxyConfigSpec struct {
 	Generation int64 `json:"generation,omitempty"`
 
 	// reportKey is the controller's Ed25519 public key, base64: a proxy
-	// answers /report only to requests signed by its private half.
+	// serves /report only to requests signed by its private half.
 	// +optional
 	// +kubebuilder:validation:MinLength=44
 	// +kubebuilder:validation:MaxLength=44

@@ -3,52 +3,67 @@
 
 package v1alpha1
 
-// The conditions of a CallbackRoute. Each carries the generation it speaks
-// of. Accepted, ResolvedRefs, Programmed, BackendsHealthy and Ready are always
-// present; SunsetApproaching, SunsetPassed and Deprecated only while they are
-// true, SunsetHeld only while the annotation is there. A CallbackProxy has
-// Accepted, Programmed and Ready, and ClockSuspect while it is true.
+// The conditions of a CallbackRoute. Each carries the generation it describes.
+// Accepted, ResolvedRefs, Programmed, BackendsHealthy and Ready are always
+// present; Stalled, SunsetApproaching, SunsetPassed and Deprecated only while
+// they are true, SunsetHeld only while the annotation is there. A CallbackProxy
+// has Accepted, Programmed and Ready, and Stalled and ClockSuspect while they are
+// true.
 const (
-	// ConditionAccepted says whether the route may be served: its spec is
-	// valid, its CallbackProxy exists and gives the hosts to this namespace,
-	// no older route holds the same callback, and the policy is kept.
+	// ConditionAccepted is true when the route may be served: its spec is valid,
+	// its CallbackProxy exists and grants the hosts to this namespace, no older
+	// route has the same callback, and the policy is met. A route that was
+	// accepted before and is refused now keeps its callbacks: they get 503.
 	//
 	// Reasons: Accepted, Invalid, Undecodable, ProxyNotFound, HostNotAllowed,
 	// QuotaExceeded, Conflict, LifetimeExceedsPolicy, AfterSunsetNotAllowed,
 	// OwnerRequired, NamespaceNotManaged, NameTaken.
 	ConditionAccepted = "Accepted"
 
-	// ConditionResolvedRefs says whether every backend exists and may be
-	// used from this namespace.
+	// ConditionResolvedRefs is true when every backend exists and may be used
+	// from this namespace.
 	//
 	// Unknown as long as the route is not accepted.
 	//
 	// Reasons: ResolvedRefs, BackendNotFound, RefNotPermitted, InvalidBackend,
-	// NotAccepted.
+	// UnsupportedProtocol, NotAccepted.
 	ConditionResolvedRefs = "ResolvedRefs"
 
-	// ConditionProgrammed says whether all ready instances of the
-	// CallbackProxy run a config with this generation, by their own word.
+	// ConditionProgrammed is true when all ready instances of the CallbackProxy
+	// report a config that contains this generation.
 	//
 	// Reasons: Programmed, Pending, NoReadyInstances, NotAccepted,
 	// RefusedByProxy, NotDeployed, ListenerMismatch.
 	ConditionProgrammed = "Programmed"
 
-	// ConditionBackendsHealthy says how the backends are: what the instances
-	// see, and at once what EndpointSlices say. Unknown when nothing measures
-	// them, or the route is not accepted.
+	// ConditionBackendsHealthy is the health of the backends: what the instances
+	// observe, and at once what EndpointSlices contain. Unknown when nothing
+	// measures them, or the route is not accepted.
 	//
-	// False names the backends and how many instances see it. A route whose
-	// callbacks another backend can take stays Ready.
+	// False names the backends and how many instances observe it. A route whose
+	// callbacks a failover can take stays Ready.
 	//
 	// Reasons: BackendsHealthy, BackendUnhealthy, NoReadyEndpoints,
 	// CallbackPathNotServed, NotMeasured, NotAccepted, SunsetPassed.
 	ConditionBackendsHealthy = "BackendsHealthy"
 
-	// ConditionReady sums up: callbacks are served as declared.
+	// ConditionReady is the summary: callbacks are served as declared. After a
+	// planned sunset with afterSunset Reject it stays true, with reason
+	// SunsetPassed, once all ready instances respond with 410: that is what was
+	// declared. A sunset that lay in the past when its generation was first
+	// observed is Ready=False with reason SunsetPassed.
 	//
-	// Reasons: Ready, or the reason of the condition that stands in the way.
+	// Reasons: Ready, SunsetPassed, or the reason of the condition that prevents
+	// it.
 	ConditionReady = "Ready"
+
+	// ConditionStalled is true while the object is refused for a reason that
+	// waiting does not end, so that tools fail instead of waiting: for Invalid at
+	// once; for Undecodable, a broken policy and InvalidBackend after 60 seconds
+	// without a change.
+	//
+	// Reasons: the reason of the refusal.
+	ConditionStalled = "Stalled"
 
 	// ConditionDeprecated is true from deprecationTime on.
 	//
@@ -61,9 +76,8 @@ const (
 	// Reasons: SunsetApproaching.
 	ConditionSunsetApproaching = "SunsetApproaching"
 
-	// ConditionSunsetPassed is true from sunsetTime on. With afterSunset
-	// Reject the route is no longer Ready, unless the sunset is held; with Warn
-	// it is left alone, and the message says how many callbacks still come.
+	// ConditionSunsetPassed is true from sunsetTime on. Its message contains what
+	// happens to callbacks now, and whether any still come.
 	//
 	// Reasons: SunsetPassed.
 	ConditionSunsetPassed = "SunsetPassed"
@@ -75,8 +89,9 @@ const (
 	// Reasons: SunsetHeld, HoldWithoutReason, HoldExpired.
 	ConditionSunsetHeld = "SunsetHeld"
 
-	// ConditionClockSuspect is true while an instance of the CallbackProxy
-	// doubts its clock, and therefore goes by another.
+	// ConditionClockSuspect is true while the clock of an instance differs from
+	// the API server's by more than an hour; the instance then closes no route by
+	// its own clock.
 	//
 	// Reasons: ClockSuspect.
 	ConditionClockSuspect = "ClockSuspect"
@@ -92,26 +107,26 @@ const (
 	ReasonUndecodable = "Undecodable"
 	// ReasonProxyNotFound: spec.proxyRef names no CallbackProxy.
 	ReasonProxyNotFound = "ProxyNotFound"
-	// ReasonHostNotAllowed: the CallbackProxy does not give a host of the
-	// route to the route's namespace.
+	// ReasonHostNotAllowed: the CallbackProxy does not grant a host of the route
+	// to the route's namespace.
 	ReasonHostNotAllowed = "HostNotAllowed"
 	// ReasonQuotaExceeded: the namespace has as many older routes at this
 	// CallbackProxy as its policy allows.
 	ReasonQuotaExceeded = "QuotaExceeded"
-	// ReasonConflict: an older route holds the same callback; it is named.
+	// ReasonConflict: an older route has the same callback; it is named.
 	ReasonConflict = "Conflict"
 	// ReasonLifetimeExceedsPolicy: sunsetTime is further from the creation
 	// than the policy allows.
 	ReasonLifetimeExceedsPolicy = "LifetimeExceedsPolicy"
 	// ReasonAfterSunsetNotAllowed: the policy does not allow the value.
 	ReasonAfterSunsetNotAllowed = "AfterSunsetNotAllowed"
-	// ReasonOwnerRequired: the policy wants spec.owner.
+	// ReasonOwnerRequired: the policy requires spec.owner.
 	ReasonOwnerRequired = "OwnerRequired"
 	// ReasonNamespaceNotManaged: the operator was not given the namespace, so it
 	// cannot run a Deployment there (CallbackProxy only).
 	ReasonNamespaceNotManaged = "NamespaceNotManaged"
-	// ReasonNameTaken: an object that the operator would make exists and is
-	// somebody else's (CallbackProxy only).
+	// ReasonNameTaken: an object that the operator would create exists and
+	// belongs to another owner (CallbackProxy only).
 	ReasonNameTaken = "NameTaken"
 )
 
@@ -123,12 +138,15 @@ const (
 	// route's own namespace.
 	ReasonBackendNotFound = "BackendNotFound"
 	// ReasonRefNotPermitted: the Service is in another namespace and absent,
-	// without the port, or without a ReferenceGrant: which of them is not
-	// said, as that would tell strangers what exists there.
+	// without the port, or without a ReferenceGrant. The message does not
+	// distinguish the cases, as that would disclose what exists there.
 	ReasonRefNotPermitted = "RefNotPermitted"
 	// ReasonInvalidBackend: the Service is one that is never dialled, such as
 	// type ExternalName or the API server itself.
 	ReasonInvalidBackend = "InvalidBackend"
+	// ReasonUnsupportedProtocol: the Service's port has an appProtocol that the
+	// proxy cannot speak yet: TLS or HTTP/2.
+	ReasonUnsupportedProtocol = "UnsupportedProtocol"
 )
 
 // Reasons of the condition Programmed.
@@ -162,11 +180,11 @@ const (
 	// ReasonNoReadyEndpoints: the EndpointSlices of its Service hold no ready
 	// endpoint.
 	ReasonNoReadyEndpoints = "NoReadyEndpoints"
-	// ReasonCallbackPathNotServed: the backend answered the preflight with
-	// 404, 405 or 5xx.
+	// ReasonCallbackPathNotServed: the backend responded to the path probe
+	// with 404, 405 or 5xx.
 	ReasonCallbackPathNotServed = "CallbackPathNotServed"
 	// ReasonNotMeasured: no backend has a health check, or no instance has
-	// looked yet.
+	// measured one yet.
 	ReasonNotMeasured = "NotMeasured"
 )
 

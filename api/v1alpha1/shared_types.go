@@ -4,24 +4,24 @@
 package v1alpha1
 
 // ProxyLabel marks what belongs to one CallbackProxy of the same namespace:
-// the pods of its fleet (set by whoever runs them) and its compiled
+// the pods of its fleet (set on their template) and its compiled
 // CallbackProxyConfig objects (set by the controller). The value is the
 // CallbackProxy's name.
 const ProxyLabel = "callbackproxy.io/proxy"
 
-// InjectLabel asks for a sidecar: on a pod it names the CallbackProxy of mode
+// InjectLabel requests a sidecar: on a pod it names the CallbackProxy of mode
 // Sidecar, in the same namespace, whose proxy is put in front of the pod's
 // application.
 const InjectLabel = "callbackproxy.io/inject"
 
 // AdminPortName is the name of the container port on which a proxy pod
-// answers /healthz, /readyz, /metrics and /report.
+// serves /healthz, /readyz, /metrics and /report.
 const AdminPortName = "admin"
 
 // HoldAnnotation on a CallbackRoute holds its sunset: callbacks are served past
 // sunsetTime, no longer than the CallbackProxy's policy would allow a sunset to
-// be. Its value says why, in 1 to 256 characters; it is repeated in the
-// condition SunsetHeld and as an event.
+// be. Its value is the reason, in 1 to 256 characters; the condition SunsetHeld
+// and an event repeat it.
 const HoldAnnotation = "callbackproxy.io/hold-sunset"
 
 // Hostname is one exact DNS name in the form in which requests are compared:
@@ -38,36 +38,43 @@ type Hostname string
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=253
-// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the name of an object: lower case letters, digits, - and ., with a letter or digit at both ends"
 type ObjectName string
 
 // Namespace is the name of a Kubernetes namespace.
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be a DNS label: lower case letters, digits and -, with a letter or digit at both ends"
 type Namespace string
 
-// CallbackPath is an absolute URL path in its one canonical spelling: it is
-// compared with the bytes of the request, so spellings that mean the same to
-// some server and not to another are refused.
+// CallbackPath is the path part of a URL as it is registered: it begins with /
+// and holds visible ASCII without ? and #. It is compared with the raw bytes of
+// the request, so an escape is part of it, and another spelling is another path.
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=1024
-// +kubebuilder:validation:XValidation:rule="self.matches('^/[A-Za-z0-9/._~!$&()*+,=:@-]*$')",message="must begin with / and hold only letters, digits and / . _ ~ ! $ & ( ) * + , = : @ -; percent escapes, queries and fragments are not part of a callback path"
-// +kubebuilder:validation:XValidation:rule="!self.contains('//')",message="must not contain //"
-// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)')",message="must not contain a . or .. segment"
+// +kubebuilder:validation:XValidation:rule=`self.matches('^/[!-"$->@-~]*$')`,message="must begin with / and hold visible ASCII characters without ? and #: write the path as it is registered, with its percent escapes, without scheme, host, query and fragment"
 type CallbackPath string
 
-// AfterSunset says what a proxy does with callbacks after the sunset.
+// ProbePath is an absolute URL path in its canonical spelling.
 //
-// +kubebuilder:validation:Enum=Reject;Warn
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=1024
+// +kubebuilder:validation:XValidation:rule="self.matches('^/[A-Za-z0-9/._~!$&()*+,=:@-]*$')",message="must begin with / and hold only letters, digits and / . _ ~ ! $ & ( ) * + , = : @ -"
+// +kubebuilder:validation:XValidation:rule="!self.contains('//')",message="must not contain //"
+// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)')",message="must not contain a . or .. segment"
+type ProbePath string
+
+// AfterSunset defines what a proxy does with callbacks after the sunset.
+//
+// +kubebuilder:validation:Enum=Reject;Serve
 type AfterSunset string
 
 const (
-	// AfterSunsetReject answers 410 Gone without touching a backend.
+	// AfterSunsetReject responds with 410 Gone; no backend is contacted.
 	AfterSunsetReject AfterSunset = "Reject"
-	// AfterSunsetWarn keeps serving, and the condition SunsetPassed keeps
-	// saying so.
-	AfterSunsetWarn AfterSunset = "Warn"
+	// AfterSunsetServe keeps delivering, and the condition SunsetPassed reports
+	// it.
+	AfterSunsetServe AfterSunset = "Serve"
 )

@@ -3,6 +3,8 @@
 
 package main
 
+// api.go: the way to the API server.
+
 import (
 	"fmt"
 	"net"
@@ -15,7 +17,8 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// apiConfig leads to the API server: by a file, or by the pod's own account.
+// apiConfig returns the way to the API server: by a file, or by the pod's own
+// account.
 func apiConfig(kubeconfig string) (*rest.Config, error) {
 	var config *rest.Config
 	var err error
@@ -31,12 +34,12 @@ func apiConfig(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// forbidden are the addresses that no backend may have: the API server's,
-// where the proxy's own account would speak for a tenant, and this host's,
-// where the admin port is.
+// forbidden are the addresses that no backend may have: the API server's, where
+// the proxy's own account would act for a tenant, and this host's, where the
+// admin port is.
 func forbidden(config *rest.Config) []netip.Addr {
 	addrs := routetable.AddressesOf(os.Getenv("KUBERNETES_SERVICE_HOST"), config.Host)
-	own, _ := net.InterfaceAddrs() // none known is none forbidden; the rules about loopback stay
+	own, _ := net.InterfaceAddrs() // an error forbids none; the rules about loopback stay
 	for _, o := range own {
 		if prefix, err := netip.ParsePrefix(o.String()); err == nil {
 			addrs = append(addrs, prefix.Addr())

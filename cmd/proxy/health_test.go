@@ -14,9 +14,9 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// The process looks at the backends of the config that it found on its disk,
-// and callbacks go by what it sees.
-func TestCommand_LooksAtBackends(t *testing.T) {
+// The process probes the backends of the config on its disk, and callbacks follow
+// the findings.
+func TestCommand_ProbesBackends(t *testing.T) {
 	blue := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
 	defer blue.Close()
 	green := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func TestCommand_LooksAtBackends(t *testing.T) {
 
 	wants := []string{
 		`callbackproxy_health_checks_total{kind="check",result="BadStatus"}`,
-		`callbackproxy_health_checks_total{kind="preflight",result="Healthy"}`, "\ncallbackproxy_target_unhealthy 1\n",
+		`callbackproxy_health_checks_total{kind="pathProbe",result="Healthy"}`, "\ncallbackproxy_target_unhealthy 1\n",
 	}
 	text := ""
 	for begin := time.Now(); time.Since(begin) < 15*time.Second; time.Sleep(20 * time.Millisecond) {
@@ -50,18 +50,18 @@ func TestCommand_LooksAtBackends(t *testing.T) {
 		t.Errorf("metrics are %s", text)
 	}
 	if status := p.get(t, p.callbacks, "/cb?code=1"); status != http.StatusAccepted {
-		t.Errorf("a callback is answered with %d", status)
+		t.Errorf("a callback gets %d", status)
 	}
 }
 
-// From its sunset on a route's backends are left alone: what was found wrong
-// with them is wrong no more.
+// From its sunset on a route's backends are left alone, and their findings are
+// dropped.
 func TestCommand_LeavesBackendsAloneAfterTheSunset(t *testing.T) {
 	dir := t.TempDir()
 	check := &routetable.HealthCheck{IntervalSeconds: 1, TimeoutSeconds: 1, UnhealthyThreshold: 1, HealthyThreshold: 1}
 	end := time.Now().UTC().Truncate(time.Second).Add(6 * time.Second)
 	keepConfigUntil(t, dir, end, routetable.Backend{Name: "gone", Addresses: []string{"10.0.0.2:80"}, Check: check})
-	// Nobody listens on a port that was just closed.
+	// Connections to a port that was just closed are refused.
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	p := start(t, "--state-dir="+dir, "--connect-to=10.0.0.2:80="+closed.Listener.Addr().String())

@@ -19,10 +19,14 @@ import (
 	"time"
 
 	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
+	"github.com/callbackproxy/callback-operator/internal/apitime"
 	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/health"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/source"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
 // version is set by the linker.
@@ -56,20 +60,25 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func run(ctx context.Context, o options, log *slog.Logger) error {
-	config, err := apiConfig(o.kubeconfig)
+	api, err := apiConfig(o.kubeconfig)
 	if err != nil {
 		return err
 	}
-	metrics := proxy.NewMetrics()
-	state := proxy.NewState(log, metrics, time.Now)
-	apiTime := newWitness(state.Clock(), time.Now)
-	config.Wrap(apiTime.wrap)
-	config.Wrap(kubeapi.EndWatches)
-	askTime, err := newAsk(config)
+	counts, counters, clock := metrics.New(), usage.NewCounters(), apitime.NewClock(time.Now, log)
+	store := config.NewStore(config.Options{
+		Log: log, Now: time.Now, Clock: clock, Usage: counters, Sidecar: o.appPort != 0,
+		Refused: func(reason string) { counts.Count(metrics.ConfigRefused, reason) },
+	})
+	counts.Watch(store, clock)
+	begin := time.Now()
+	apiServerTime := apitime.NewReader(clock, func() time.Duration { return time.Since(begin) })
+	api.Wrap(apiServerTime.Wrap)
+	api.Wrap(kubeapi.EndWatches)
+	requestTime, err := newTimeRequest(api)
 	if err != nil {
 		return err
 	}
-	watch, err := source.NewWatch(config, o.namespace, o.proxy, state, log)
+	watch, err := source.NewWatch(api, o.namespace, o.proxy, store, log)
 	if err != nil {
 		return err
 	}
@@ -77,20 +86,19 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		log.Warn("address is mapped by a flag", "address", from, "connectTo", to)
 	}
 	client := upstream.NewClient(upstream.Options{
-		ConnectTo: o.connectTo, Forbidden: forbidden(config), Now: time.Now,
+		ConnectTo: o.connectTo, Forbidden: forbidden(api), Now: time.Now,
 	})
 	checker := health.NewChecker(health.Options{
-		Upstream: client, Now: time.Now, Closed: state.IsClosed, Looked: metrics.HealthCheck,
+		Upstream: client, Now: time.Now, IsClosed: store.IsClosed,
+		Probed: func(kind, result string) { counts.Count(metrics.HealthChecks, kind, result) },
 	})
-	metrics.ObserveHealth(checker.Unhealthy)
-	// State has swapped the table in when it calls.
-	check := func() { checker.Set(state.Current().Table) }
-	state.OnAdopt = func(proxy.Offer) { check() }
-	state.OnTurn = check
+	counts.Bind(metrics.TargetUnhealthy, func() float64 { return float64(checker.Unhealthy()) })
+	store.Subscribe(func(c config.Change) { checker.Set(c.After.Table) })
 	server := &proxy.Server{
-		State: state, Metrics: metrics, Log: log, DrainDelay: o.drainDelay, Targets: checker,
+		Store: store, Clock: clock, Usage: counters, Metrics: counts, Log: log, DrainDelay: o.drainDelay, Targets: checker,
 		Handler: proxy.NewHandler(proxy.HandlerOptions{
-			State: state, Upstream: client, Health: checker, Metrics: metrics, Log: log, Now: time.Now, Namespace: o.namespace, Name: o.proxy,
+			Store: store, Clock: clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Now: time.Now,
+			Namespace: o.namespace, Name: o.proxy,
 			AppPort: int32(o.appPort), //nolint:gosec // checked to be a port
 		}),
 	}
@@ -103,56 +111,57 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	sources, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	if o.stateDir != "" {
-		disk := source.NewDisk(o.stateDir, log, metrics.DiskError)
-		restore(disk, o.stateDir, state, metrics, log)
-		state.OnAdopt = func(offer proxy.Offer) {
-			disk.Keep(offer)
-			check()
-		}
+		disk := source.NewDisk(o.stateDir, log, func() { counts.Count(metrics.DiskErrors) })
+		restore(disk, o.stateDir, store, counts, log)
+		store.Subscribe(func(c config.Change) {
+			if c.Offer != nil {
+				disk.Keep(*c.Offer)
+			}
+		})
 		running.Go(func() { disk.Run(sources) })
 	}
 	running.Go(func() { checker.Run(sources) })
 	go watch.Run(sources)
-	running.Go(func() { apiTime.confirm(sources, askTime) })
-	running.Go(func() { settle(sources, state, watch.Synced(), o.startTimeout, log) })
+	running.Go(func() { apiServerTime.Run(sources, requestTime) })
+	running.Go(func() { settle(sources, store, watch.Synced(), o.startTimeout, log) })
 	err = server.Run(ctx, callbacks, admin)
 	stop()
 	running.Wait()
 	return err
 }
 
-// restore serves the config of the last run until the API server is heard of.
-// It makes the directory when it is not there; a proxy without one serves all
-// the same, and says so.
-func restore(disk *source.Disk, dir string, state *proxy.State, metrics *proxy.Metrics, log *slog.Logger) {
+// restore serves the config of the last run until the API server responds. It
+// makes the directory when it is absent; a proxy without one serves without it,
+// and logs an error.
+func restore(disk *source.Disk, dir string, store *config.Store, counts *metrics.Metrics, log *slog.Logger) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		metrics.DiskError()
-		log.Error("state directory cannot be made: after a restart nothing is served until the API server answers", "error", err)
+		counts.Count(metrics.DiskErrors)
+		log.Error("state directory cannot be made: after a restart no config is served until the API server responds", "error", err)
 	}
 	offer, err := disk.Load()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		log.Info("no config on disk")
 	case err != nil:
-		metrics.DiskError()
+		counts.Count(metrics.DiskErrors)
 		log.Error("config on disk is not used", "error", err)
 	default:
-		state.Adopt(offer)
+		store.Adopt(offer)
 	}
 }
 
-// settle lets the proxy become ready when the API server's config is there, or
-// when it was waited for long enough and the disk's has to do.
-func settle(ctx context.Context, state *proxy.State, synced <-chan struct{}, patience time.Duration, log *slog.Logger) {
-	timer := time.NewTimer(patience)
+// settle makes the proxy ready when the API server's config was offered, or after
+// the timeout with the disk's.
+func settle(ctx context.Context, store *config.Store, synced <-chan struct{}, timeout time.Duration, log *slog.Logger) {
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-synced:
 	case <-timer.C:
-		log.Warn("API server was not heard of in time: what the disk has is served until it is", "waited", patience.String())
+		log.Warn("API server did not respond in time: the config on disk is served until it does", "waited", timeout.String())
 	case <-ctx.Done():
 	}
-	state.Settle()
+	store.Settle()
 }
 
 func listen(ctx context.Context, o options) (callbacks, admin net.Listener, err error) {

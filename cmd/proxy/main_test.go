@@ -24,7 +24,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/source"
 )
@@ -104,13 +104,20 @@ func keepConfig(t *testing.T, dir string, backends ...routetable.Backend) {
 
 func keepConfigUntil(t *testing.T, dir string, sunset time.Time, backends ...routetable.Backend) {
 	t.Helper()
-	backends = append(backends, routetable.Backend{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}})
+	blue := routetable.Backend{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}}
+	for i := range backends { // one that is given gets the callbacks while it can be reached
+		if backends[i].Weight > 0 {
+			blue.Weight, backends[i].Failover = 0, &routetable.Failover{Backend: "blue"}
+		}
+	}
+	backends = append(backends, blue)
 	encoded, err := routetable.Encode(&routetable.Table{
 		Settings: routetable.Settings{ListenerPort: 8080},
 		Routes: []routetable.Route{{
 			Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1, Hostnames: []string{"auth.acme.com"},
-			Protocol: routetable.OIDC, PathType: routetable.Exact, Path: "/cb",
-			Backends: backends, Preflight: len(backends) > 1,
+			Protocol:       routetable.OIDC,
+			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/cb", PathProbe: len(backends) > 1}},
+			Backends:       backends,
 			TimeoutSeconds: 30, Sunset: sunset, AfterSunset: routetable.Reject,
 		}},
 	}, routetable.DefaultShardBytes)
@@ -118,7 +125,7 @@ func keepConfigUntil(t *testing.T, dir string, sunset time.Time, backends ...rou
 		t.Fatal(err)
 	}
 	disk := source.NewDisk(dir, slog.New(slog.DiscardHandler), func() { t.Error("config cannot be kept") })
-	disk.Keep(proxy.Offer{
+	disk.Keep(config.Offer{
 		Version: routetable.Version{Epoch: 1, Generation: 1}, ReportKey: strings.Repeat("A", 43) + "=",
 		Index: encoded.Index, Shards: map[string]string{encoded.Shards[0].Hash: encoded.Shards[0].Data},
 	})
@@ -127,7 +134,7 @@ func keepConfigUntil(t *testing.T, dir string, sunset time.Time, backends ...rou
 	disk.Run(ctx)
 }
 
-// writeKubeconfig returns a file that leads to an API server.
+// writeKubeconfig returns a kubeconfig for an API server.
 func writeKubeconfig(t *testing.T, server string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -176,7 +183,7 @@ func start(t *testing.T, args ...string) *process {
 	}
 	go func() { _, _ = io.Copy(io.Discard, from) }()
 	if p.callbacks == "" {
-		t.Fatal("it does not serve")
+		t.Fatal("the command does not serve")
 	}
 	return p
 }
@@ -220,7 +227,7 @@ func TestF26_RestartWithoutAPIServer(t *testing.T) {
 	}
 }
 
-// F28: a damaged file is not served; without another config nothing is.
+// F28: a damaged file is not served; without another config all requests get 503.
 func TestF28_RestartWithDamagedFile(t *testing.T) {
 	dir := t.TempDir()
 	keepConfig(t, dir)

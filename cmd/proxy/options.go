@@ -3,6 +3,8 @@
 
 package main
 
+// options.go: the flags of the command.
+
 import (
 	"errors"
 	"flag"
@@ -28,25 +30,25 @@ type options struct {
 	version                     bool
 }
 
-// errHelp says that the flags were asked for and printed.
+// errHelp reports that the flags were requested and printed.
 var errHelp = errors.New("help")
 
-// parse reads the flags. Usage goes to w only when it is asked for.
+// parse reads the flags. Usage goes to w only when it is requested.
 func parse(args []string, w io.Writer) (options, error) {
 	o := options{connectTo: connectTo{}}
 	flags := flag.NewFlagSet("callback-proxy", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.namespace, "namespace", "", "`namespace` of the CallbackProxy (required)")
 	flags.StringVar(&o.proxy, "proxy", "", "`name` of the CallbackProxy (required)")
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that leads to the API server; without it, the pod's own account does")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` with the way to the API server; without it, the pod's own account is used")
 	flags.StringVar(&o.listenAddress, "listen-address", ":8080", "`address` for callbacks")
 	flags.StringVar(&o.adminAddress, "admin-address", ":9090", "`address` for /healthz, /readyz, /metrics and /report")
 	flags.StringVar(&o.stateDir, "state-dir", "", "`directory` for the last good config; without it, a restart needs the API server")
-	flags.IntVar(&o.appPort, "app-port", 0, "`port` on 127.0.0.1 that gets everything that is no callback, for a sidecar; 0: none")
+	flags.IntVar(&o.appPort, "app-port", 0, "`port` on 127.0.0.1 that gets all requests that are no callbacks, for a sidecar; 0: none")
 	flags.Var(o.connectTo, "connect-to", "dial HOST:PORT instead of a backend's address, as `IP:PORT=HOST:PORT`; for local runs, repeatable")
 	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second, "how long callbacks are accepted after SIGTERM")
 	flags.DurationVar(&o.startTimeout, "start-timeout", 1500*time.Millisecond,
-		"how long a start waits for the API server before the config on disk has to do")
+		"how long a start waits for the API server before the config on disk is served")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	err := flags.Parse(args)
 	switch {
@@ -78,7 +80,7 @@ func (o *options) check(rest []string) error {
 	return o.checkAppPort()
 }
 
-// checkAppPort refuses what would pass requests round in a circle.
+// checkAppPort refuses ports that would pass requests round in a circle.
 func (o *options) checkAppPort() error {
 	if o.appPort < 0 || o.appPort > 65535 {
 		return errors.New("--app-port must be a port, or 0 for none")
@@ -94,7 +96,7 @@ func (o *options) checkAppPort() error {
 // connectTo is a flag that maps addresses.
 type connectTo map[string]string
 
-// String is asked by the flag package.
+// String implements flag.Value.
 func (c connectTo) String() string { return "" }
 
 // Set adds one mapping, IP:PORT=HOST:PORT.

@@ -23,7 +23,7 @@ func TestCommand_StandsBeforeAnApplication(t *testing.T) {
 	defer func() { p.stop(); <-p.exited }()
 	for path, want := range map[string]int{"/cb?code=1": http.StatusAccepted, "/": http.StatusTeapot, "/%63b": http.StatusBadRequest} {
 		if status := p.get(t, p.callbacks, path); status != want {
-			t.Errorf("%s is answered with %d, want %d", path, status, want)
+			t.Errorf("%s gets %d, want %d", path, status, want)
 		}
 	}
 }

@@ -1,9 +1,9 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package crd holds the CustomResourceDefinitions of callback-operator, for
-// those who test their own CallbackRoutes against a real API server. It imports
-// the types of CRDs and nothing else of Kubernetes or of this project.
+// Package crd embeds the CustomResourceDefinitions of callback-operator, for
+// tests of CallbackRoutes against a real API server. It imports the types of
+// CRDs and nothing else of Kubernetes or of this project.
 package crd
 
 import (
@@ -27,8 +27,8 @@ func Files() fs.FS {
 	return files
 }
 
-// Definitions returns the same, decoded and by name. What it returns is the
-// caller's own.
+// Definitions returns the decoded manifests, ordered by name. The caller may
+// change them.
 func Definitions() ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	names, err := fs.Glob(Files(), "*.yaml")
 	if err != nil {

@@ -28,8 +28,8 @@ func TestDefinitions_AreTheKindsOfThisProject(t *testing.T) {
 	g.Expect(files).To(HaveLen(len(names)))
 }
 
-// Who imports the CRDs gets neither the controllers nor a client.
-func TestPackage_DragsInNothing(t *testing.T) {
+// An import of the CRDs adds neither the controllers nor a client.
+func TestPackage_HasFewDependencies(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for path := range strings.Lines(string(out)) {

@@ -3,6 +3,9 @@
 
 package compile
 
+// backends.go builds the table's entry of a route and finds the addresses of its
+// backends.
+
 import (
 	"cmp"
 	"fmt"
@@ -14,15 +17,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
-	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 // compileEntry builds the table's entry of a route. A backend that cannot be
-// resolved stays in it without an address: the callback then gets the honest
-// 503 instead of somebody else's answer.
+// resolved stays in it without an address: its callbacks then get 503 and reach
+// no other backend.
 func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 	object := c.route.Object
 	spec := &object.Spec
@@ -32,9 +35,7 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 		UID:            string(object.UID),
 		Generation:     object.Generation,
 		Protocol:       routetable.Protocol(spec.Protocol),
-		PathType:       routetable.PathType(spec.Callback.PathType),
-		Path:           string(spec.Callback.Path),
-		Preflight:      spec.Callback.Preflight == callbackv1alpha1.PreflightEnabled,
+		Callbacks:      callbacksOf(spec),
 		TimeoutSeconds: spec.Timeouts.RequestSeconds,
 		Sunset:         spec.SunsetTime.UTC(),
 		AfterSunset:    routetable.AfterSunset(spec.AfterSunset),
@@ -51,10 +52,32 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 	}
 	slices.Sort(entry.Hostnames)
 
+	refs := c.resolveBackends(entry)
+	return entry, refs
+}
+
+func callbacksOf(spec *callbackv1alpha1.CallbackRouteSpec) []routetable.Callback {
+	callbacks := make([]routetable.Callback, len(spec.Callbacks))
+	for i := range spec.Callbacks {
+		declared := &spec.Callbacks[i]
+		callbacks[i] = routetable.Callback{
+			Name:      declared.Name,
+			PathType:  routetable.PathType(cmp.Or(declared.PathType, callbackv1alpha1.PathExact)),
+			Path:      string(declared.Path),
+			PathProbe: declared.PathProbe == callbackv1alpha1.PathProbeEnabled,
+		}
+	}
+	return callbacks
+}
+
+// resolveBackends adds the backends to the entry and computes the condition
+// ResolvedRefs. Its reason is that of the first backend that is not resolved.
+func (c *candidate) resolveBackends(entry *routetable.Route) Finding {
+	declared := c.route.Object.Spec.Backends
 	refs := Finding{OK: true, Reason: callbackv1alpha1.ReasonResolvedRefs, Message: "every backend exists and may be used"}
 	var broken []string
-	for i := range spec.Backends {
-		backend, problem := c.resolve(&spec.Backends[i])
+	for i := range declared {
+		backend, problem := c.resolve(&declared[i])
 		entry.Backends = append(entry.Backends, backend)
 		if problem.Reason == "" {
 			continue
@@ -67,19 +90,22 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 	if len(broken) > 0 {
 		refs.Message = strings.Join(broken, "; ")
 	}
-	return entry, refs
+	return refs
 }
 
-// resolve finds what to dial for a backend. The Finding is empty when all is
-// well.
+// resolve builds the table's entry of a backend. The Finding is empty when the
+// backend is resolved.
 func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Finding) {
 	key := types.NamespacedName{Namespace: string(b.Service.Namespace), Name: string(b.Service.Name)}
 	if key.Namespace == "" {
 		key.Namespace = c.route.Object.Namespace
 	}
-	out := routetable.Backend{Name: b.Name, Weight: 1, Path: string(b.Path)}
+	out := routetable.Backend{Name: b.Name, Weight: 1, Paths: c.pathsOf(b)}
 	if b.Weight != nil {
 		out.Weight = *b.Weight
+	}
+	if b.Failover != nil {
+		out.Failover = &routetable.Failover{Backend: b.Failover.Backend}
 	}
 	if b.HostHeader == callbackv1alpha1.HostHeaderBackend {
 		out.Host = serviceHost(key, b.Service.Port)
@@ -87,8 +113,11 @@ func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Fi
 	out.Check = healthCheck(b.HealthCheck, serviceHost(key, b.Service.Port))
 
 	service, port := c.lookup(key, b.Service.Port)
-	if port == nil {
+	if port == nil && !isExternalName(service) {
 		return out, c.unresolved(key, b.Service.Port)
+	}
+	if port != nil && isUnsupported(port.AppProtocol) {
+		return out, unsupported(key, port)
 	}
 	addresses, problem := c.addresses(service, port)
 	if problem != "" {
@@ -107,6 +136,20 @@ func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Fi
 	return out, Finding{}
 }
 
+// pathsOf returns the path replacements of a backend, in the order of the route's
+// callbacks.
+func (c *candidate) pathsOf(b *callbackv1alpha1.Backend) []routetable.BackendPath {
+	var paths []routetable.BackendPath
+	for _, callback := range c.route.Object.Spec.Callbacks {
+		for _, p := range b.Paths {
+			if p.Callback == callback.Name {
+				paths = append(paths, routetable.BackendPath{Callback: p.Callback, Path: string(p.Path)})
+			}
+		}
+	}
+	return paths
+}
+
 // The defaults of a health check.
 const (
 	defaultCheckInterval    = 5
@@ -115,8 +158,8 @@ const (
 	defaultCheckHealthyRise = 2
 )
 
-// healthCheck fills in what is not declared. All routes use the same Host for
-// the same Service, so that its instances look at it once for all of them.
+// healthCheck fills in the defaults. All routes use the same Host for the same
+// Service, so that an instance checks it once for all of them.
 func healthCheck(declared *callbackv1alpha1.HealthCheck, host string) *routetable.HealthCheck {
 	if declared == nil {
 		return nil
@@ -134,9 +177,9 @@ func healthCheck(declared *callbackv1alpha1.HealthCheck, host string) *routetabl
 	return check
 }
 
-// hasNoEndpoints says whether the Service's EndpointSlices, of which there are
-// some, hold no ready endpoint for a port. None at all says nothing: whoever
-// fills in endpoints otherwise makes none.
+// hasNoEndpoints reports whether the Service has EndpointSlices and none of them
+// holds a ready endpoint for a port. A Service without slices is not judged: its
+// endpoints may be kept by other means.
 func (c *candidate) hasNoEndpoints(key types.NamespacedName, port *corev1.ServicePort) bool {
 	found := c.snapshot.EndpointSlices[key]
 	for i := range found {
@@ -162,13 +205,38 @@ func (c *candidate) lookup(key types.NamespacedName, number int32) (*corev1.Serv
 	return service, nil
 }
 
-// unresolved words a backend without a Service. For another namespace it is
-// one text for all causes, so that nobody learns what exists there.
+func isExternalName(service *corev1.Service) bool {
+	return service != nil && service.Spec.Type == corev1.ServiceTypeExternalName
+}
+
+// isUnsupported reports whether a port's appProtocol is one that the proxy cannot
+// speak: TLS or HTTP/2. It never falls back to plain HTTP/1.1 there.
+func isUnsupported(appProtocol *string) bool {
+	if appProtocol == nil {
+		return false
+	}
+	switch strings.ToLower(strings.TrimPrefix(*appProtocol, "kubernetes.io/")) {
+	case "https", "wss", "tls", "h2", "h2c", "http2", "grpc":
+		return true
+	}
+	return false
+}
+
+func unsupported(key types.NamespacedName, port *corev1.ServicePort) Finding {
+	return Finding{
+		Reason: callbackv1alpha1.ReasonUnsupportedProtocol,
+		Message: fmt.Sprintf("port %d of Service %s has appProtocol %s, and the proxy speaks HTTP/1.1 without TLS to backends: "+
+			"use a port that does so too, or correct its appProtocol", port.Port, key, *port.AppProtocol),
+	}
+}
+
+// unresolved describes a backend without a Service. For another namespace one
+// message covers all causes, so that it does not disclose what exists there.
 func (c *candidate) unresolved(key types.NamespacedName, port int32) Finding {
 	if key.Namespace == c.route.Object.Namespace {
 		return Finding{
 			Reason:  callbackv1alpha1.ReasonBackendNotFound,
-			Message: fmt.Sprintf("Service %s with TCP port %d does not exist: create it, or correct the backend", key, port),
+			Message: fmt.Sprintf("Service %s with TCP port %d does not exist: create it, or correct the backend's service", key, port),
 		}
 	}
 	return Finding{
@@ -179,19 +247,19 @@ func (c *candidate) unresolved(key types.NamespacedName, port int32) Finding {
 	}
 }
 
-// granted says whether a ReferenceGrant beside the Service lets the route
-// use it.
+// granted reports whether a ReferenceGrant in the Service's namespace permits the
+// route to use it.
 func (c *candidate) granted(key types.NamespacedName) bool {
 	for i := range c.snapshot.Grants {
 		grant := &c.snapshot.Grants[i]
 		if grant.Namespace != key.Namespace || !grant.DeletionTimestamp.IsZero() {
 			continue
 		}
-		from := slices.ContainsFunc(grant.Spec.From, func(f gatewayv1beta1.ReferenceGrantFrom) bool {
+		from := slices.ContainsFunc(grant.Spec.From, func(f gatewayv1.ReferenceGrantFrom) bool {
 			return string(f.Group) == callbackv1alpha1.SchemeGroupVersion.Group && f.Kind == "CallbackRoute" &&
 				string(f.Namespace) == c.route.Object.Namespace
 		})
-		to := slices.ContainsFunc(grant.Spec.To, func(t gatewayv1beta1.ReferenceGrantTo) bool {
+		to := slices.ContainsFunc(grant.Spec.To, func(t gatewayv1.ReferenceGrantTo) bool {
 			return t.Group == "" && t.Kind == "Service" && (t.Name == nil || *t.Name == "" || string(*t.Name) == key.Name)
 		})
 		if from && to {
@@ -201,12 +269,13 @@ func (c *candidate) granted(key types.NamespacedName) bool {
 	return false
 }
 
-// addresses returns what to dial for a Service's port: its cluster IP, whose
-// balancing is the cluster's, or the ready endpoints when it has none.
+// addresses returns what to dial for a Service's port: its cluster IP, which the
+// cluster balances, or the ready endpoints of a headless Service. port may be nil
+// for type ExternalName only.
 func (c *candidate) addresses(service *corev1.Service, port *corev1.ServicePort) (addresses []string, problem string) {
 	switch {
-	case service.Spec.Type == corev1.ServiceTypeExternalName:
-		return nil, "type ExternalName would let its owner point callbacks anywhere; use a Service with a cluster IP"
+	case isExternalName(service):
+		return nil, "type ExternalName would let its owner send callbacks anywhere: use a Service with a cluster IP"
 	case service.Spec.ClusterIP == "":
 		return nil, "it has no cluster IP yet"
 	case service.Spec.ClusterIP == corev1.ClusterIPNone:
@@ -214,16 +283,17 @@ func (c *candidate) addresses(service *corev1.Service, port *corev1.ServicePort)
 	}
 	addr, err := netip.ParseAddr(service.Spec.ClusterIP)
 	if err != nil {
-		return nil, "its cluster IP cannot be read"
+		return nil, "its cluster IP is not an address"
 	}
-	if problem := c.refuse(addr); problem != "" {
+	if problem := c.refuseAddress(addr); problem != "" {
 		return nil, problem
 	}
 	return []string{netip.AddrPortFrom(addr, uint16(port.Port)).String()}, "" //nolint:gosec // the API bounds ports
 }
 
-// refuse says why an address is never dialled; empty when it may be.
-func (c *candidate) refuse(addr netip.Addr) string {
+// refuseAddress returns the reason why an address is never dialled; empty when it
+// may be.
+func (c *candidate) refuseAddress(addr netip.Addr) string {
 	inner, embedded := routetable.Embedded(addr)
 	for _, forbidden := range c.snapshot.Forbidden {
 		if forbidden = forbidden.Unmap(); forbidden == addr || embedded && forbidden == inner {
@@ -236,9 +306,9 @@ func (c *candidate) refuse(addr netip.Addr) string {
 	return ""
 }
 
-// endpointAddresses returns the ready endpoints of a headless Service, sorted.
-// Names (FQDN slices) and addresses that are never dialled are left out; when
-// that leaves nothing, the problem says why.
+// endpointAddresses returns the ready endpoints of a headless Service, sorted. It
+// leaves out names (FQDN slices) and addresses that are never dialled; the problem
+// is set when that leaves none.
 func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.ServicePort) (addresses []string, problem string) {
 	var refused []string
 	key := types.NamespacedName{Namespace: service.Namespace, Name: service.Name}
@@ -253,7 +323,7 @@ func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.Serv
 			if err != nil {
 				continue
 			}
-			if why := c.refuse(addr); why != "" {
+			if why := c.refuseAddress(addr); why != "" {
 				refused = append(refused, why)
 				continue
 			}
@@ -261,7 +331,7 @@ func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.Serv
 		}
 	}
 	if len(addresses) == 0 && len(refused) > 0 {
-		return nil, "none of its endpoints is ever dialled: " + slices.Min(refused)
+		return nil, "none of its endpoints may be dialled: " + slices.Min(refused)
 	}
 	slices.Sort(addresses)
 	addresses = slices.Compact(addresses)
@@ -269,7 +339,7 @@ func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.Serv
 }
 
 // readyAddresses returns the addresses of ready endpoints. Unknown readiness
-// counts as ready, as the API defines it.
+// counts as ready, as the Kubernetes API defines it.
 func readyAddresses(slice *discoveryv1.EndpointSlice) []string {
 	var addresses []string
 	for _, endpoint := range slice.Endpoints {

@@ -18,15 +18,15 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
-// Snapshot is what the controller gathered about one CallbackProxy. Nothing
-// in it is changed.
+// Snapshot is the state of the cluster that concerns one CallbackProxy. Compile
+// does not change it.
 type Snapshot struct {
 	// Key names the CallbackProxy.
 	Key types.NamespacedName
@@ -34,48 +34,60 @@ type Snapshot struct {
 	Proxy *callbackv1alpha1.CallbackProxy
 	// Routes are all routes that name the CallbackProxy, in any order.
 	Routes []Route
-	// Namespaces holds the labels of the routes' namespaces.
+	// Previous is the table that was published last; nil when there is none.
+	Previous *routetable.Table
+	// Namespaces holds the labels of the namespaces of Routes and of Previous.
 	Namespaces map[string]labels.Set
-	// Services holds the Services that the routes name and that exist.
+	// Services holds the existing Services that the routes name.
 	Services map[types.NamespacedName]*corev1.Service
-	// EndpointSlices holds the slices of those.
+	// EndpointSlices holds the slices of those Services.
 	EndpointSlices map[types.NamespacedName][]discoveryv1.EndpointSlice
-	// Grants are the ReferenceGrants of the namespaces of those Services;
-	// none when the kind is not installed.
-	Grants []gatewayv1beta1.ReferenceGrant
-	// Forbidden are addresses that are never a backend, whatever Service
-	// holds them: those of the API server.
+	// Grants are the ReferenceGrants of the namespaces of those Services; none
+	// when the kind is not installed.
+	Grants []gatewayv1.ReferenceGrant
+	// Forbidden are addresses that are never a backend, whatever Service has
+	// them: those of the API server.
 	Forbidden []netip.Addr
 }
 
-// Route is one route as it was read.
+// Route is one stored CallbackRoute.
 type Route struct {
 	Object *callbackv1alpha1.CallbackRoute
-	// DecodeError says why the object's spec could not be read; then only
-	// its metadata is there.
+	// DecodeError is the reason why the object's spec cannot be decoded. Object
+	// then has its metadata only.
 	DecodeError string
 }
 
-// Plan is what follows from a Snapshot at one moment.
+// Plan is the result for a Snapshot at one moment.
 type Plan struct {
-	// Table is what the instances serve. Nil when there is no CallbackProxy.
+	// Table is what the instances serve; nil when there is no CallbackProxy.
 	Table *routetable.Table
-	// Verdicts are in the order of their routes' names, one for each route
-	// that is not being deleted.
+	// Verdicts are sorted by namespace and name, one for each route that is not
+	// being deleted.
 	Verdicts []Verdict
-	// Next is when something will change though no object does; zero when
-	// nothing will.
+	// LostHosts are hosts that accepted routes used and that the CallbackProxy
+	// does not grant to their namespaces any more, sorted by host.
+	LostHosts []LostHost
+	// Next is the time of the next change that no object causes; zero when there
+	// is none.
 	Next time.Time
 }
 
-// Verdict is what was decided about one route.
+// LostHost counts the routes whose callbacks on a host get 503 because the
+// CallbackProxy does not grant the host to their namespaces any more.
+type LostHost struct {
+	Host   string
+	Routes int
+}
+
+// Verdict is the decision about one route.
 type Verdict struct {
 	Route        *callbackv1alpha1.CallbackRoute
 	Accepted     Finding
 	ResolvedRefs Finding
-	// The following are of an accepted route. Entry is what the instances
-	// serve; Phase is where in its schedule the route stands, and Warning which
-	// of the warnings, in days before the sunset, came last (0: none).
+	// The following fields are set for accepted routes only. Entry is what the
+	// instances serve. Phase is the route's position in its schedule, and Warning
+	// the last warning that is due, in days before the sunset (0: none).
 	Entry   *routetable.Route
 	Phase   sunset.Phase
 	Warning int32
@@ -86,8 +98,8 @@ type Verdict struct {
 	NoEndpoints map[string]struct{}
 }
 
-// Finding is one condition's content. Its status is True when OK, else False,
-// or Unknown when nothing was looked at.
+// Finding is the content of one condition. The condition's status is True when
+// OK is set, Unknown when Unknown is set, else False.
 type Finding struct {
 	OK      bool
 	Unknown bool
@@ -95,72 +107,97 @@ type Finding struct {
 	Message string
 }
 
-// Compile decides about every route of a snapshot and builds the table of
-// those that may be served.
+// Compile decides about every route of a snapshot and builds the table. The rules
+// that concern one route alone come first, so that the holds of refused routes
+// are known before routes compete for claims. A route that only keeps claims
+// which it has in the previous table comes before all others, so a route of
+// another namespace cannot take a callback that is served.
 func Compile(s *Snapshot, now time.Time) *Plan {
-	plan := &Plan{}
-	var table *routetable.Table
-	if s.Proxy != nil {
-		table = &routetable.Table{Settings: settings(s.Proxy)}
-	}
-	pass := &pass{claims: newClaims(), givenHosts: map[string][]string{}, accepted: map[string]int32{}}
+	p := newPass(s, now)
+	candidates := make([]*candidate, 0, len(s.Routes))
+	var rivals []*candidate
 	for _, route := range byAge(s.Routes) {
-		c := &candidate{snapshot: s, route: route, pass: pass}
-		verdict := judge(c)
-		if entry := verdict.Entry; entry != nil {
-			table.Routes = append(table.Routes, *entry)
-			pass.claims.add(entry, route.Object.CreationTimestamp.Time)
-			pass.accepted[entry.Namespace]++
-			plan.Next = Earlier(plan.Next, verdict.schedule(s.Proxy, now))
+		c := &candidate{pass: p, route: route}
+		candidates = append(candidates, c)
+		if c.refusal = c.check(ownRules); c.refusal != nil {
+			p.holdRefused(c)
+			continue
+		}
+		c.rank = p.rankOf(c.entry)
+		rivals = append(rivals, c)
+	}
+	p.holdGone()
+	slices.SortStableFunc(rivals, func(a, b *candidate) int { return cmp.Compare(a.rank, b.rank) })
+	for _, c := range rivals {
+		if c.refusal = c.check(rivalRules); c.refusal == nil {
+			p.accept(c)
+		} else if c.refusal.Reason != callbackv1alpha1.ReasonConflict {
+			p.holdRefused(c)
+		}
+	}
+	for _, c := range rivals {
+		if c.refusal != nil { // the message names the owners at the end of the pass
+			c.refusal = cmp.Or(c.check(rivalRules), c.refusal)
+		}
+	}
+	return p.plan(candidates)
+}
+
+// plan collects the results of a pass.
+func (p *pass) plan(candidates []*candidate) *Plan {
+	plan := &Plan{Verdicts: make([]Verdict, 0, len(candidates))}
+	holds := p.remainingHolds()
+	held := map[string]bool{}
+	for i := range holds {
+		held[holds[i].UID] = true
+		plan.Next = Earlier(plan.Next, holds[i].ReleaseTime)
+	}
+	if p.snapshot.Proxy != nil {
+		plan.Table = &routetable.Table{Settings: settings(p.snapshot.Proxy), Holds: holds}
+		plan.LostHosts = p.lostHosts(holds)
+	}
+	for _, c := range candidates {
+		verdict := c.verdict(held[string(c.route.Object.UID)])
+		if verdict.Entry != nil {
+			plan.Table.Routes = append(plan.Table.Routes, *verdict.Entry)
+			plan.Next = Earlier(plan.Next, verdict.schedule(p.snapshot.Proxy, p.now))
 		}
 		plan.Verdicts = append(plan.Verdicts, verdict)
 	}
-	if table != nil {
-		slices.SortFunc(table.Routes, func(a, b routetable.Route) int {
+	if plan.Table != nil {
+		slices.SortFunc(plan.Table.Routes, func(a, b routetable.Route) int {
 			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 		})
 	}
-	slices.SortFunc(plan.Verdicts, func(a, b Verdict) int {
-		return compareNames(a.Route, b.Route)
-	})
-	plan.Table = table
+	slices.SortFunc(plan.Verdicts, func(a, b Verdict) int { return compareNames(a.Route, b.Route) })
 	return plan
 }
 
-// judge runs the rules over one candidate. A rule that panics costs its route
-// alone: the object is stored, so it would meet every later pass as well.
-func judge(c *candidate) (verdict Verdict) {
-	verdict = Verdict{Route: c.route.Object}
-	defer func() {
-		if recover() != nil {
-			verdict.Accepted = Finding{
-				Reason:  callbackv1alpha1.ReasonInvalid,
-				Message: "the controller failed on this route; this is a defect of the controller, please report it",
-			}
-			verdict.ResolvedRefs = notResolved
-			verdict.Entry = nil
+// verdict converts the result of the rules.
+func (c *candidate) verdict(held bool) Verdict {
+	if c.refusal != nil {
+		refusal := *c.refusal
+		if held {
+			refusal.Message += "; until the route is accepted again its callbacks get 503"
 		}
-	}()
-	for _, rule := range acceptance {
-		if reason, message, broken := rule(c); broken {
-			verdict.Accepted = Finding{Reason: reason, Message: message}
-			verdict.ResolvedRefs = notResolved
-			return verdict
-		}
+		return Verdict{Route: c.route.Object, Accepted: refusal, ResolvedRefs: notResolved}
 	}
-	verdict.Accepted = Finding{
-		OK:      true,
-		Reason:  callbackv1alpha1.ReasonAccepted,
-		Message: "the route may be served by CallbackProxy " + c.snapshot.Key.String(),
+	return Verdict{
+		Route: c.route.Object,
+		Accepted: Finding{
+			OK:      true,
+			Reason:  callbackv1alpha1.ReasonAccepted,
+			Message: "the route may be served by CallbackProxy " + c.snapshot.Key.String(),
+		},
+		ResolvedRefs: c.refs,
+		Entry:        c.entry,
+		LatestSunset: c.latestSunset(),
+		NoEndpoints:  c.noEndpoints,
 	}
-	verdict.ResolvedRefs = c.refs
-	verdict.Entry, verdict.NoEndpoints = c.entry, c.noEndpoints
-	verdict.LatestSunset = c.latestSunset()
-	return verdict
 }
 
-// byAge returns the routes that are not being deleted, the oldest first:
-// whoever was there first keeps what it holds.
+// byAge returns the routes that are not being deleted, the oldest first: among
+// routes of the same rank the oldest one gets a claim.
 func byAge(routes []Route) []Route {
 	alive := make([]Route, 0, len(routes))
 	for _, r := range routes {
@@ -183,14 +220,15 @@ func compareNames(a, b *callbackv1alpha1.CallbackRoute) int {
 
 func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {
 	s := routetable.Settings{ListenerPort: p.Spec.Listener.Port}
-	for _, cidr := range p.Spec.TrustedProxies {
-		// The schema accepts more spellings of a network than the table does.
-		// What is none at all is trusted by nobody.
+	var trusted []string
+	for _, cidr := range p.Spec.Forwarding.TrustedProxies {
+		// The schema accepts more spellings of a network than the table does. A
+		// value that is no network at all is left out.
 		if network, err := netip.ParsePrefix(string(cidr)); err == nil {
-			s.TrustedProxies = append(s.TrustedProxies, network.Masked().String())
+			trusted = append(trusted, network.Masked().String())
 		}
 	}
-	slices.Sort(s.TrustedProxies)
-	s.TrustedProxies = slices.Compact(s.TrustedProxies)
+	slices.Sort(trusted)
+	s.Forwarding.TrustedProxies = slices.Compact(trusted)
 	return s
 }

@@ -7,16 +7,22 @@ import "slices"
 
 // PrependRule puts a rule that breaks for no route before all others, and returns
 // the undo. F11 injects defects with it.
-func PrependRule(f func(route string)) (restore func()) { return insertRule(0, f) }
+func PrependRule(f func(route string)) (restore func()) {
+	before := ownRules
+	ownRules = slices.Insert(slices.Clone(before), 0, injected(f))
+	return func() { ownRules = before }
+}
 
 // AppendRule puts it behind all others.
-func AppendRule(f func(route string)) (restore func()) { return insertRule(len(acceptance), f) }
+func AppendRule(f func(route string)) (restore func()) {
+	before := rivalRules
+	rivalRules = append(slices.Clone(before), injected(f))
+	return func() { rivalRules = before }
+}
 
-func insertRule(at int, f func(route string)) (restore func()) {
-	before := acceptance
-	acceptance = slices.Insert(slices.Clone(before), at, rule(func(c *candidate) (string, string, bool) {
+func injected(f func(route string)) rule {
+	return func(c *candidate) (string, string, bool) {
 		f(c.route.Object.Name)
 		return "", "", false
-	}))
-	return func() { acceptance = before }
+	}
 }

@@ -3,63 +3,86 @@
 
 package compile
 
+// rules.go holds the rules of acceptance, in their order.
+
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"time"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// candidate is a route on its way through the rules, with what earlier rules
-// found out for later ones.
+// candidate is a route on its way through the rules, with the results of earlier
+// rules for later ones.
 type candidate struct {
-	snapshot *Snapshot
-	route    Route
 	*pass
-	entry *routetable.Route
-	refs  Finding
+	route Route
+	// rank is the route's place among those that compete for claims.
+	rank int
+	// refusal is the result of the first broken rule; nil without one.
+	refusal *Finding
+	entry   *routetable.Route
+	refs    Finding
 	// noEndpoints names the backends whose EndpointSlices hold no ready
 	// endpoint.
 	noEndpoints map[string]struct{}
 }
 
-// pass accumulates the results of the older routes.
-type pass struct {
-	claims *claims
-	// givenHosts holds the hosts that the CallbackProxy gives to a namespace,
-	// and accepted how many of its routes are accepted.
-	givenHosts map[string][]string
-	accepted   map[string]int32
-}
-
-// rule looks at one thing. When it is broken, reason and message become the
-// condition Accepted; the message says what to do about it.
+// rule checks one thing. When it is broken, reason and message become the
+// condition Accepted; the message contains what the user has to do.
 type rule func(*candidate) (reason, message string, broken bool)
 
-// acceptance is the chain that every route passes; the first broken rule
-// ends it. Ownership of the host comes before everything that depends on other
-// routes, so a stranger can neither win nor learn anything there.
-var acceptance = []rule{
-	isDecodable,
-	hasProxy,
-	mayUseHosts,
-	keepsQuota,
-	keepsLifetime,
-	keepsAfterSunset,
-	namesOwner,
-	isServable,
-	holdsCallback,
-}
+// A route passes ownRules, then rivalRules; the first broken rule ends it.
+var (
+	// ownRules concern the route and its CallbackProxy alone. The right to the
+	// hosts is among them, so a route without that right can neither win a
+	// conflict nor learn about the routes of a host.
+	ownRules = []rule{
+		isDecodable,
+		hasProxy,
+		mayUseHosts,
+		keepsLifetime,
+		keepsAfterSunset,
+		hasOwner,
+		isServable,
+	}
+	// rivalRules also depend on the routes that are accepted already and on holds.
+	rivalRules = []rule{
+		keepsQuota,
+		hasNoConflict,
+		isNotHeld,
+	}
+)
 
 // notResolved is the condition ResolvedRefs of a route that is not accepted.
 var notResolved = Finding{
 	Unknown: true,
 	Reason:  callbackv1alpha1.ReasonNotAccepted,
-	Message: "backends are looked up once the route is accepted",
+	Message: "backends are resolved once the route is accepted",
+}
+
+// check returns the result of the first broken rule; nil when none is. A rule that
+// panics costs its own route only: the object is stored, so every later pass
+// meets it as well.
+func (c *candidate) check(rules []rule) (refusal *Finding) {
+	defer func() {
+		if recover() != nil {
+			refusal = &Finding{
+				Reason:  callbackv1alpha1.ReasonInvalid,
+				Message: "the controller failed on this route; this is a defect of the controller, please report it",
+			}
+		}
+	}()
+	for _, rule := range rules {
+		if reason, message, broken := rule(c); broken {
+			return &Finding{Reason: reason, Message: message}
+		}
+	}
+	return nil
 }
 
 func isDecodable(c *candidate) (reason, message string, broken bool) {
@@ -67,7 +90,7 @@ func isDecodable(c *candidate) (reason, message string, broken bool) {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonUndecodable,
-		"the stored object cannot be read: " + c.route.DecodeError + "; apply it again with a value that the CRD's schema of today accepts",
+		"the stored object cannot be decoded: " + c.route.DecodeError + "; apply it again with a value that the CRD's present schema accepts",
 		true
 }
 
@@ -76,70 +99,26 @@ func hasProxy(c *candidate) (reason, message string, broken bool) {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonProxyNotFound,
-		fmt.Sprintf("CallbackProxy %s does not exist: create it, or name another one in spec.proxyRef", c.snapshot.Key),
+		fmt.Sprintf("CallbackProxy %s does not exist: create it, or set spec.proxyRef to another one", c.snapshot.Key),
 		true
 }
 
-// mayUseHosts gives one answer for hosts that are not listed and for those
-// that are given to others.
+// mayUseHosts has one message for hosts that are not listed and for hosts that
+// are granted to other namespaces.
 func mayUseHosts(c *candidate) (reason, message string, broken bool) {
-	given := c.hostsGiven()
+	namespace := c.route.Object.Namespace
 	for _, host := range c.route.Object.Spec.Hostnames {
-		if slices.Contains(given, string(host)) {
+		if c.isGranted(string(host), namespace) {
 			continue
 		}
-		message = fmt.Sprintf("CallbackProxy %s does not give host %s to namespace %s: ask its owner to list it in spec.hosts",
-			c.snapshot.Key, host, c.route.Object.Namespace)
-		if len(given) > 0 {
-			message += ", or use a host that is given: " + Enumerate(given)
+		message = fmt.Sprintf("CallbackProxy %s does not grant host %s to namespace %s: ask its owner to add it to spec.hosts",
+			c.snapshot.Key, host, namespace)
+		if granted := c.hostsOf(namespace); len(granted) > 0 {
+			message += ", or use a host that it grants: " + Enumerate(granted)
 		}
 		return callbackv1alpha1.ReasonHostNotAllowed, message, true
 	}
 	return "", "", false
-}
-
-// hostsGiven returns the hosts that the CallbackProxy gives to the route's
-// namespace, sorted.
-func (c *candidate) hostsGiven() []string {
-	given, known := c.givenHosts[c.route.Object.Namespace]
-	if known {
-		return given
-	}
-	for _, host := range c.snapshot.Proxy.Spec.Hosts {
-		if c.selects(host.Namespaces) {
-			given = append(given, string(host.Hostname))
-		}
-	}
-	slices.Sort(given)
-	c.givenHosts[c.route.Object.Namespace] = given
-	return given
-}
-
-func (c *candidate) selects(from callbackv1alpha1.HostNamespaces) bool {
-	namespace := c.route.Object.Namespace
-	switch from.From {
-	case callbackv1alpha1.NamespacesFromAll:
-		return true
-	case callbackv1alpha1.NamespacesFromSame:
-		return namespace == c.snapshot.Key.Namespace
-	case callbackv1alpha1.NamespacesFromSelector:
-		// A selector that cannot be read gives nothing to anybody.
-		selector, err := metav1.LabelSelectorAsSelector(from.Selector)
-		known, exists := c.snapshot.Namespaces[namespace]
-		return err == nil && exists && selector.Matches(known)
-	}
-	return false
-}
-
-func keepsQuota(c *candidate) (reason, message string, broken bool) {
-	most := c.snapshot.Proxy.Spec.Policy.MaxRoutesPerNamespace
-	if most <= 0 || c.accepted[c.route.Object.Namespace] < most {
-		return "", "", false
-	}
-	return callbackv1alpha1.ReasonQuotaExceeded,
-		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many older ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
-			c.snapshot.Key, most, c.route.Object.Namespace),
-		true
 }
 
 func keepsLifetime(c *candidate) (reason, message string, broken bool) {
@@ -148,58 +127,91 @@ func keepsLifetime(c *candidate) (reason, message string, broken bool) {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonLifetimeExceedsPolicy,
-		fmt.Sprintf("sunsetTime %s is later than CallbackProxy %s allows, %d days after the route's creation: set it to %s or earlier",
+		fmt.Sprintf("sunsetTime %s is later than CallbackProxy %s allows, %d days after the route's creation: set spec.sunsetTime to %s or earlier",
 			FormatTime(end.Time), c.snapshot.Key, c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays, FormatTime(c.latestSunset())),
 		true
 }
 
 func keepsAfterSunset(c *candidate) (reason, message string, broken bool) {
-	wanted := c.route.Object.Spec.AfterSunset
-	if slices.Contains(c.snapshot.Proxy.Spec.Policy.AfterSunset, wanted) {
+	declared := c.route.Object.Spec.AfterSunset
+	if slices.Contains(c.snapshot.Proxy.Spec.Policy.AllowedAfterSunset, declared) {
 		return "", "", false
 	}
 	var allowed []string
-	for _, value := range c.snapshot.Proxy.Spec.Policy.AfterSunset {
+	for _, value := range c.snapshot.Proxy.Spec.Policy.AllowedAfterSunset {
 		allowed = append(allowed, string(value))
 	}
 	slices.Sort(allowed)
 	return callbackv1alpha1.ReasonAfterSunsetNotAllowed,
-		fmt.Sprintf("afterSunset %s is not allowed by CallbackProxy %s: use %s", wanted, c.snapshot.Key, Enumerate(allowed)),
+		fmt.Sprintf("CallbackProxy %s does not allow afterSunset: %s: set spec.afterSunset to %s", c.snapshot.Key, declared, Enumerate(allowed)),
 		true
 }
 
-func namesOwner(c *candidate) (reason, message string, broken bool) {
+func hasOwner(c *candidate) (reason, message string, broken bool) {
 	required := c.snapshot.Proxy.Spec.Policy.RequireOwner
 	if required != nil && !*required || strings.TrimSpace(c.route.Object.Spec.Owner) != "" {
 		return "", "", false
 	}
 	return callbackv1alpha1.ReasonOwnerRequired,
-		fmt.Sprintf("CallbackProxy %s wants to know whom to ask about a route: set spec.owner, for example to a team's address", c.snapshot.Key),
+		fmt.Sprintf("CallbackProxy %s requires spec.owner: set it, for example to a team's address", c.snapshot.Key),
 		true
 }
 
-// isServable asks the contract itself: one entry that the proxies must refuse
-// would make them refuse the whole table, and so hurt every other tenant.
+// isServable validates the entry as the proxies do: they refuse the whole table
+// for one invalid entry, and so for every other tenant.
 func isServable(c *candidate) (reason, message string, broken bool) {
 	entry, refs := c.compileEntry()
 	if err := entry.Validate(); err != nil {
-		return callbackv1alpha1.ReasonInvalid, "the spec cannot be served: " + err.Error(), true
+		return callbackv1alpha1.ReasonInvalid, "the spec cannot be served: " + err.Error() + "; correct the spec", true
 	}
 	c.entry, c.refs = entry, refs
 	return "", "", false
 }
 
-func holdsCallback(c *candidate) (reason, message string, broken bool) {
-	claim, by, taken := c.claims.conflict(c.entry)
-	if !taken {
+func keepsQuota(c *candidate) (reason, message string, broken bool) {
+	most, namespace := c.snapshot.Proxy.Spec.Policy.MaxRoutesPerNamespace, c.route.Object.Namespace
+	if most <= 0 || c.accepted[namespace] < most {
 		return "", "", false
 	}
-	why := "is older"
-	if by.created.Equal(c.route.Object.CreationTimestamp.Time) {
+	return callbackv1alpha1.ReasonQuotaExceeded,
+		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many accepted ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
+			c.snapshot.Key, most, namespace),
+		true
+}
+
+func hasNoConflict(c *candidate) (reason, message string, broken bool) {
+	callback, claim, winner, found := c.claims.findConflict(c.entry, c.holds.claimsOf(c.entry.UID))
+	if !found {
+		return "", "", false
+	}
+	why := "serves it already"
+	switch own := c.route.Object.CreationTimestamp.Time; {
+	case winner.created.Before(own):
+		why = "is older"
+	case winner.created.Equal(own) && cmp.Or(cmp.Compare(winner.namespace, c.entry.Namespace), cmp.Compare(winner.name, c.entry.Name)) < 0:
 		why = "was created in the same second and comes first by name"
 	}
 	return callbackv1alpha1.ReasonConflict,
-		fmt.Sprintf("%s %s on host %s is held by CallbackRoute %s, which %s: delete one of the two, or use another path or host",
-			claim.PathType, claim.Path, claim.Host, by.id, why),
+		fmt.Sprintf("callback %s: %s %s on host %s belongs to CallbackRoute %s, which %s: delete one of the two, or use another path or host; a route is accepted with all its callbacks or not at all",
+			callback, claim.PathType, claim.Path, claim.Host, winner.namespace+"/"+winner.name, why),
 		true
+}
+
+func isNotHeld(c *candidate) (reason, message string, broken bool) {
+	callback, claim, hold, found := c.findHold(c.entry)
+	if !found {
+		return "", "", false
+	}
+	what := fmt.Sprintf("callback %s: %s %s on host %s is held for CallbackRoute %s, ", callback, claim.PathType, claim.Path, claim.Host, hold.ID())
+	if hold.ReleaseTime.IsZero() {
+		return callbackv1alpha1.ReasonConflict,
+			what + "which served it and is not accepted at present: ask its owner to correct or delete it, or use another path or host", true
+	}
+	return callbackv1alpha1.ReasonConflict,
+		what + "which served it and is deleted, until " + FormatTime(hold.ReleaseTime) + ": wait until then, or use another path or host", true
+}
+
+// latestSunset is the latest sunsetTime that the policy allows for the route.
+func (c *candidate) latestSunset() time.Time {
+	return c.route.Object.CreationTimestamp.UTC().AddDate(0, 0, int(c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays))
 }

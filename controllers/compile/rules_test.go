@@ -152,7 +152,7 @@ func TestT1_HostOwnershipComesFirst(t *testing.T) {
 			continue
 		}
 		route.Object.CreationTimestamp.Time = s.Now.AddDate(-9, 0, 0) // older than all
-		route.Object.Spec.Callback.Path = "/z"                        // taken by z-good
+		route.Object.Spec.Callbacks[0].Path = "/z"                    // taken by z-good
 		route.Object.Spec.Owner = ""
 	}
 	if v := find(t, s, "intruder/foreign-namespace"); v.Accepted.Reason != callbackv1alpha1.ReasonHostNotAllowed {
@@ -191,7 +191,7 @@ func TestPolicy_WithoutDefaultsIsClosed(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*callbackv1alpha1.Policy){
 		callbackv1alpha1.ReasonLifetimeExceedsPolicy: func(p *callbackv1alpha1.Policy) { p.MaxLifetimeDays = 0 },
-		callbackv1alpha1.ReasonAfterSunsetNotAllowed: func(p *callbackv1alpha1.Policy) { p.AfterSunset = nil },
+		callbackv1alpha1.ReasonAfterSunsetNotAllowed: func(p *callbackv1alpha1.Policy) { p.AllowedAfterSunset = nil },
 	} {
 		s := scenario.Load(t, "../status/testdata/minimal.in.yaml")
 		change(&s.Snapshot.Proxy.Spec.Policy)

@@ -18,7 +18,7 @@ import (
 // MaxSunsetHoldReason is the longest reason of a sunset hold, in characters.
 const MaxSunsetHoldReason = 256
 
-// schedule finds where the route stands and returns when that changes.
+// schedule sets where the route stands, and returns the time of the next change.
 func (v *Verdict) schedule(proxy *callbackv1alpha1.CallbackProxy, now time.Time) time.Time {
 	phase, next := sunset.PhaseAt(sunset.Schedule{
 		Deprecation: v.Entry.Deprecation, Sunset: v.Entry.Sunset, HeldUntil: v.Entry.HeldUntil,
@@ -27,7 +27,7 @@ func (v *Verdict) schedule(proxy *callbackv1alpha1.CallbackProxy, now time.Time)
 	v.Phase, v.Warning = phase, days
 	next = Earlier(next, warning)
 	if now.Before(v.LatestSunset) {
-		next = Earlier(next, v.LatestSunset) // then another sunsetTime is no way out any more
+		next = Earlier(next, v.LatestSunset) // from then on the policy allows no later sunsetTime
 	}
 	return next
 }
@@ -35,12 +35,7 @@ func (v *Verdict) schedule(proxy *callbackv1alpha1.CallbackProxy, now time.Time)
 // HasEnded reports whether the callbacks of an accepted route reach no backend
 // any more.
 func (v *Verdict) HasEnded() bool {
-	return v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetWarn
-}
-
-// latestSunset is the latest sunsetTime that the policy allows for the route.
-func (c *candidate) latestSunset() time.Time {
-	return c.route.Object.CreationTimestamp.UTC().AddDate(0, 0, int(c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays))
+	return v.Accepted.OK && v.Phase == sunset.Passed && v.Route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetServe
 }
 
 // SunsetHoldReason returns the reason that a route's hold annotation gives, and

@@ -10,7 +10,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -30,9 +29,8 @@ func NewMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, e
 	known := meta.NewDefaultRESTMapper(nil)
 	known.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
 	for _, kind := range []schema.GroupVersionKind{
-		corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("Service"),
+		corev1.SchemeGroupVersion.WithKind("Event"), corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("Service"),
 		discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
-		eventsv1.SchemeGroupVersion.WithKind("Event"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxy"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxyConfig"),
 		callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackRoute"),

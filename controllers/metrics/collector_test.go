@@ -95,14 +95,14 @@ func exported() *cached {
 		Spec: callbackv1alpha1.CallbackRouteSpec{
 			ProxyRef:        callbackv1alpha1.ProxyReference{Namespace: "platform", Name: "edge"},
 			Hostnames:       []callbackv1alpha1.Hostname{"auth.acme.test", "login.acme.test"},
-			Callback:        callbackv1alpha1.Callback{Path: "/oauth2/callback"},
+			Callbacks:       []callbackv1alpha1.Callback{{Name: "login", Path: "/oauth2/callback"}},
 			DeprecationTime: new(atSecond(10)),
 			SunsetTime:      atSecond(20),
 			AfterSunset:     callbackv1alpha1.AfterSunsetReject,
 			Owner:           "identity-team@acme.test",
 		},
 		Status: callbackv1alpha1.CallbackRouteStatus{
-			ActiveBackend: "green",
+			PrimaryBackend: "green",
 			Conditions: []metav1.Condition{
 				{Type: "Accepted", Status: "True", Reason: "Accepted", Message: "free text"},
 				{Type: "Ready", Status: "False", Reason: "SunsetPassed", Message: "free text"},
@@ -148,8 +148,8 @@ func TestCollector_ExportsStatuses(t *testing.T) {
 		`callbackroute_callbacks_after_sunset_total{name="acme",namespace="identity"} 2`,
 		`callbackroute_callbacks_total{name="acme",namespace="identity"} 7`,
 		`callbackroute_deprecation_timestamp_seconds{name="acme",namespace="identity"} 1.89345601e+09`,
-		`callbackroute_info{active_backend="green",after_sunset="Reject",hostname="auth.acme.test",name="acme",namespace="identity",` +
-			`owner="identity-team@acme.test",path="/oauth2/callback",proxy="edge",proxy_namespace="platform"} 1`,
+		`callbackroute_info{after_sunset="Reject",hostname="auth.acme.test",name="acme",namespace="identity",` +
+			`owner="identity-team@acme.test",path="/oauth2/callback",primary_backend="green",proxy="edge",proxy_namespace="platform"} 1`,
 		`callbackroute_last_callback_timestamp_seconds{name="acme",namespace="identity"} 1.89345603e+09`,
 		`callbackroute_status_condition{name="acme",namespace="identity",reason="Accepted",status="True",type="Accepted"} 1`,
 		`callbackroute_status_condition{name="acme",namespace="identity",reason="SunsetPassed",status="False",type="Ready"} 1`,
@@ -182,10 +182,10 @@ func TestCollector_ExportsOnlyKnownValues(t *testing.T) {
 		`callback_operator_undecodable_proxy{name="odd",namespace="identity"} 1`,
 		`callback_operator_undecodable_route{name="acme",namespace="identity",proxy="edge",proxy_namespace="identity"} 1`,
 		`callback_operator_undecodable_route{name="lost",namespace="identity",proxy="",proxy_namespace="identity"} 1`,
-		`callbackroute_info{active_backend="",after_sunset="",hostname="",name="acme",namespace="identity",` +
-			`owner="",path="",proxy="edge",proxy_namespace="identity"} 1`,
-		`callbackroute_info{active_backend="",after_sunset="",hostname="",name="lost",namespace="identity",` +
-			`owner="",path="",proxy="",proxy_namespace="identity"} 1`,
+		`callbackroute_info{after_sunset="",hostname="",name="acme",namespace="identity",` +
+			`owner="",path="",primary_backend="",proxy="edge",proxy_namespace="identity"} 1`,
+		`callbackroute_info{after_sunset="",hostname="",name="lost",namespace="identity",` +
+			`owner="",path="",primary_backend="",proxy="",proxy_namespace="identity"} 1`,
 	}))
 	g.Expect(samples((&cached{}).page(t))).To(Equal([]string{`callback_operator_collector_success 1`}))
 }

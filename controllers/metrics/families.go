@@ -48,15 +48,18 @@ var routeFamilies = []family[kube.Route]{
 	},
 	{
 		"callbackroute_info",
-		"1 for each CallbackRoute; the hostname is its first, the active backend the one that gets the callbacks.",
-		gauge, []string{"proxy_namespace", "proxy", "hostname", "path", "active_backend", "owner", "after_sunset"},
+		"1 for each CallbackRoute; hostname and path are its first, the primary backend is the one that gets the callbacks.",
+		gauge, []string{"proxy_namespace", "proxy", "hostname", "path", "primary_backend", "owner", "after_sunset"},
 		func(r *kube.Route, emit emit) {
-			hostname := ""
+			hostname, path := "", ""
 			if len(r.Spec.Hostnames) > 0 {
 				hostname = string(r.Spec.Hostnames[0])
 			}
-			emit(1, proxyNamespace(r), string(r.Spec.ProxyRef.Name), hostname, string(r.Spec.Callback.Path),
-				r.Status.ActiveBackend, r.Spec.Owner, string(r.Spec.AfterSunset))
+			if len(r.Spec.Callbacks) > 0 {
+				path = string(r.Spec.Callbacks[0].Path)
+			}
+			emit(1, proxyNamespace(r), string(r.Spec.ProxyRef.Name), hostname, path,
+				r.Status.PrimaryBackend, r.Spec.Owner, string(r.Spec.AfterSunset))
 		},
 	},
 	{

@@ -43,7 +43,7 @@ func CompareRoute(before, after *callbackv1alpha1.CallbackRouteStatus) Change {
 		return Spec
 	}
 	scaled := *before
-	scaled.Proxies = after.Proxies
+	scaled.Instances = after.Instances
 	if apiequality.Semantic.DeepEqual(&scaled, after) {
 		return Scale
 	}
@@ -91,7 +91,7 @@ func healths(status *callbackv1alpha1.CallbackRouteStatus) map[string]callbackv1
 func specPart(status *callbackv1alpha1.CallbackRouteStatus) *callbackv1alpha1.CallbackRouteStatus {
 	return &callbackv1alpha1.CallbackRouteStatus{
 		ObservedGeneration: status.ObservedGeneration,
-		ActiveBackend:      status.ActiveBackend,
+		PrimaryBackend:     status.PrimaryBackend,
 		Conditions: pick(status.Conditions, func(c *metav1.Condition) bool {
 			switch c.Type {
 			case callbackv1alpha1.ConditionBackendsHealthy, callbackv1alpha1.ConditionReady:

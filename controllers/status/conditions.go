@@ -6,7 +6,6 @@ package status
 // conditions.go turns findings into conditions with transition times.
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +15,8 @@ import (
 )
 
 // conditionSet collects conditions. A condition whose status does not change
-// keeps its transition time.
+// keeps its transition time. A refusal (addRefusable) that gets another reason, or
+// concerns another generation, is a transition too: Stalled counts from it.
 type conditionSet struct {
 	generation int64
 	previous   []metav1.Condition
@@ -25,6 +25,31 @@ type conditionSet struct {
 }
 
 func (s *conditionSet) add(kind string, f compile.Finding) {
+	condition := s.build(kind, f)
+	if before := find(s.previous, kind); before != nil && before.Status == condition.Status {
+		condition.LastTransitionTime = before.LastTransitionTime
+	}
+	s.conditions = append(s.conditions, condition)
+}
+
+func (s *conditionSet) addRefusable(kind string, f compile.Finding) {
+	condition := s.build(kind, f)
+	before := find(s.previous, kind)
+	if before != nil && before.Status == condition.Status && (condition.Status != metav1.ConditionFalse ||
+		before.Reason == condition.Reason && before.ObservedGeneration == condition.ObservedGeneration) {
+		condition.LastTransitionTime = before.LastTransitionTime
+	}
+	s.conditions = append(s.conditions, condition)
+}
+
+// addSince adds a condition whose transition time is known.
+func (s *conditionSet) addSince(kind string, f compile.Finding, since time.Time) {
+	condition := s.build(kind, f)
+	condition.LastTransitionTime = metav1.NewTime(since.UTC().Truncate(time.Second))
+	s.conditions = append(s.conditions, condition)
+}
+
+func (s *conditionSet) build(kind string, f compile.Finding) metav1.Condition {
 	condition := metav1.Condition{
 		Type:               kind,
 		Status:             metav1.ConditionFalse,
@@ -39,11 +64,17 @@ func (s *conditionSet) add(kind string, f compile.Finding) {
 	case f.Unknown:
 		condition.Status = metav1.ConditionUnknown
 	}
-	at := slices.IndexFunc(s.previous, func(c metav1.Condition) bool { return c.Type == kind })
-	if at >= 0 && s.previous[at].Status == condition.Status {
-		condition.LastTransitionTime = s.previous[at].LastTransitionTime
+	return condition
+}
+
+// find returns the condition of a type; nil when there is none.
+func find(conditions []metav1.Condition, kind string) *metav1.Condition {
+	for i := range conditions {
+		if conditions[i].Type == kind {
+			return &conditions[i]
+		}
 	}
-	s.conditions = append(s.conditions, condition)
+	return nil
 }
 
 // bounded returns a message that the API server accepts and stores unchanged.

@@ -40,24 +40,24 @@ type RefusedObject struct {
 func (d *Deployed) accepted(proxy *callbackv1alpha1.CallbackProxy) *compile.Finding {
 	switch {
 	case d.Unmanaged:
-		others := "leave spec.mode out and run the proxies yourself"
+		others := "set spec.mode to External and run the proxies yourself"
 		if len(d.Managed) > 0 {
-			others = "create this CallbackProxy in one that it was given: " + compile.Enumerate(d.Managed)
+			others = "create this CallbackProxy in one of: " + compile.Enumerate(d.Managed)
 		}
 		return &compile.Finding{
 			Reason: callbackv1alpha1.ReasonNamespaceNotManaged,
-			Message: fmt.Sprintf("the operator was not given namespace %s to run proxies in: add it to the manager's --proxy-namespaces and bind the manager's Role there, or %s",
+			Message: fmt.Sprintf("the operator may not run proxies in namespace %s: add it to the manager's --proxy-namespaces and bind the manager's Role there, or %s",
 				proxy.Namespace, others),
 		}
 	case d.NoImage:
 		return &compile.Finding{
 			Reason:  callbackv1alpha1.ReasonNamespaceNotManaged,
-			Message: "the operator was not told which image to run proxies from: set the manager's --proxy-image",
+			Message: "the operator has no image for the proxies: set the manager's --proxy-image",
 		}
 	case len(d.Taken) > 0:
 		return &compile.Finding{
 			Reason: callbackv1alpha1.ReasonNameTaken,
-			Message: fmt.Sprintf("objects with the names that this fleet needs are not its own, and are left alone: %s; delete them, or give this CallbackProxy another name",
+			Message: fmt.Sprintf("objects of other owners have the names that this fleet needs: %s; delete them, or give this CallbackProxy another name",
 				compile.Enumerate(d.Taken)),
 		}
 	}
@@ -75,6 +75,6 @@ func (d *Deployed) programmed() *compile.Finding {
 	}
 	return &compile.Finding{
 		Reason:  callbackv1alpha1.ReasonNotDeployed,
-		Message: "the API server refused what this fleet is made of: " + strings.Join(refusals, "; "),
+		Message: "the API server refused objects of this fleet: " + strings.Join(refusals, "; "),
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/test/expect"
 	"github.com/callbackproxy/callback-operator/test/scenario"
 )
@@ -83,6 +84,12 @@ func TestDocs_ShowConditionsAsTheyAre(t *testing.T) {
 		}
 	}
 	for kind, conditions := range golden {
+		// Stalled repeats a refusal, to the letter.
+		for c := range maps.Clone(conditions) {
+			if (c.Type == "Accepted" || c.Type == "ResolvedRefs") && c.Status == "False" {
+				conditions[outcomeCondition{Type: "Stalled", Status: "True", Reason: c.Reason, Message: c.Message}] = true
+			}
+		}
 		shown := documentedConditions(t, readPage(t, kind))
 		if len(shown) < 8 {
 			t.Errorf("%s shows only %d conditions", pages[kind], len(shown))
@@ -95,7 +102,8 @@ func TestDocs_ShowConditionsAsTheyAre(t *testing.T) {
 	}
 }
 
-// Every reason of every condition is shown.
+// Every reason of every condition is shown. Stalled repeats the reason of another
+// condition, so one is enough.
 func TestDocs_ShowEveryReason(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
@@ -108,7 +116,11 @@ func TestDocs_ShowEveryReason(t *testing.T) {
 	} {
 		shown := documentedConditions(t, readPage(t, kind.name))
 		for _, condition := range kind.conditions {
-			for _, reason := range kind.reasons(condition) {
+			reasons := kind.reasons(condition)
+			if condition == callbackv1alpha1.ConditionStalled {
+				reasons = []string{callbackv1alpha1.ReasonInvalid}
+			}
+			for _, reason := range reasons {
 				if !slices.ContainsFunc(shown, func(c outcomeCondition) bool { return c.Type == condition && c.Reason == reason }) {
 					t.Errorf("%s does not show %s with reason %s", pages[kind.name], condition, reason)
 				}

@@ -82,7 +82,7 @@ func programmed(fleet *Fleet, since routetable.Version, what subject) compile.Fi
 		return compile.Finding{
 			Reason: callbackv1alpha1.ReasonNoReadyInstances,
 			Message: "no pod with the label " + callbackv1alpha1.ProxyLabel +
-				" of this CallbackProxy is ready in its namespace: callbacks are not served",
+				" of this CallbackProxy is ready in its namespace, so callbacks are not served",
 		}
 	}
 	var behind, refused []string

@@ -36,8 +36,10 @@ type outcome struct {
 	Next string `json:"next,omitempty"`
 	// Settings are the table's; absent when there is no table.
 	Settings *routetable.Settings `json:"settings,omitempty"`
-	Proxy    *outcomeProxy        `json:"proxy,omitempty"`
-	Routes   []outcomeRoute       `json:"routes"`
+	// Holds are the table's.
+	Holds  []routetable.Hold `json:"holds,omitempty"`
+	Proxy  *outcomeProxy     `json:"proxy,omitempty"`
+	Routes []outcomeRoute    `json:"routes"`
 }
 
 type outcomeProxy struct {
@@ -48,8 +50,8 @@ type outcomeProxy struct {
 type outcomeRoute struct {
 	Name       string             `json:"name"`
 	Conditions []outcomeCondition `json:"conditions"`
-	// The rest of the status; Proxies follows from the fleet.
-	Active   string                           `json:"active,omitempty"`
+	// The rest of the status; Instances follows from the fleet.
+	Primary  string                           `json:"primary,omitempty"`
 	Backends []callbackv1alpha1.BackendStatus `json:"backends,omitempty"`
 	Traffic  *callbackv1alpha1.Traffic        `json:"traffic,omitempty"`
 	// Entry is what the instances serve; absent when they serve nothing.
@@ -120,7 +122,7 @@ func run(t testing.TB, s *scenario.Scenario) *outcome {
 	fleet := s.ObserveFleet(t, result.Table)
 	entries := map[string]*routetable.Route{}
 	if result.Table != nil {
-		out.Settings = &result.Table.Settings
+		out.Settings, out.Holds = &result.Table.Settings, result.Table.Holds
 		for i := range result.Table.Routes {
 			entries[result.Table.Routes[i].ID()] = &result.Table.Routes[i]
 		}
@@ -141,7 +143,7 @@ func run(t testing.TB, s *scenario.Scenario) *outcome {
 		out.Routes = append(out.Routes, outcomeRoute{
 			Name:       name,
 			Conditions: conditionsOf(computed.Conditions),
-			Active:     computed.ActiveBackend,
+			Primary:    computed.PrimaryBackend,
 			Backends:   computed.Backends,
 			Traffic:    computed.Traffic,
 			Entry:      entries[name],

@@ -94,16 +94,19 @@ func (s *backendHealth) addReports(route *routetable.Route, backend *routetable.
 
 // targetIDs are the IDs under which instances report a backend.
 type targetIDs struct {
-	checks     []string
-	preflights []string
+	checks []string
+	// probes are those of the paths of callbacks.
+	probes []string
 }
 
 func targetIDsOf(route *routetable.Route, backend *routetable.Backend) targetIDs {
 	var t targetIDs
 	for _, address := range backend.Addresses {
 		t.checks = append(t.checks, routetable.TargetID(address, backend.Check))
-		if route.Preflight {
-			t.preflights = append(t.preflights, routetable.PreflightID(address, route, backend))
+		for i := range route.Callbacks {
+			if callback := &route.Callbacks[i]; callback.PathProbe {
+				t.probes = append(t.probes, routetable.PathProbeID(address, route, callback, backend))
+			}
 		}
 	}
 	return t
@@ -116,7 +119,7 @@ func TargetIDs(table *routetable.Table) map[string]struct{} {
 		route := &table.Routes[r]
 		for b := range route.Backends {
 			t := targetIDsOf(route, &route.Backends[b])
-			for _, id := range append(t.checks, t.preflights...) {
+			for _, id := range append(t.checks, t.probes...) {
 				ids[id] = struct{}{}
 			}
 		}
@@ -129,7 +132,7 @@ func TargetIDs(table *routetable.Table) map[string]struct{} {
 // successful path probe counts as a measurement.
 func (t *targetIDs) healthAt(instance *Instance) (state routetable.TargetState, reason string) {
 	served := false
-	for _, id := range t.preflights {
+	for _, id := range t.probes {
 		switch report := instance.Targets[id]; report.State {
 		case routetable.TargetUnhealthy:
 			return routetable.TargetUnhealthy, routetable.TargetPathNotServed
@@ -161,21 +164,21 @@ func (t *targetIDs) healthAt(instance *Instance) (state routetable.TargetState, 
 }
 
 // backendsHealthy computes the condition BackendsHealthy. The message names every
-// unhealthy backend. The reason is that of the active backend when it is
+// unhealthy backend. The reason is that of the primary backend when it is
 // unhealthy, else that of the first one.
 func backendsHealthy(v *compile.Verdict, backends []backendHealth, fleet *Fleet) compile.Finding {
 	if v.Entry == nil {
 		return compile.Finding{
 			Unknown: true,
 			Reason:  callbackv1alpha1.ReasonNotAccepted,
-			Message: "backends are looked at once the route is accepted",
+			Message: "backends are measured once the route is accepted",
 		}
 	}
 	if v.HasEnded() {
 		return compile.Finding{
 			Unknown: true,
 			Reason:  callbackv1alpha1.ReasonSunsetPassed,
-			Message: "nothing looks at the backends of a route that has ended",
+			Message: "backends of a route that has ended are not measured",
 		}
 	}
 	var broken, unknown []string
@@ -183,7 +186,7 @@ func backendsHealthy(v *compile.Verdict, backends []backendHealth, fleet *Fleet)
 	for i := range backends {
 		switch b := &backends[i]; b.health {
 		case callbackv1alpha1.HealthUnhealthy:
-			if reason == "" || b.name == v.Entry.Active().Name {
+			if reason == "" || b.name == v.Entry.Primary().Name {
 				reason = b.reason
 			}
 			broken = append(broken, b.describe(len(fleet.Instances)))
@@ -200,7 +203,7 @@ func backendsHealthy(v *compile.Verdict, backends []backendHealth, fleet *Fleet)
 	}
 	finding := compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonBackendsHealthy, Message: "every backend is healthy"}
 	if len(unknown) > 0 {
-		finding.Message = "every backend that is measured is healthy; not measured: " + compile.Enumerate(unknown)
+		finding.Message = "every measured backend is healthy; not measured: " + compile.Enumerate(unknown)
 	}
 	return finding
 }
@@ -211,9 +214,10 @@ func notMeasured(route *routetable.Route) compile.Finding {
 	finding := compile.Finding{
 		Unknown: true,
 		Reason:  callbackv1alpha1.ReasonNotMeasured,
-		Message: "no instance has measured a backend: give backends a healthCheck, or wait for the first callback that cannot be delivered",
+		Message: "no backend is measured: add healthCheck to the backends; without it a failed delivery is the first measurement",
 	}
-	if route.Preflight || slices.ContainsFunc(route.Backends, func(b routetable.Backend) bool { return b.Check != nil }) {
+	if slices.ContainsFunc(route.Callbacks, func(c routetable.Callback) bool { return c.PathProbe }) ||
+		slices.ContainsFunc(route.Backends, func(b routetable.Backend) bool { return b.Check != nil }) {
 		finding.Message = "no instance has measured a backend yet"
 	}
 	return finding
@@ -225,27 +229,25 @@ func (s *backendHealth) describe(instances int) string {
 	case callbackv1alpha1.ReasonNoReadyEndpoints:
 		return "backend " + s.name + " has no ready endpoints"
 	case callbackv1alpha1.ReasonCallbackPathNotServed:
-		return fmt.Sprintf("backend %s answers an error response on the callback's path with 404, 405 or 5xx, seen by %d of %s",
+		return fmt.Sprintf("backend %s responds to the path probe with 404, 405 or 5xx at %d of %s: let it serve the callback's path, or set backends[].paths",
 			s.name, s.reporters, plural(int64(instances), "instance"))
 	}
-	return fmt.Sprintf("backend %s is unhealthy (%s), seen by %d of %s",
+	return fmt.Sprintf("backend %s is unhealthy (%s) at %d of %s",
 		s.name, s.detail, s.reporters, plural(int64(instances), "instance"))
 }
 
-// isServed reports whether callbacks reach a backend: the active one or a standby.
-// A proxy does not fail over when a path probe fails, so an active backend whose
-// path probe failed serves nothing.
+// isServed reports whether callbacks reach a backend: the primary one, or its
+// failover. A proxy does not fail over when a path probe fails, so a primary
+// backend whose path probe failed serves nothing.
 func isServed(v *compile.Verdict, backends []backendHealth) bool {
-	active := v.Entry.Active()
-	served := false
-	for i := range backends {
-		b := &v.Entry.Backends[i]
-		if b == active && backends[i].reason == callbackv1alpha1.ReasonCallbackPathNotServed {
-			return false
-		}
-		if b.Weight > 0 && backends[i].health != callbackv1alpha1.HealthUnhealthy {
-			served = true
-		}
+	primary := v.Entry.Primary()
+	usable := func(name string) bool {
+		at := slices.IndexFunc(backends, func(b backendHealth) bool { return b.name == name })
+		return at >= 0 && backends[at].health != callbackv1alpha1.HealthUnhealthy
 	}
-	return served
+	if usable(primary.Name) {
+		return true
+	}
+	at := slices.IndexFunc(backends, func(b backendHealth) bool { return b.name == primary.Name })
+	return primary.Failover != nil && backends[at].reason != callbackv1alpha1.ReasonCallbackPathNotServed && usable(primary.Failover.Backend)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
@@ -34,18 +36,44 @@ func addLifecycle(set *conditionSet, v *compile.Verdict, t *Traffic) {
 		})
 	}
 	if v.Phase >= sunset.Held {
-		set.add(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v, t, set.now))
+		set.addSince(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v, t, set.now), passedSince(v, set.now))
 	}
 	if held := sunsetHeld(v, set.now); held != nil {
 		set.add(callbackv1alpha1.ConditionSunsetHeld, *held)
 	}
 }
 
+// passedSince returns the transition time of the condition SunsetPassed: sunsetTime
+// itself for a planned end, else the time of the first pass that found the
+// sunset in the past. The end is planned when the previous status, of the same
+// generation, was that of an accepted route before its sunset. The condition
+// keeps the answer for later passes.
+func passedSince(v *compile.Verdict, now time.Time) time.Time {
+	before := &v.Route.Status
+	if passed := find(before.Conditions, callbackv1alpha1.ConditionSunsetPassed); passed != nil {
+		since := passed.LastTransitionTime.Time
+		if since.Equal(v.Entry.Sunset) || passed.ObservedGeneration == v.Route.Generation {
+			return since
+		}
+		return now
+	}
+	accepted := find(before.Conditions, callbackv1alpha1.ConditionAccepted)
+	if accepted != nil && accepted.Status == metav1.ConditionTrue && before.ObservedGeneration == v.Route.Generation {
+		return v.Entry.Sunset
+	}
+	return now
+}
+
+// isPlanned reports whether the sunset passed as it was declared before.
+func isPlanned(v *compile.Verdict, now time.Time) bool {
+	return !passedSince(v, now).After(v.Entry.Sunset)
+}
+
 // describeEnd describes the response to callbacks after the sunset.
 func describeEnd(v *compile.Verdict) string {
 	switch {
-	case v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn:
-		return "callbacks are served after it as well (afterSunset: Warn)"
+	case v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetServe:
+		return "callbacks are served after it as well (afterSunset: Serve)"
 	case !v.Entry.HeldUntil.IsZero():
 		return "it is held, and from " + compile.FormatTime(v.Entry.HeldUntil) + " on callbacks are answered with 410 Gone"
 	}
@@ -55,10 +83,10 @@ func describeEnd(v *compile.Verdict) string {
 func sunsetPassed(v *compile.Verdict, t *Traffic, now time.Time) compile.Finding {
 	var text strings.Builder
 	text.WriteString("sunsetTime " + compile.FormatTime(v.Entry.Sunset) + " has passed and callbacks are ")
-	warns := v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn
+	serves := v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetServe
 	switch {
-	case warns:
-		text.WriteString("still served (afterSunset: Warn)")
+	case serves:
+		text.WriteString("still served (afterSunset: Serve)")
 	case v.Phase == sunset.Held:
 		text.WriteString("still served until " + compile.FormatTime(v.Entry.HeldUntil) + " (annotation " + callbackv1alpha1.HoldAnnotation + ")")
 	default:
@@ -69,7 +97,7 @@ func sunsetPassed(v *compile.Verdict, t *Traffic, now time.Time) compile.Finding
 	switch came := !t.Last.Before(v.Entry.Sunset); {
 	case came && t.AfterSunset > 0:
 		fmt.Fprintf(&text, "; %s came after a sunset of this route, the last at %s", plural(t.AfterSunset, "callback"), compile.FormatTime(t.Last))
-	case !came && warns:
+	case !came && serves:
 		text.WriteString("; none was counted since")
 	}
 	if now.Before(v.LatestSunset) {
@@ -105,11 +133,11 @@ func sunsetHeld(v *compile.Verdict, now time.Time) *compile.Finding {
 			Message: "the hold ended at " + compile.FormatTime(until) + ", the latest sunset that the policy allows; the reason given was: " + reason,
 		}
 	}
-	if v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetWarn {
+	if v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetServe {
 		return &compile.Finding{
 			OK:     true,
 			Reason: callbackv1alpha1.ReasonSunsetHeld,
-			Message: fmt.Sprintf("callbacks are served past sunsetTime %s with and without the hold (afterSunset: Warn); the reason given was: %s",
+			Message: fmt.Sprintf("callbacks are served past sunsetTime %s with and without the hold (afterSunset: Serve); the reason given was: %s",
 				compile.FormatTime(v.Entry.Sunset), reason),
 		}
 	}

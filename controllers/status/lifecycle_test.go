@@ -32,14 +32,16 @@ func ending(t testing.TB) (*scenario.Scenario, *callbackv1alpha1.CallbackRoute) 
 	return s, route
 }
 
-// walk follows Next to the end and returns each instant and what is said from
-// then on that was not said a nanosecond before, or no more.
+// walk follows Next to the end and stores the status of each step. It returns each
+// time of a change, and what is in the status from then on and was not one
+// nanosecond before.
 func walk(t testing.TB, s *scenario.Scenario) []string {
 	t.Helper()
 	said := func(now time.Time) []string {
-		v := &compile.Compile(&s.Snapshot, now).Verdicts[0]
+		plan := compile.Compile(&s.Snapshot, now)
+		v := &plan.Verdicts[0]
 		var all []string
-		for _, c := range status.ComputeRoute(v, s.Observe(v.Route, s.ObserveFleet(t, nil)), now).Conditions {
+		for _, c := range status.ComputeRoute(v, s.Observe(v.Route, s.ObserveFleet(t, plan.Table)), now).Conditions {
 			all = append(all, c.Type+"="+string(c.Status)+" "+c.Reason)
 			if c.Type == callbackv1alpha1.ConditionSunsetPassed && strings.Contains(c.Message, "allows no sunsetTime") {
 				all = append(all, "the policy's end")
@@ -50,7 +52,10 @@ func walk(t testing.TB, s *scenario.Scenario) []string {
 	var steps []string
 	now := s.Now
 	for range 20 {
-		next := compile.Compile(&s.Snapshot, now).Next
+		plan := compile.Compile(&s.Snapshot, now)
+		route := s.Snapshot.Routes[0].Object
+		route.Status = status.ComputeRoute(&plan.Verdicts[0], s.Observe(route, s.ObserveFleet(t, plan.Table)), now)
+		next := plan.Next
 		if next.IsZero() {
 			return steps
 		}
@@ -91,7 +96,7 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 			"2026-12-20 06:00:00 Deprecated=True Deprecated, phase Deprecated",
 			"2026-12-21 00:00:00 warning 10 days",
 			"2026-12-29 00:00:00 warning 2 days",
-			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=True SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
 			"2027-01-30 00:00:00 the policy's end",
 		}},
 		{"held", func(_ *scenario.Scenario, r *callbackv1alpha1.CallbackRoute) {
@@ -102,18 +107,18 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 			"2026-12-21 00:00:00 warning 10 days",
 			"2026-12-29 00:00:00 warning 2 days",
 			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Held",
-			"2027-01-30 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, the policy's end, SunsetHeld=False HoldExpired, phase Passed",
+			"2027-01-30 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=True SunsetPassed, the policy's end, SunsetHeld=False HoldExpired, phase Passed",
 		}},
 		{"without warnings and deprecation", func(s *scenario.Scenario, r *callbackv1alpha1.CallbackRoute) {
 			s.Snapshot.Proxy.Spec.Policy.SunsetWarningDays, r.Spec.DeprecationTime = nil, nil
 		}, []string{
-			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=False SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
+			"2026-12-31 00:00:00 BackendsHealthy=Unknown SunsetPassed, Ready=True SunsetPassed, SunsetPassed=True SunsetPassed, phase Passed",
 			"2027-01-30 00:00:00 the policy's end",
 		}},
-		{"with Warn", func(s *scenario.Scenario, r *callbackv1alpha1.CallbackRoute) {
-			s.Snapshot.Proxy.Spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{"Warn"}
+		{"with Serve", func(s *scenario.Scenario, r *callbackv1alpha1.CallbackRoute) {
+			s.Snapshot.Proxy.Spec.Policy.AllowedAfterSunset = []callbackv1alpha1.AfterSunset{"Serve"}
 			s.Snapshot.Proxy.Spec.Policy.SunsetWarningDays, r.Spec.DeprecationTime = []int32{1}, nil
-			r.Spec.AfterSunset = "Warn"
+			r.Spec.AfterSunset = "Serve"
 		}, []string{
 			"2026-12-30 00:00:00 SunsetApproaching=True SunsetApproaching, warning 1 days",
 			"2026-12-31 00:00:00 SunsetPassed=True SunsetPassed, phase Passed",

@@ -16,8 +16,8 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
 	"github.com/callbackproxy/callback-operator/test/scenario"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // P7: no tenant can make the table invalid. Whatever routes and proxies the
@@ -93,12 +93,10 @@ func isQuietUntilNext(t testing.TB, s *scenario.Scenario, result *compile.Plan, 
 	t.Helper()
 	next := result.Next
 	for i := range result.Verdicts {
-		if v := &result.Verdicts[i]; v.Accepted.OK {
-			use := s.Traffic[v.Route.Namespace+"/"+v.Route.Name]
-			if at, _ := status.QuietAt(v.Route, &use); s.Now.Before(at) {
-				next = compile.Earlier(next, at)
-			}
-		}
+		v := &result.Verdicts[i]
+		observed := s.Observe(v.Route, fleet)
+		computed := status.ComputeRoute(v, observed, s.Now)
+		next = compile.Earlier(next, status.NextRoute(v, observed, &computed, s.Now))
 	}
 	if next.IsZero() {
 		next = s.Now.AddDate(9, 0, 0)

@@ -18,7 +18,7 @@ import (
 
 // ComputeProxy computes the whole status of a CallbackProxy.
 func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
-	accepted := proxyAccepted(proxy, &fleet.Deployed)
+	accepted := proxyAccepted(proxy, plan, &fleet.Deployed)
 	programmed := proxyProgrammed(proxy, fleet)
 	ready := compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
 	for _, f := range []compile.Finding{accepted, programmed} {
@@ -28,9 +28,10 @@ func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fle
 		}
 	}
 	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
-	set.add(callbackv1alpha1.ConditionAccepted, accepted)
+	set.addRefusable(callbackv1alpha1.ConditionAccepted, accepted)
 	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
 	set.add(callbackv1alpha1.ConditionReady, ready)
+	addStalled(&set)
 	if suspect := clockSuspect(fleet); suspect != nil {
 		set.add(callbackv1alpha1.ConditionClockSuspect, *suspect)
 	}
@@ -125,12 +126,12 @@ func clockSuspect(fleet *Fleet) *compile.Finding {
 	return &compile.Finding{
 		OK:     true,
 		Reason: callbackv1alpha1.ReasonClockSuspect,
-		Message: "instances doubt their clocks by more than an hour, and close no route by them until the API server's clock agrees; " +
-			"look at the time of their nodes: " + compile.Enumerate(pods),
+		Message: "the clock differs from the API server's by more than one hour on: " + compile.Enumerate(pods) +
+			"; sunsets there are postponed until the clocks agree; check NTP on their nodes",
 	}
 }
 
-func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, deployed *Deployed) compile.Finding {
+func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, deployed *Deployed) compile.Finding {
 	if finding := deployed.accepted(proxy); finding != nil {
 		return *finding
 	}
@@ -138,11 +139,39 @@ func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, deployed *Deployed) co
 		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
 			return compile.Finding{
 				Reason:  callbackv1alpha1.ReasonInvalid,
-				Message: fmt.Sprintf("the selector of host %s cannot be read, so no namespace may use it: %v", host.Hostname, err),
+				Message: fmt.Sprintf("the selector of host %s is invalid, so no namespace may use the host: correct it: %v", host.Hostname, err),
 			}
 		}
 	}
-	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: "the spec is valid"}
+	message := "the spec is valid"
+	if proxy.Spec.Mode == "" {
+		message += "; spec.mode is not set, so the fleet runs as mode External: set spec.mode"
+	}
+	if lost := describeLostHosts(plan.LostHosts); lost != "" {
+		message += "; " + lost
+	}
+	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: message}
+}
+
+// describeLostHosts names the hosts that routes use and the spec no longer grants;
+// empty when there are none.
+func describeLostHosts(hosts []compile.LostHost) string {
+	if len(hosts) == 0 {
+		return ""
+	}
+	lost := make([]string, len(hosts))
+	for i, h := range hosts {
+		lost[i] = fmt.Sprintf("%s (%s)", h.Host, plural(int64(h.Routes), "CallbackRoute"))
+	}
+	return "spec.hosts no longer grants hosts that routes use, so their callbacks there get 503: " + compile.Enumerate(lost) +
+		"; grant the hosts again, or ask the routes' owners to delete the routes"
+}
+
+// NextProxy returns the time at which the status of a CallbackProxy changes though
+// no object and no report does: it becomes Stalled. It is zero when there is no
+// such time.
+func NextProxy(desired *callbackv1alpha1.CallbackProxyStatus, now time.Time) time.Time {
+	return nextStalled(desired.Conditions, now)
 }
 
 func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) compile.Finding {

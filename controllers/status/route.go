@@ -36,52 +36,80 @@ func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1a
 		previous:   v.Route.Status.Conditions,
 		now:        now,
 	}
-	set.add(callbackv1alpha1.ConditionAccepted, v.Accepted)
-	set.add(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
+	set.addRefusable(callbackv1alpha1.ConditionAccepted, v.Accepted)
+	set.addRefusable(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
 	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
 	set.add(callbackv1alpha1.ConditionBackendsHealthy, healthy)
 	set.add(callbackv1alpha1.ConditionReady, routeReady(v, o, programmed, healthy, backends, now))
+	if !v.HasEnded() {
+		addStalled(&set)
+	}
 	status := callbackv1alpha1.CallbackRouteStatus{
 		ObservedGeneration: v.Route.Generation,
 		Backends:           backendStatuses(backends, &o.Traffic),
 		Traffic:            trafficStatus(v, &o.Traffic, now),
-		Proxies:            countInstances(v, o.Fleet, o.Since),
+		Instances:          countInstances(v, o.Fleet, o.Since),
 	}
 	if v.Entry != nil {
 		addLifecycle(&set, v, &o.Traffic)
-		status.ActiveBackend = v.Entry.Active().Name
+		status.PrimaryBackend = v.Entry.Primary().Name
 	}
 	status.Conditions = set.conditions
 	return status
 }
 
-func countInstances(v *compile.Verdict, fleet *Fleet, since routetable.Version) *callbackv1alpha1.ProxyCounts {
+// NextRoute returns the time at which the status of a route changes though no
+// object, no report and no phase of the schedule does: it becomes quiet, or
+// Stalled. It is zero when there is no such time.
+func NextRoute(v *compile.Verdict, o *Observation, desired *callbackv1alpha1.CallbackRouteStatus, now time.Time) time.Time {
+	var next time.Time
+	if !v.HasEnded() {
+		next = nextStalled(desired.Conditions, now)
+	}
+	if v.Accepted.OK {
+		if quiet, _ := QuietAt(v.Route, &o.Traffic); now.Before(quiet) {
+			next = compile.Earlier(next, quiet)
+		}
+	}
+	return next
+}
+
+func countInstances(v *compile.Verdict, fleet *Fleet, since routetable.Version) *callbackv1alpha1.InstanceCounts {
 	total, ready, programmed := int32(fleet.Total), int32(len(fleet.Instances)), int32(0) //nolint:gosec // pods are far fewer
 	for i := range fleet.Instances {
 		if v.Accepted.OK && fleet.runs(&fleet.Instances[i], since) {
 			programmed++
 		}
 	}
-	return &callbackv1alpha1.ProxyCounts{Total: &total, Ready: &ready, Programmed: &programmed}
+	return &callbackv1alpha1.InstanceCounts{Total: &total, Ready: &ready, Programmed: &programmed}
 }
 
+// routeProgrammed computes the condition Programmed. The message names the backend
+// that gets the callbacks only when every backend is resolved: otherwise it could
+// contradict ResolvedRefs.
 func routeProgrammed(v *compile.Verdict, fleet *Fleet, since routetable.Version) compile.Finding {
 	if !v.Accepted.OK {
 		return compile.Finding{Reason: callbackv1alpha1.ReasonNotAccepted, Message: "the route is not part of the config"}
 	}
 	finding := programmed(fleet, since, thisGeneration)
-	if finding.OK && !v.HasEnded() {
-		finding.Message += ": callbacks go to backend " + v.Entry.Active().Name
+	if finding.OK && v.ResolvedRefs.OK && !v.HasEnded() {
+		finding.Message += ": callbacks go to backend " + v.Entry.Primary().Name
 	}
 	return finding
 }
 
 // routeReady computes the summary: the first condition that keeps callbacks from
-// being served as declared.
+// being served as declared. After a planned end the declaration is the 410
+// response, which needs no backend.
 func routeReady(v *compile.Verdict, o *Observation, programmed, healthy compile.Finding, backends []backendHealth, now time.Time) compile.Finding {
 	switch {
 	case !v.Accepted.OK:
 		return v.Accepted
+	case v.HasEnded() && isPlanned(v, now):
+		if !programmed.OK {
+			return programmed
+		}
+		return sunsetPassed(v, &o.Traffic, now)
 	case v.HasEnded():
 		passed := sunsetPassed(v, &o.Traffic, now)
 		passed.OK = false

@@ -230,7 +230,7 @@ func TestRouteStatus_CountsInstances(t *testing.T) {
 	s, result, fleet := oneRoute(t)
 	fleet.Instances = append(fleet.Instances, status.Instance{Pod: "edge-2", Reached: true, Report: report(1, 6, "older")})
 	fleet.Total = 5
-	counts := routeStatus(t, s, &result.Verdicts[0], fleet).Proxies
+	counts := routeStatus(t, s, &result.Verdicts[0], fleet).Instances
 	if *counts.Total != 5 || *counts.Ready != 2 || *counts.Programmed != 1 {
 		t.Errorf("counts are %d, %d, %d", *counts.Total, *counts.Ready, *counts.Programmed)
 	}

@@ -17,18 +17,19 @@ import (
 // and the instances stay as the previous status has them: that config still runs,
 // and the controller polls no instance without a spec.
 func ComputeUndecodableProxy(proxy *callbackv1alpha1.CallbackProxy, decodeError string, routes int, now time.Time) callbackv1alpha1.CallbackProxyStatus {
-	const until = "until then what was published before stays, and nothing new is said of its routes"
+	const until = "until then the config that was published before stays, and the statuses of its routes are not updated"
 	accepted := compile.Finding{
 		Reason:  callbackv1alpha1.ReasonUndecodable,
-		Message: "the stored object cannot be read: " + decodeError + "; apply it again with a value that the CRD's schema of today accepts; " + until,
+		Message: "the stored object cannot be decoded: " + decodeError + "; apply it again with a value that the CRD's present schema accepts; " + until,
 	}
 	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
-	set.add(callbackv1alpha1.ConditionAccepted, accepted)
+	set.addRefusable(callbackv1alpha1.ConditionAccepted, accepted)
 	set.add(callbackv1alpha1.ConditionProgrammed, compile.Finding{
 		Reason:  callbackv1alpha1.ReasonNotAccepted,
-		Message: "no config can be made of a spec that cannot be read; " + until,
+		Message: "no config can be compiled from a spec that cannot be decoded; " + until,
 	})
 	set.add(callbackv1alpha1.ConditionReady, accepted)
+	addStalled(&set)
 
 	status := *proxy.Status.DeepCopy()
 	status.ObservedGeneration, status.Conditions = proxy.Generation, set.conditions

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -2,10 +2,10 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Makes a directory with all that the node runs and the tests drive it with, and prints its path as the last line of stdout;
-# everything else that is said goes to stderr. All is built from the modules pinned beside this file and in hack/controlplane,
-# static, and kept in ${XDG_CACHE_HOME:-$HOME/.cache}/callback-operator: each group under a stamp of its module, its source, the
-# Go version and the flags, so that a new version of one does not build the others again.
+# Prints a directory with all programs of the node and of its tests, as the last line of stdout; progress goes to stderr. The
+# programs are static and built from the modules pinned beside this file and in hack/controlplane. The cache is
+# ${XDG_CACHE_HOME:-$HOME/.cache}/callback-operator: each group is keyed by its module, its source, the Go version and the flags, so
+# that a new version of one group does not rebuild the others.
 #
 # Needs Go and git. Any number may run at once: one builds, the others wait; a directory appears under its final name only whole.
 set -euo pipefail
@@ -79,7 +79,7 @@ build_all() {
 	[ "$kubernetes" = "$(version k8s.io/kubernetes ../controlplane)" ] ||
 		fail "hack/cluster/kubernetes and hack/controlplane pin different versions of Kubernetes"
 	# Not from KUBEBUILDER_ASSETS: a kubelet may not be newer than its API server.
-	env -u KUBEBUILDER_ASSETS "$root/hack/controlplane/build.sh" | tail -n 1
+	env -u KUBEBUILDER_ASSETS "$root/hack/controlplane/build.sh" --with-controller-manager | tail -n 1
 	group kubernetes "kube-scheduler kubelet kube-proxy" \
 		"k8s.io/kubernetes/cmd/kube-scheduler k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kube-proxy" \
 		-ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$(echo "$kubernetes" | cut -d. -f2)"
@@ -108,7 +108,7 @@ if [ ! -d "$all" ]; then
 			if [ -f "$program" ]; then ln -sf "$program" "$work/"; fi
 		done
 	done
-	# Somebody else may have been faster; then theirs is the same.
+	# A concurrent run may have been faster; its result is the same.
 	mv -T "$work" "$all" 2>/dev/null || rm -rf "$work"
 fi
 echo "$all"

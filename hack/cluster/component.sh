@@ -2,18 +2,18 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# component.sh stop NAME: ends one component as its service manager would, with SIGTERM, after 30 s with SIGKILL.
-# component.sh kill NAME: ends it at once.
+# component.sh stop NAME: stops one component like a service manager: SIGTERM, and SIGKILL after 30 s.
+# component.sh kill NAME: sends SIGKILL.
 # component.sh start NAME: starts it again, with the same data, and returns when it is ready.
-# component.sh pid NAME: its process id on this machine; fails when it does not run.
-# component.sh status: a line for each.
-# Pods go on meanwhile, as on any node. The names are those of `component.sh status`.
+# component.sh pid NAME: prints its process id on this machine; fails when it does not run.
+# component.sh status: prints a line for each component.
+# Pods keep running meanwhile, as on any node. The names are those of `component.sh status`.
 set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
 . "$here/components.sh"
 
-usage() { fail "want: component.sh stop|kill|start|pid NAME, or component.sh status; NAME is one of $components"; }
+usage() { fail "usage: component.sh stop|kill|start|pid NAME, or component.sh status; NAME is one of $components"; }
 
 # signal NAME SIGNAL
 signal() { in_node kill "-$2" "$(cat "$dir/pid/$1")"; }
@@ -32,7 +32,7 @@ kill_component() {
 	await 10 "the end of $1" gone "$1"
 }
 
-# host_pid NAME: the process in whose list of ids, one for each namespace that it is in, the node's own comes last.
+# host_pid NAME: finds the process by its id in the node, which is the last in its list of ids (one for each namespace).
 host_pid() {
 	local pid init namespace status
 	alive "$1" || return 1

@@ -1,15 +1,15 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# components.sh: what runs on the node outside of pods, how each is started and known to be ready; read after settings.sh.
-# Paths are those inside the node.
+# components.sh: the components of the node outside of pods, their start and their readiness; sourced after settings.sh. Paths are
+# those inside the node.
 # shellcheck shell=bash disable=SC2154 # from settings.sh
 
-# In the order in which they start.
+# The order in which they start.
 components="etcd apiserver controller-manager scheduler containerd kubelet kube-proxy"
 
-# launch NAME COMMAND...: runs inside of the node, as a shell of its own that ends at once. The component joins our cgroup (the
-# one of the caller may end with the caller) and is then a child of the node's first process.
+# launch NAME COMMAND...: runs inside of the node, as a separate shell that ends at once. The component joins the node's cgroup (that
+# of the caller may end with the caller) and becomes a child of the node's first process.
 launch() {
 	local name=$1 group
 	shift
@@ -44,7 +44,7 @@ start_component() {
 			--shutdown-watch-termination-grace-period=2s
 		;;
 	controller-manager)
-		# Nobody else could lead, and without a lease it outlives a minute without the API server.
+		# There is only one, and without a lease it survives a minute without the API server.
 		run_component controller-manager kube-controller-manager --kubeconfig=$config/kube-controller-manager.kubeconfig \
 			--bind-address=127.0.0.1 --leader-elect=false --use-service-account-credentials --root-ca-file=$pki/ca.crt \
 			--service-account-private-key-file=$pki/service-accounts.key --cluster-cidr="$pod_range" \
@@ -63,7 +63,7 @@ start_component() {
 	esac
 }
 
-# ready NAME: whether it answers.
+# ready NAME: whether it responds.
 ready() {
 	case $1 in
 	etcd) in_node bash -c 'exec 3<>/dev/tcp/127.0.0.1/2379' ;;
@@ -76,13 +76,13 @@ ready() {
 	esac
 }
 
-# alive NAME: whether its process is there. The pid file holds a number of the node's own.
+# alive NAME: whether its process exists. The pid file holds a process id of the node's namespace.
 alive() {
 	# shellcheck disable=SC2016 # for the shell in the node
 	in_node bash -c 'read -r pid 2>/dev/null </run/node/pid/$1 && kill -0 "$pid" && ! grep -q "^State:.Z" /proc/$pid/status' alive "$1" 2>/dev/null
 }
 
-# await_component NAME: until it answers, or fails when its process is gone.
+# await_component NAME: waits until it responds; fails when its process has ended.
 await_component() {
 	local end=$((SECONDS + 120))
 	until ready "$1" >/dev/null 2>&1; do

@@ -2,19 +2,20 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# down.sh [--quiet]: ends the cluster in CLUSTER_DIR and removes everything of it, however far up.sh came. Twice does no harm.
+# down.sh [--quiet]: stops the cluster in CLUSTER_DIR and removes all of its state, also after an incomplete up.sh. Repeating it is
+# safe.
 #
-# The kernel does most of it: with the first process of a process namespace all others in it end, containers and their shims too;
-# with the last process its mounts, interfaces, bridges and firewall rules are gone.
+# The kernel does most of the work: when the first process of a process namespace ends, all others in it end too, containers and
+# their shims included; with the last process its mounts, interfaces, bridges and firewall rules disappear.
 set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
 require_root
 
-told=
-[ "${1:-}" = --quiet ] || told=yes
+verbose=
+[ "${1:-}" = --quiet ] || verbose=yes
 
-# Asks again and again: a process that is about to start the node's first one has the mark as well.
+# Polls, because a process that is about to start the first process of the node has the mark as well.
 ended() {
 	local pids
 	pids=$(marked)
@@ -32,8 +33,8 @@ no_cgroups() {
 	[ -z "$left" ]
 }
 
-# empty NAMESPACE...: whether nobody is in any of them. A process loses its mark before it is gone, and the node's first one waits
-# for all the others in between.
+# empty NAMESPACE...: whether none of them contains a process. A process loses its mark before it ends, and the first process of the
+# node waits for all others in between.
 empty() {
 	local namespace in_use
 	in_use=$(readlink /proc/[0-9]*/ns/* 2>/dev/null | sort -u)
@@ -51,7 +52,7 @@ if [ -n "$(marked)" ]; then
 	await 30 "the end of the node's namespaces" empty $namespaces
 fi
 
-# Another cluster's cable and cgroup have the same names.
+# The cable and the cgroup of another cluster have the same names.
 if [ -z "$(any_init_pid)" ]; then
 	if command -v ip >/dev/null && ip link show "$host_link" >/dev/null 2>&1; then
 		# The kernel takes the other end away a moment after the namespace.
@@ -62,7 +63,7 @@ fi
 
 if [ -e "$dir/.callback-cluster" ]; then
 	rm -rf "$dir"
-	[ -z "$told" ] || say "the cluster in $dir is gone"
-elif [ -n "$told" ]; then
-	say "no cluster in $dir"
+	[ -z "$verbose" ] || log "the cluster in $dir is gone"
+elif [ -n "$verbose" ]; then
+	log "no cluster in $dir"
 fi

@@ -2,11 +2,11 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# load.sh: builds the manager and the proxy as the Makefile does (VERSION=... names the version) and brings them to the node as
+# load.sh: builds the manager and the proxy as the Makefile does (VERSION=... names the version) and loads them into the node as
 #   localhost/callback-manager:dev and localhost/callback-proxy:dev.
-# load.sh NAME=BINARY...: brings these static programs to the node instead, as localhost/NAME:dev; a NAME with a slash and a tag
-#   is taken whole.
-# Pods name them with imagePullPolicy Never or IfNotPresent. A tag that is loaded again means the new image from then on.
+# load.sh NAME=BINARY...: loads these static programs instead, as localhost/NAME:dev; a NAME with a slash and a tag is used
+#   unchanged.
+# Pods use the images with imagePullPolicy Never or IfNotPresent. Loading a tag again replaces its image.
 set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
@@ -30,8 +30,8 @@ for image in "$@"; do
 	archive=$(mktemp "$dir/images/XXXXXX.tar")
 	"$dir/bin/image" --output "$archive" --name "$name" --label org.opencontainers.image.version="${VERSION:-$version}" "$binary"
 	if ! answer=$(in_node ctr --namespace k8s.io images import --local "/run/node/images/$(basename "$archive")" 2>&1); then
-		fail "containerd does not take $name: $answer"
+		fail "containerd cannot import $name: $answer"
 	fi
 	rm "$archive"
-	say "loaded $name"
+	log "loaded $name"
 done

@@ -2,16 +2,16 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# packages.sh: installs what the node needs from the distribution and does not find: runc and the CNI plugins have C parts, the
-# others come with it anyway. Only with apt; elsewhere it says what is missing.
+# packages.sh: installs missing packages of the distribution: runc and the CNI plugins, which have C parts, and network tools. It
+# uses apt; on other systems it lists the missing packages.
 set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
 
-# Where Debian keeps the CNI plugins; config/containerd.toml says so too.
+# Debian's directory of the CNI plugins; config/containerd.toml contains it too.
 cni=/usr/lib/cni
 
-# The package and one file of it that is used here.
+# Each package and one of its files that the node uses.
 needed="runc:runc containernetworking-plugins:$cni/bridge iptables:iptables iproute2:ip util-linux:nsenter openssl:openssl
 	libc-bin:getent mount:mount"
 
@@ -28,7 +28,7 @@ packages=$(missing)
 set -- $packages
 command -v apt-get >/dev/null || fail "missing here: $* (as Debian names them; the CNI plugins in $cni)"
 [ "$(id -u)" = 0 ] || fail "missing here: $*; as root this would install them"
-say "installing $*"
+log "installing $*"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive

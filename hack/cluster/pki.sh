@@ -1,8 +1,8 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# pki.sh: one authority for one cluster, and who is who in it; read by up.sh after settings.sh. Certificates hold for a month;
-# a cluster lives for a day.
+# pki.sh: the certificate authority of one cluster, and the identities in it; sourced by up.sh after settings.sh. Certificates are
+# valid for a month, longer than the life of a cluster.
 # shellcheck shell=bash disable=SC2154 # from settings.sh
 
 days=30
@@ -19,7 +19,7 @@ make_authority() {
 	) 2>"$dir/log/openssl.log" || fail "openssl made no authority; see $dir/log/openssl.log"
 }
 
-# certificate NAME USER GROUP [SUBJECT-ALT-NAMES]: a client's certificate, and with names a server's too.
+# certificate NAME USER GROUP [SUBJECT-ALT-NAMES]: makes a client certificate; with names it is a server certificate too.
 certificate() {
 	local name=$1 user=$2 group=$3 names=${4:-} pki=$dir/pki extensions='extendedKeyUsage=clientAuth'
 	[ -z "$names" ] || extensions=$(printf 'extendedKeyUsage=clientAuth,serverAuth\nsubjectAltName=%s' "$names")
@@ -33,7 +33,7 @@ certificate() {
 	) 2>>"$dir/log/openssl.log" || fail "openssl made no certificate for $user; see $dir/log/openssl.log"
 }
 
-# kubeconfig NAME FILE SERVER: the access of the certificate of that name, whole in one file.
+# kubeconfig NAME FILE SERVER: writes a self-contained kubeconfig with the certificate of that name.
 kubeconfig() {
 	local pki=$dir/pki
 	(

@@ -1,13 +1,13 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# settings.sh: what the scripts here share; read by them, not run. The addresses are those of config/, manifests/ and pki.sh too.
-# shellcheck shell=bash disable=SC2034 # used by those who read it
+# settings.sh: shared by the scripts of this directory, which source it. config/, manifests/ and pki.sh repeat the addresses.
+# shellcheck shell=bash disable=SC2034 # used by the scripts that source it
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-# All state: data, logs, keys. The node sees it as /run/node, so that no path in config/ depends on it.
+# All state: data, logs, keys. It is /run/node inside the node, so that no path in config/ depends on it.
 dir=$(realpath -m "${CLUSTER_DIR:-$root/bin/cluster}")
 
 node_name=callback-node
@@ -18,27 +18,27 @@ pod_range=10.244.0.0/16
 service_range=10.96.0.0/16
 cgroup=callback-cluster
 
-# Makes the first process of a node recognisable from outside, and tells its directory. What a pid file says may be long past;
-# this dies with the process.
+# Environment variable that marks the first process of a node and holds the node's directory. Unlike a pid file, it ends with the
+# process.
 mark=CALLBACK_CLUSTER_NODE
 
-say() { echo "cluster: $*" >&2; }
+log() { echo "cluster: $*" >&2; }
 
 fail() {
-	say "$*"
+	log "$*"
 	exit 1
 }
 
-# marked: the processes that carry the mark of $dir: the node's first and its parent, which may not have started it yet.
+# marked: prints the processes with the mark of $dir: the node's first process and its parent, which may not have started it yet.
 marked() { { grep -lzsxF -- "$mark=$dir" /proc/[0-9]*/environ || true; } | tr -dc '0-9\n'; }
 
-# init_pid: the first process of the node in $dir, as this machine numbers it; nothing when there is none.
+# init_pid: prints the machine's process id of the first process of the node in $dir; nothing when there is none.
 init_pid() { marked | first_of_namespace; }
 
-# any_init_pid: that of whatever cluster.
+# any_init_pid: prints the process id of the first process of any cluster.
 any_init_pid() { { grep -lzs -- "^$mark=" /proc/[0-9]*/environ || true; } | tr -dc '0-9\n' | first_of_namespace; }
 
-# Of the processes on stdin the one that is number 1 in a process namespace of its own.
+# first_of_namespace: selects, from the process ids on stdin, the one that has number 1 in its own process namespace.
 first_of_namespace() {
 	local pid
 	while read -r pid; do
@@ -49,8 +49,8 @@ first_of_namespace() {
 	done
 }
 
-# in_node COMMAND...: runs it among the node's processes, mounts and interfaces, with the node's programs on the PATH. What it
-# starts there does not inherit the lock of up.sh.
+# in_node COMMAND...: runs a command in the node's namespaces, with the node's programs on the PATH. Its processes do not inherit the
+# lock of up.sh.
 in_node() {
 	local init
 	init=$(init_pid)
@@ -59,13 +59,13 @@ in_node() {
 		env PATH="/run/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "$@" 8<&-
 }
 
-# await SECONDS WHAT COMMAND...: until the command succeeds.
+# await SECONDS WHAT COMMAND...: waits until the command succeeds.
 await() {
 	local seconds=$1 what=$2 end=$((SECONDS + $1))
 	shift 2
 	until "$@" >/dev/null 2>&1; do
 		if [ $SECONDS -ge $end ]; then
-			say "$what: not within $seconds s; the last answer:"
+			log "$what: not within $seconds s; the last answer:"
 			"$@" >&2 || true
 			return 1
 		fi
@@ -73,7 +73,7 @@ await() {
 	done
 }
 
-# kubectl is ours, with the administrator's access, whatever the user's environment says.
+# kubectl: the cluster's kubectl with the administrator's access, independent of the user's environment.
 kubectl() { "$dir/bin/kubectl" --kubeconfig="$dir/kubeconfig" "$@"; }
 
 require_root() {

@@ -2,10 +2,10 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# test.sh: starts a cluster in a folder of its own, uses it as a kubelet is used, ends it, and compares the machine with what it
-# was before: mounts, namespaces, interfaces, routes, firewall rules, cgroups, system settings, processes and folders. Then once
-# more with an up.sh that is killed halfway. No cluster may be up when it starts, and nothing else may make namespaces or interfaces
-# meanwhile. A minute when all is built.
+# test.sh: starts a cluster in a separate directory, uses the features of its kubelet, stops it, and compares the machine before and
+# after: mounts, namespaces, interfaces, routes, firewall rules, cgroups, system settings, processes and directories. Repeats this
+# with an up.sh that is killed halfway. No other cluster may run, and no other program may create namespaces or interfaces meanwhile.
+# Takes a minute when everything is built.
 set -euo pipefail
 shopt -s inherit_errexit
 work=$(mktemp -d "${TMPDIR:-/tmp}/cluster-test.XXXXXX")
@@ -20,16 +20,16 @@ bin=$("$here/build.sh" | tail -n 1)
 mkdir "$work/place"
 trap '"$here/down.sh" --quiet; rm -rf "$work"' EXIT
 
-# rules: firewall rules and chains, without the built-in chains of tables that were only ever looked at.
+# rules: prints firewall rules and chains, without the built-in chains of tables that were only read.
 rules() { { "$1" 2>/dev/null || true; } | grep -E '^(-|:[^ ]+ -)' || true; }
 
-# settings: /proc/sys, without what counts, is random or is secret.
+# settings: prints /proc/sys, without counters, random values and secrets.
 settings() {
 	{ find /proc/sys -type f -perm -0400 -exec grep -Hs '' {} + 2>/dev/null || true; } | tr -d '\0' |
 		grep -vE '^/proc/sys/(kernel/(random/|perf_event_max_sample_rate|ns_last_pid|pty/nr)|fs/(quota/[^:]*|dentry-state|inode-|file-nr|aio-nr)|[^:]*(_count|secret):)'
 }
 
-# machine: what is there, one thing a line. Processes are those with our mark, and programs that only a node runs.
+# machine: prints the state of the machine, one item on each line. Processes are those with the mark, and programs of a node.
 machine() {
 	{
 		sed 's/^/mount /' /proc/mounts
@@ -49,26 +49,26 @@ machine() {
 	} | sort
 }
 
-# unchanged WHAT: fails when the machine is not what it was.
+# unchanged WHAT: fails when the machine differs from its state before.
 unchanged() {
 	machine >"$work/after"
 	if ! diff "$work/before" "$work/after" >&2; then
 		fail "left behind after $1 (above: < before, > after)"
 	fi
-	say "nothing is left after $1"
+	log "nothing is left after $1"
 }
 
 check() {
 	local what=$1
 	shift
 	"$@" >/dev/null || fail "not so: $what"
-	say "ok: $what"
+	log "ok: $what"
 }
 
 logs() { kubectl -n specimen logs client -c "$1" | grep -q "$2"; }
 reach() { timeout 5 bash -c "exec 3<>/dev/tcp/$1/$2"; }
 
-# use: what a kubelet does for us, each seen to happen.
+# use: checks the features of the kubelet that the tests need.
 use() {
 	"$here/load.sh" specimen="$bin/specimen"
 	kubectl apply -f "$here/testdata/pods.yaml" >/dev/null
@@ -98,12 +98,12 @@ refused() {
 }
 unanswered() { ! kubectl get --raw /readyz 2>/dev/null; }
 
-# killed_when CONDITION: an up.sh that ends without a chance to clean up, when the condition is true.
+# killed_when CONDITION: kills up.sh, without a chance to clean up, when the condition is true.
 killed_when() {
 	local up
 	setsid "$here/up.sh" >"$work/up.log" 2>&1 &
 	up=$!
-	await 60 "$1" eval "$1" || fail "up.sh says: $(tail -n 3 "$work/up.log")"
+	await 60 "$1" eval "$1" || fail "up.sh: $(tail -n 3 "$work/up.log")"
 	kill -KILL -- "-$up"
 	wait "$up" || true
 	[ ! -e "$dir/ready" ] || fail "up.sh was done before it was killed"
@@ -119,8 +119,8 @@ unchanged "down"
 "$here/down.sh"
 unchanged "a second down"
 
-# Killed when the node is bare, among the components, and with a pod on it.
+# Killed when the node is empty, while components start, and with a pod on it.
 killed_when 'test -n "$(init_pid)"'
 killed_when 'test -e "$dir/pid/apiserver"'
 killed_when 'in_node ctr --namespace k8s.io tasks list --quiet | grep -q .'
-say "passed"
+log "passed"

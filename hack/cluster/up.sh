@@ -4,8 +4,8 @@
 #
 # up.sh: starts a Kubernetes cluster of one node and returns when the node is Ready and DNS answers. See README.md.
 #
-# The node is a set of namespaces (processes, mounts, network, names), as a container would be. So its ports, its interfaces, its
-# firewall rules and its mounts are none of this machine's, and down.sh removes it all by ending one process.
+# The node is a set of namespaces (processes, mounts, network, names), like a container. Its ports, interfaces, firewall rules and
+# mounts are separate from those of the machine, and down.sh removes all of them by ending one process.
 set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/settings.sh"
@@ -17,16 +17,16 @@ main() {
 	# One at a time. The lock is the folder of this file, so that none is left behind.
 	exec 8<"$here"
 	flock --nonblock 8 || {
-		say "another up.sh is at work; waiting for it"
+		log "another up.sh is at work; waiting for it"
 		flock 8
 	}
 	if [ -n "$(init_pid)" ]; then
 		if is_ready; then
-			say "it is up already"
+			log "it is up already"
 			announce
 			return
 		fi
-		say "half of a cluster is up in $dir; starting again"
+		log "half of a cluster is up in $dir; starting again"
 	fi
 	"$here/down.sh" --quiet
 	"$here/packages.sh"
@@ -35,7 +35,7 @@ main() {
 	local bin
 	bin=$("$here/build.sh" | tail -n 1)
 	prepare "$bin"
-	say "starting a node in $dir"
+	log "starting a node in $dir"
 	start_node "$bin"
 	start_components
 	start_dns
@@ -49,7 +49,7 @@ is_ready() {
 	ready apiserver >/dev/null 2>&1 && ready kubelet >/dev/null 2>&1
 }
 
-# claim_directory: makes it and marks it as one that down.sh may remove.
+# claim_directory: creates the directory and marks it as one that down.sh may remove.
 claim_directory() {
 	case $dir/ in
 	/run/* | /var/run/* | /var/lib/* | /var/log/*) fail "CLUSTER_DIR may not be in $dir: the node has its own folder there" ;;
@@ -60,7 +60,7 @@ claim_directory() {
 	touch "$dir/.callback-cluster"
 }
 
-# check_machine: what would otherwise fail later with a worse message.
+# check_machine: checks requirements that would otherwise cause obscure failures later.
 check_machine() {
 	local range
 	[ -z "$(any_init_pid)" ] || fail "another cluster is up on this machine; one is all that its addresses are for"
@@ -77,7 +77,7 @@ check_machine() {
 	grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || fail "the kernel has no overlay file system"
 }
 
-# prepare BIN: everything that the node reads.
+# prepare BIN: writes all files that the node reads.
 prepare() {
 	mkdir -p "$dir"/{pki,config,log,pid,images,data/{etcd,containerd,kubelet}}
 	cp -R "$here/config/." "$dir/config/"
@@ -100,13 +100,13 @@ make_cgroups() {
 		# In the new one a group has the controllers that the group above it hands on.
 		if [ -e "$hierarchy/cgroup.subtree_control" ]; then
 			for file in $(cat "$hierarchy/cgroup.controllers"); do
-				echo "+$file" >"$hierarchy/cgroup.subtree_control" 2>/dev/null || say "no cgroup controller $file"
+				echo "+$file" >"$hierarchy/cgroup.subtree_control" 2>/dev/null || log "no cgroup controller $file"
 			done
 		fi
 	done
 }
 
-# start_node BIN: the namespaces, held by a process that does nothing, and the cable to them.
+# start_node BIN: creates the namespaces, held by a process that only waits, and the virtual cable to them.
 start_node() {
 	env "$mark=$dir" setsid unshare --pid --fork --mount --mount-proc --uts --ipc --net -- \
 		"$dir/bin/pause" </dev/null >/dev/null 2>&1 8<&- &
@@ -191,9 +191,9 @@ announce() {
 	cat <<-END
 		export KUBECONFIG=$dir/kubeconfig PATH=$bin:\$PATH
 	END
-	say "node $node_name is Ready: Kubernetes $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1)," \
+	log "node $node_name is Ready: Kubernetes $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1)," \
 		"API at https://$node_address:6443"
-	say "next: the line above for your shell, then hack/cluster/load.sh brings our images in; logs are in $dir/log; make cluster-down ends it"
+	log "next: the line above for your shell, then hack/cluster/load.sh brings our images in; logs are in $dir/log; make cluster-down ends it"
 }
 
 main

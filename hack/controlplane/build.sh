@@ -2,52 +2,57 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Makes a directory that holds etcd, kube-apiserver, kube-controller-manager
-# and kubectl, and prints its path as the last line of stdout. Everything else
-# that is said goes to stderr.
+# build.sh [--with-controller-manager]: prints a directory that holds etcd, kube-apiserver and kubectl, and with the option
+# kube-controller-manager too. The directory is the only line on stdout; progress goes to stderr.
 #
-# Where they come from, first hit wins:
-#   1. KUBEBUILDER_ASSETS; what is missing there is built, and the directory
-#      that is printed is then one of links in the cache: nothing is ever
-#      written into yours;
-#   2. the cache, ${XDG_CACHE_HOME:-$HOME/.cache}/callback-operator, under a
-#      stamp of go.mod, go.sum, the Go version and the flags below;
-#   3. a download by setup-envtest, given up after DOWNLOAD_SECONDS, and then
-#      only kube-controller-manager is built;
-#   4. a build of all four from the modules pinned in go.mod here.
+# The first source that has the programs is used:
+#   1. KUBEBUILDER_ASSETS. Programs that it lacks are built, beside links to the others: the script never writes into it;
+#   2. the cache, ${XDG_CACHE_HOME:-$HOME/.cache}/callback-operator, keyed by go.mod, go.sum, the Go version and the flags below;
+#   3. the store of setup-envtest, when it holds this Kubernetes minor version;
+#   4. a download by setup-envtest, which verifies checksums; it is given up after DOWNLOAD_SECONDS;
+#   5. a build from the modules that go.mod in this directory pins.
+# kube-controller-manager is in neither 3 nor 4, so it is always built.
 #
-# Settings: CONTROLPLANE_DOWNLOAD=never leaves out 3.
+# Settings: CONTROLPLANE_DOWNLOAD=never skips 3 and 4.
 #
-# Needs Go and git, nothing else. Any number may run at once: one builds, the
-# others wait for it, and a directory appears under its final name only whole.
+# Requires Go and git. Concurrent runs are safe: one builds while the others wait, and a directory gets its final name when it
+# is complete.
 set -eu
 
-DOWNLOAD_SECONDS=20 # how long a download may take
-PROGRESS_SECONDS=20 # how often a running build says that it is alive
+DOWNLOAD_SECONDS=20 # limit for a download
+PROGRESS_SECONDS=20 # interval of the progress lines
+
+binaries="etcd kube-apiserver kubectl"
+case ${1:-} in
+"") ;;
+--with-controller-manager) binaries="$binaries kube-controller-manager" ;;
+*)
+	echo "usage: build.sh [--with-controller-manager]" >&2
+	exit 2
+	;;
+esac
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/callback-operator
-binaries="etcd kube-apiserver kube-controller-manager kubectl"
 
-# The same flags for every target, always: other flags would compile
-# Kubernetes a second time. What the user has in GOFLAGS is for their own code
-# (-race would even fail with cgo off), except for the module cache's mode.
+# All builds share these flags: other flags would compile Kubernetes a second time. The user's GOFLAGS are ignored
+# (-race fails without cgo), except for the mode of the module cache.
 go_flags="-mod=readonly -buildvcs=false"
 case " ${GOFLAGS:-} " in
 *" -modcacherw "*) go_flags="$go_flags -modcacherw" ;;
 esac
 build_flags=-trimpath
 
-say() { echo "controlplane: $*" >&2; }
+log() { echo "controlplane: $*" >&2; }
 
 fail() {
-	say "$*"
+	log "$*"
 	exit 1
 }
 
-# Becomes go in this module, in the one environment that all builds here
-# share. Always called in a subshell, so that its process id is that of go.
+# Replaces the current shell by go, in the environment that all builds share. Call it in a subshell, so that the subshell's
+# process id is the id of go.
 become_go() {
 	cd "$here" && exec env CGO_ENABLED=0 GOWORK=off GOFLAGS="$go_flags" go "$@"
 }
@@ -57,10 +62,19 @@ minor=$(echo "$kubernetes" | cut -d. -f2)
 version=k8s.io/component-base/version
 ld_flags="-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$minor"
 
-# What must be on disk for a directory to count as whole.
-has_all() {
+# has DIR BINARY...: whether DIR holds all of them.
+has() {
+	has_dir=$1
+	shift
+	for b in "$@"; do
+		[ -x "$has_dir/$b" ] || return 1
+	done
+}
+
+# missing DIR: prints the wanted binaries that DIR lacks.
+missing() {
 	for b in $binaries; do
-		[ -x "$1/$b" ] || return 1
+		[ -x "$1/$b" ] || printf ' %s' "$b"
 	done
 }
 
@@ -71,14 +85,28 @@ package_of() {
 	esac
 }
 
-# build DIR BINARY...: builds the binaries into DIR, with a sign of life while
-# it takes minutes. go build -v prints a line for each package it compiled.
+# estimate BINARY...: prints how long a cold build takes on this machine. Measured: 480 s of two cores for etcd, kube-apiserver
+# and kubectl, and 180 s more for kube-controller-manager.
+estimate() {
+	cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+	seconds=0
+	for b in "$@"; do
+		case $b in
+		kube-apiserver) seconds=$((seconds + 660)) ;;
+		kube-controller-manager) seconds=$((seconds + 360)) ;;
+		*) seconds=$((seconds + 150)) ;;
+		esac
+	done
+	echo "$(((seconds / cores + 59) / 60)) min on $cores cores when Go's build cache is empty, seconds when it is not"
+}
+
+# build DIR BINARY...: builds the binaries into DIR and logs progress. go build -v prints a line for each package.
 build() {
 	dir=$1
 	shift
 	packages=
 	for b in "$@"; do packages="$packages $(package_of "$b")"; done
-	say "building $* $kubernetes (minutes when cold, seconds when Go's build cache is warm)"
+	log "building $* $kubernetes: about $(estimate "$@")"
 	mkdir -p "$dir/out"
 	# shellcheck disable=SC2086 # a list of package paths
 	(become_go build -v $build_flags -ldflags "$ld_flags" -o "$dir/out/" $packages >"$dir/log" 2>&1) &
@@ -88,7 +116,7 @@ build() {
 		sleep 1
 		seconds=$((seconds + 1))
 		if [ $((seconds % PROGRESS_SECONDS)) -eq 0 ]; then
-			say "still building after $seconds s: $(wc -l <"$dir/log" | tr -d ' ') packages fetched or compiled"
+			log "building for $seconds s: $(wc -l <"$dir/log" | tr -d ' ') packages fetched or compiled"
 		fi
 	done
 	status=0
@@ -98,23 +126,39 @@ build() {
 		tail -n 40 "$dir/log" >&2
 		fail "the build failed (go build exited with $status)"
 	fi
-	say "built in $seconds s"
+	log "built in $seconds s"
 	# etcd's main package is named after its directory.
 	if [ -e "$dir/out/server" ]; then mv "$dir/out/server" "$dir/out/etcd"; fi
 	for b in "$@"; do mv "$dir/out/$b" "$dir/$b"; done
 	rm -rf "$dir/out" "$dir/log"
 }
 
-# download DIR: puts etcd, kube-apiserver and kubectl into DIR; fails quietly.
+# copy_from_store DIR: copies etcd, kube-apiserver and kubectl of this minor version out of setup-envtest's store. Fails
+# silently when the store lacks them.
+copy_from_store() {
+	case $(uname -s) in
+	Darwin) store="$HOME/Library/Application Support/io.kubebuilder.envtest" ;;
+	*) store=${XDG_DATA_HOME:-$HOME/.local/share}/kubebuilder-envtest ;;
+	esac
+	for dir in "$store/k8s/1.$minor."*; do
+		if has "$dir" etcd kube-apiserver kubectl; then
+			for b in etcd kube-apiserver kubectl; do
+				cp "$dir/$b" "$1/$b" && chmod 755 "$1/$b" || return 1
+			done
+			log "copied etcd, kube-apiserver and kubectl from $dir"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# download DIR: lets setup-envtest download etcd, kube-apiserver and kubectl into DIR. setup-envtest compares the archive with
+# the checksum in its index. Fails when that does not work in time.
 download() {
-	if [ "${CONTROLPLANE_DOWNLOAD:-}" = never ]; then
-		say "no download is tried (CONTROLPLANE_DOWNLOAD=never)"
-		return 1
-	fi
-	# Built first and without the limit: compiling is not downloading.
+	# The build of setup-envtest does not count: it compiles, it does not download.
 	if ! (cd "$root" && env GOFLAGS=-mod=readonly go build -modfile=hack/tools/go.mod -o "$1/setup-envtest" \
 		sigs.k8s.io/controller-runtime/tools/setup-envtest) >/dev/null 2>&1; then
-		say "no download is tried: setup-envtest does not build here"
+		log "setup-envtest does not build here: the download is skipped"
 		return 1
 	fi
 	"$1/setup-envtest" use "1.$minor.x" --bin-dir "$1/download" -p path >"$1/path" 2>/dev/null &
@@ -129,7 +173,7 @@ download() {
 	wait "$child" 2>/dev/null || status=$?
 	child=
 	if [ $status -ne 0 ] || [ ! -d "$(cat "$1/path")" ]; then
-		say "setup-envtest could not download binaries for 1.$minor; all are built"
+		log "setup-envtest cannot download Kubernetes 1.$minor here: everything is built"
 		return 1
 	fi
 	for b in etcd kube-apiserver kubectl; do
@@ -137,7 +181,7 @@ download() {
 	done
 	chmod -R u+w "$1/download" # setup-envtest leaves them read-only
 	rm -rf "$1/download" "$1/setup-envtest" "$1/path"
-	say "downloaded etcd, kube-apiserver and kubectl 1.$minor"
+	log "downloaded etcd, kube-apiserver and kubectl 1.$minor"
 }
 
 child=
@@ -155,21 +199,21 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# lock NAME DIR: waits until DIR is whole (returns 1: nothing to do) or the
-# lock is ours (returns 0). A lock whose process is gone is taken over; should
-# two take it over at the same instant, both build and one result is kept.
+# lock NAME DIR: waits until DIR is complete (returns 1) or this process holds the lock (returns 0). The lock of a dead process
+# is taken over; when two processes take it over at once, both build and one result is kept.
 lock() {
 	seconds=0
 	while ! mkdir "$1" 2>/dev/null; do
-		if has_all "$2"; then return 1; fi
+		# shellcheck disable=SC2086 # a list of names
+		if has "$2" $binaries; then return 1; fi
 		holder=$(cat "$1/pid" 2>/dev/null || echo)
 		if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then
-			say "process $holder left its lock behind; taking over"
+			log "process $holder ended without releasing its lock; taking over"
 			rm -rf "$1"
 			continue
 		fi
 		if [ $((seconds % PROGRESS_SECONDS)) -eq 0 ]; then
-			say "waiting for process ${holder:-unknown}, which is building the same"
+			log "waiting for process ${holder:-unknown}, which builds the same"
 		fi
 		sleep 1
 		seconds=$((seconds + 1))
@@ -178,28 +222,35 @@ lock() {
 	done
 	locked=$1
 	echo $$ >"$1/pid"
-	if has_all "$2"; then return 1; fi
+	# shellcheck disable=SC2086 # a list of names
+	if has "$2" $binaries; then return 1; fi
 }
 
-# finish WORK DIR: gives a complete directory its name.
+# finish WORK DIR: gives WORK its final name. A DIR that exists gets the binaries that it lacks, each by a rename.
 finish() {
-	has_all "$1" || fail "$1 should hold $binaries by now and does not"
-	if [ -d "$2" ]; then
-		has_all "$2" && return 0
-		rm -rf "$2"
+	if [ ! -e "$2" ]; then
+		mv "$1" "$2"
+		return 0
 	fi
-	mv "$1" "$2"
+	for b in $(missing "$2"); do
+		if [ -x "$1/$b" ]; then mv "$1/$b" "$2/$b"; fi
+	done
+	rm -rf "$1"
 }
 
-# make_dir DIR FILL ARG: has FILL fill DIR, unless that is done already.
-make_dir() {
-	if ! has_all "$1"; then
+# complete DIR FILL ARG: calls FILL for the binaries that DIR lacks, and prints DIR.
+complete() {
+	# shellcheck disable=SC2086 # a list of names
+	if ! has "$1" $binaries; then
 		mkdir -p "$cache"
 		if lock "$1.lock" "$1"; then
 			work=$1.part.$$
 			mkdir "$work"
-			"$2" "$work" "$3"
+			"$2" "$work" "$1" "$3"
 			finish "$work" "$1"
+			work=
+			# shellcheck disable=SC2086
+			has "$1" $binaries || fail "$1 lacks$(missing "$1")"
 		fi
 		if [ -n "$locked" ]; then rm -rf "$locked"; fi
 		locked=
@@ -207,27 +258,36 @@ make_dir() {
 	echo "$1"
 }
 
-fill_all() {
-	if download "$1"; then
-		build "$1" kube-controller-manager
-		return
+# fill_cache WORK DIR: sources 3 to 5.
+fill_cache() {
+	if ! has "$2" etcd kube-apiserver kubectl && [ "${CONTROLPLANE_DOWNLOAD:-}" != never ]; then
+		if ! copy_from_store "$1" && ! download "$1"; then
+			chmod -R u+w "$1"
+			rm -rf "$1"
+			mkdir "$1"
+		fi
 	fi
-	chmod -R u+w "$1"
-	rm -rf "$1"
-	mkdir "$1"
+	needed=
+	for b in $(missing "$2"); do
+		[ -x "$1/$b" ] || needed="$needed $b"
+	done
 	# shellcheck disable=SC2086 # a list of names
-	build "$1" $binaries
+	[ -z "$needed" ] || build "$1" $needed
 }
 
-# fill_beside DIR ASSETS: links to all that ASSETS has; the rest is built.
-fill_beside() {
-	missing=
+# link_assets WORK DIR ASSETS: links to the binaries of ASSETS; the missing ones are built.
+link_assets() {
+	needed=
 	for b in $binaries; do
-		if [ -x "$2/$b" ]; then ln -s "$2/$b" "$1/$b"; else missing="$missing $b"; fi
+		if [ -x "$3/$b" ]; then
+			ln -s "$3/$b" "$1/$b"
+		elif [ ! -x "$2/$b" ]; then
+			needed="$needed $b"
+		fi
 	done
-	say "KUBEBUILDER_ASSETS has no$missing: built, and kept in the cache"
+	log "KUBEBUILDER_ASSETS lacks$needed"
 	# shellcheck disable=SC2086 # a list of names
-	build "$1" $missing
+	[ -z "$needed" ] || build "$1" $needed
 }
 
 command -v go >/dev/null || fail "go is not on the PATH"
@@ -236,18 +296,20 @@ stamp=$({
 	(become_go env GOVERSION GOOS GOARCH)
 	echo "$build_flags $ld_flags"
 } | git hash-object --stdin | cut -c1-16)
+cached=$cache/controlplane-$stamp
 
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
-	assets=$(cd "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) || fail "KUBEBUILDER_ASSETS names no directory"
-	for b in etcd kube-apiserver; do
-		[ -x "$assets/$b" ] || fail "KUBEBUILDER_ASSETS has no $b; unset it to have all built"
-	done
-	if has_all "$assets"; then
-		echo "$assets"
+	assets=$(cd "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) || fail "KUBEBUILDER_ASSETS is not a directory: $KUBEBUILDER_ASSETS"
+	if [ "$assets" != "$cached" ]; then
+		has "$assets" etcd kube-apiserver || fail "KUBEBUILDER_ASSETS lacks etcd or kube-apiserver: unset it, and all programs are built"
+		# shellcheck disable=SC2086 # a list of names
+		if has "$assets" $binaries; then
+			echo "$assets"
+			exit 0
+		fi
+		links=$(printf '%s' "$stamp $assets" | git hash-object --stdin | cut -c1-16)
+		complete "$cache/assets-$links" link_assets "$assets"
 		exit 0
 	fi
-	beside=$(printf '%s' "$stamp $assets" | git hash-object --stdin | cut -c1-16)
-	make_dir "$cache/assets-$beside" fill_beside "$assets"
-	exit 0
 fi
-make_dir "$cache/controlplane-$stamp" fill_all ""
+complete "$cached" fill_cache ""

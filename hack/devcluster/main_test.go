@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-func TestRun_WritesAKubeconfigThatWorksUntilItIsInterrupted(t *testing.T) {
+func TestRun_ServesUntilItIsInterrupted(t *testing.T) {
 	g := NewWithT(t)
 	theirs := filepath.Join(t.TempDir(), "theirs")
 	g.Expect(os.WriteFile(theirs, []byte("mine"), 0o600)).To(Succeed())
@@ -24,11 +24,11 @@ func TestRun_WritesAKubeconfigThatWorksUntilItIsInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	out, said := io.Pipe()
+	out, printed := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, []string{"--kubeconfig", path}, said, t.Output())
-		_ = said.CloseWithError(err)
+		err := run(ctx, []string{"--kubeconfig", path}, printed, t.Output())
+		_ = printed.CloseWithError(err)
 		ended <- err
 	}()
 

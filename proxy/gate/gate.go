@@ -45,7 +45,7 @@ const (
 	ParameterRepeated Reason = "parameterRepeated"
 )
 
-// Refusal is the answer to a request that broke a rule.
+// Refusal is the response to a request that broke a rule.
 type Refusal struct {
 	// Status is the HTTP status code.
 	Status int
@@ -62,12 +62,15 @@ type Head struct {
 	Header map[string][]string
 	// TransferEncoding is set apart from Header, as net/http does.
 	TransferEncoding []string
-	// ContentLength is -1 when unknown. Whether it was declared is told by
-	// the field in Header.
+	// ContentLength is -1 when unknown. The field in Header shows whether it was
+	// declared.
 	ContentLength int64
+	// PathDeclared: the raw path is that of an Exact callback of the host, so it
+	// has one reading only, in any spelling.
+	PathDeclared bool
 }
 
-// headRules are asked in this order; the first refusal counts.
+// headRules apply in this order; the first refusal counts.
 var headRules = []func(*Head) *Refusal{
 	checkTargetLength, checkHeaderSize, checkTargetForm, checkMethod, checkHeaderNames, checkHost,
 	checkFraming, checkTargetBytes,
@@ -84,7 +87,7 @@ func CheckHead(h *Head) *Refusal {
 }
 
 // SplitTarget parts a target at its first question mark. The mark itself
-// belongs to neither; found tells whether there was one.
+// belongs to neither; found reports whether there was one.
 func SplitTarget(target string) (path, query string, found bool) {
 	return strings.Cut(target, "?")
 }
@@ -128,15 +131,15 @@ func checkMethod(h *Head) *Refusal {
 	return nil
 }
 
-// onlyOnce are the fields of which two would let two parsers disagree about
-// who asks, or about what the body is.
+// onlyOnce are the fields of which two would let two parsers disagree about the
+// client, or about the body.
 var onlyOnce = [...]string{
 	"Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Authorization", "Origin",
 }
 
 // checkHeaderNames refuses names with an underscore, which many servers read
-// as a hyphen: what was stripped under one spelling would arrive under the
-// other (CVE-2025-64484).
+// as a hyphen: a field that was stripped under one spelling would arrive under
+// the other (CVE-2025-64484).
 func checkHeaderNames(h *Head) *Refusal {
 	for name := range h.Header {
 		if strings.IndexByte(name, '_') >= 0 {
@@ -162,7 +165,7 @@ func checkHost(h *Head) *Refusal {
 }
 
 // checkFraming accepts Content-Length as the only framing of a body. Browsers
-// never send a form in chunks; those who do try to desynchronise servers.
+// never send a form in chunks; attempts to desynchronise servers do.
 func checkFraming(h *Head) *Refusal {
 	if len(h.TransferEncoding) > 0 || len(h.Header["Transfer-Encoding"]) > 0 {
 		return &Refusal{http.StatusLengthRequired, TransferEncoding}

@@ -3,17 +3,19 @@
 
 package gate
 
+// target.go: rules for the bytes of a request target.
+
 import (
 	"net/http"
 	"strings"
 )
 
 // checkTargetBytes refuses paths that two parsers could read as two different
-// ones. The query is not interpreted: of it only bytes are refused that
-// cannot stand in a request line.
+// ones, unless the path is declared in this very spelling. The query is not
+// interpreted: only bytes that cannot stand in a request line are refused in it.
 func checkTargetBytes(h *Head) *Refusal {
 	path, query, _ := SplitTarget(h.Target)
-	if !isCanonicalPath(path) {
+	if !h.PathDeclared && !isCanonicalPath(path) {
 		return &Refusal{http.StatusBadRequest, PathNotCanonical}
 	}
 	for i := range len(query) {

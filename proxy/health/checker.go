@@ -1,12 +1,12 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health knows which backends can be reached. In: tables, which say
-// what to look at and how, and what callbacks learned while dialling; out:
-// whether an address is worth dialling, and what changed, for the report. Only
-// what this instance sees itself counts, and of callbacks only whether a
-// connection came about: an answer's status would let strangers, who choose
-// what is sent, decide about a backend. I/O.
+// Package health finds out which backends can be reached. In: tables, which
+// define what is probed and how, and the dials of callbacks; out: whether an
+// address may be dialled, and what changed, for the report. Only what this
+// instance observes itself counts, and of callbacks only whether a connection
+// was made: the status of a response would let outsiders, who choose what is
+// sent, decide about a backend. I/O.
 package health
 
 import (
@@ -16,100 +16,99 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 const (
-	// passiveThreshold is how many dials in a row must fail where no check says
-	// otherwise. What they found holds for passiveLife, and within it one
-	// callback in retryEvery may try again.
+	// passiveThreshold is how many dials in a row must fail where no check has a
+	// threshold. The finding holds for passiveLife, and within it one callback in
+	// retryEvery may try again.
 	passiveThreshold = 3
 	passiveLife      = 30 * time.Second
 	retryEvery       = 5 * time.Second
 
-	// firstWithin bounds the time to the first look at a target.
+	// firstWithin bounds the time to the first probe of a target.
 	firstWithin = 10 * time.Second
-	// hurry is the interval as long as nothing is known.
-	hurry = time.Second
+	// firstInterval is the interval until the first finding.
+	firstInterval = time.Second
 
-	preflightInterval = 5 * time.Minute
-	preflightAgain    = 30 * time.Second
-	preflightTimeout  = 10 * time.Second
+	pathInterval = 5 * time.Minute
+	pathRetry    = 30 * time.Second
+	pathTimeout  = 10 * time.Second
 )
 
 // Options of a Checker.
 type Options struct {
-	// Upstream is what looks go through, so that the rules about what may be
+	// Upstream is what probes go through, so that the rules about what may be
 	// dialled are those of callbacks.
 	Upstream Upstream
 	// Now must carry a monotonic reading, as time.Now does.
 	Now func() time.Time
-	// Closed, when set, says whether a route of the table has ended. Set asks
-	// for each, and what no other route leads to is not looked at.
-	Closed func(*routetable.Route) bool
-	// Looked, when set, is told of each look at a target: its kind, "check" or
-	// "preflight", and what was found.
-	Looked func(kind, result string)
+	// IsClosed, when set, reports whether a route of the table has ended. Set
+	// calls it for each route; targets of closed routes alone are not probed.
+	IsClosed func(*routetable.Route) bool
+	// Probed, when set, is called after each probe with its kind, "check" or
+	// "pathProbe", and its result.
+	Probed func(kind, result string)
 }
 
-// Checker looks at the targets of a table. Its methods may be called by several
+// Checker probes the targets of a table. Its methods may be called by several
 // goroutines.
 type Checker struct {
-	look   func(context.Context, *ask) finding
-	looked func(kind, result string)
-	now    func() time.Time
-	begin  time.Time
-	random func() float64 // from 0 to 1
-	closed func(*routetable.Route) bool
+	run      func(context.Context, *probe) finding
+	probed   func(kind, result string)
+	now      func() time.Time
+	start    time.Time
+	random   func() float64 // from 0 to 1
+	isClosed func(*routetable.Route) bool
 
-	// sets lets one Set go on at a time. The map that targets points to is
-	// never written once it is there.
+	// sets serialises Set. The map that targets points to is never written once
+	// it is there.
 	sets    sync.Mutex
 	targets atomic.Pointer[map[string]*target]
 
+	probes    sync.WaitGroup
 	mu        sync.Mutex
+	running   context.Context //nolint:containedctx // that of Run; nil before
 	lanes     [lanes]lane
-	changes   changes
+	log       *changelog.Log[*target]
 	unhealthy int
 }
 
 // NewChecker returns a Checker without targets.
 func NewChecker(o Options) *Checker {
 	c := &Checker{
-		look: prober{o.Upstream, o.Now}.look, looked: o.Looked, now: o.Now, begin: o.Now(),
-		random: rand.Float64, closed: o.Closed,
+		run: prober{o.Upstream, o.Now}.run, probed: o.Probed, now: o.Now, start: o.Now(),
+		random: rand.Float64, isClosed: o.IsClosed, log: changelog.New[*target](routetable.MaxReportEntries),
 	}
-	if c.closed == nil {
-		c.closed = func(*routetable.Route) bool { return false }
+	if c.isClosed == nil {
+		c.isClosed = func(*routetable.Route) bool { return false }
 	}
 	c.targets.Store(&map[string]*target{})
 	for i := range c.lanes {
-		c.lanes[i] = lane{free: slots, wake: make(chan struct{}, 1)}
+		c.lanes[i].free = slots
 	}
 	return c
 }
 
-// Set replaces the targets by those of a table. What is known of a target that
-// stays is kept, what is known of one that goes is dropped: should it come
-// again, it begins Unmeasured and unreported. A target whose last route closed
-// goes too, though it keeps its name, under which it is reported Unmeasured; so
-// Set is to be called again when routes of the table close or open.
+// Set replaces the targets by those of the open routes of a table. The finding
+// of a target that stays is kept, that of one that goes is dropped: should it
+// come again, it begins Unmeasured and unreported. Call Set again when routes of
+// the table close or reopen.
 func (c *Checker) Set(table *routetable.Table) {
 	c.sets.Lock()
 	defer c.sets.Unlock()
 	before := *c.targets.Load()
 	after := make(map[string]*target, len(before))
 	var added []*target
-	for id, newAsk := range asks(table, c.closed) {
+	for id, newProbe := range probesOf(table, c.isClosed) {
 		if _, twice := after[id]; twice {
 			continue
 		}
 		t, stays := before[id]
-		if rests := newAsk == nil; !stays || t.rests != rests {
-			t = &target{id: id, rests: rests}
-			if !rests {
-				t.ask = newAsk()
-			}
+		if !stays {
+			t = newTarget(id, newProbe())
 			added = append(added, t)
 		}
 		after[id] = t
@@ -121,52 +120,48 @@ func (c *Checker) swap(before, after map[string]*target, added []*target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, t := range before {
-		if after[id] != t {
+		if after[id] == nil {
 			c.drop(t)
 		}
 	}
 	for _, t := range added {
-		if was := before[t.id]; was != nil && was.change != 0 {
-			c.changes.add(t, len(after)) // what was told of it holds no more
-		}
-		if t.ask != nil {
-			c.plan(t, time.Duration(c.random()*float64(min(t.ask.every(), firstWithin))))
-		}
+		c.scheduleFirst(t)
 	}
 	c.targets.Store(&after)
 }
 
-// drop is called with mu.
+// drop requires mu.
 func (c *Checker) drop(t *target) {
-	c.unplan(t)
+	t.unschedule()
 	t.gone = true
 	if t.found.isUnhealthy() {
 		c.unhealthy--
 	}
+	c.log.End(&t.entry)
 }
 
-// Usable reports whether a callback may be sent to a target: not when it is
-// known to be unhealthy. One that is not known may be. It costs no lock and no
-// memory.
-func (c *Checker) Usable(id string) bool {
+// TryAcquire reports whether a callback may dial a target: not one that is known
+// to be unhealthy. An unhealthy target without a check is probed by callbacks
+// alone, so one callback in retryEvery acquires a dial. It takes no lock and
+// allocates nothing.
+func (c *Checker) TryAcquire(id string) bool {
 	t, known := (*c.targets.Load())[id]
 	if !known || !t.unhealthy.Load() {
 		return true
 	}
-	if t.ask != nil {
+	if t.probe != nil {
 		return false
 	}
-	// Nobody else finds out whether it is back.
 	at, now := t.retry.Load(), int64(c.elapsed())
 	return now >= at && t.retry.CompareAndSwap(at, now+int64(retryEvery))
 }
 
-// Dialled is told whether a callback reached a target.
+// Dialled takes whether a callback reached a target.
 func (c *Checker) Dialled(id string, reached bool) {
 	t, known := (*c.targets.Load())[id]
 	switch {
-	case !known, reached && t.dialFails.Load() == 0 && (t.ask != nil || !t.unhealthy.Load()):
-		return // nothing new, which is what it is nearly always
+	case !known, reached && t.dialFails.Load() == 0 && (t.probe != nil || !t.unhealthy.Load()):
+		return // no change, as nearly always
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,23 +169,23 @@ func (c *Checker) Dialled(id string, reached bool) {
 		return
 	}
 	switch {
-	case reached && t.ask == nil && t.found.isUnhealthy():
-		c.unplan(t)
-		c.think(t, unmeasured)
+	case reached && t.probe == nil && t.found.isUnhealthy():
+		t.unschedule()
+		c.setFinding(t, unmeasured)
 		fallthrough
 	case reached:
 		t.dialFails.Store(0)
 	case t.dialFails.Add(1) >= t.dialLimit():
-		c.dialledInVain(t)
+		c.markUnreachable(t)
 	}
 }
 
-// dialledInVain is called with mu when too many dials in a row failed.
-func (c *Checker) dialledInVain(t *target) {
-	if t.ask == nil {
+// markUnreachable follows too many failed dials in a row. It requires mu.
+func (c *Checker) markUnreachable(t *target) {
+	if t.probe == nil {
 		t.retry.Store(int64(c.elapsed() + retryEvery))
-		c.think(t, unreachable)
-		c.plan(t, passiveLife)
+		c.setFinding(t, unreachable)
+		c.schedule(t, passiveLife)
 		return
 	}
 	if t.found.isUnhealthy() {
@@ -198,14 +193,14 @@ func (c *Checker) dialledInVain(t *target) {
 	}
 	// From here on the checks decide, the first of them soon.
 	t.fails, t.passes = 0, 0
-	c.think(t, unreachable)
-	if t.queued != 0 && t.due > c.elapsed()+hurry {
-		c.plan(t, c.jittered(hurry))
+	c.setFinding(t, unreachable)
+	if t.timer != nil && t.due > c.elapsed()+firstInterval {
+		c.schedule(t, c.jittered(firstInterval))
 	}
 }
 
-// think is called with mu: it notes what is thought of a target from now on.
-func (c *Checker) think(t *target, f finding) {
+// setFinding sets the finding of a target from now on. It requires mu.
+func (c *Checker) setFinding(t *target, f finding) {
 	if f == t.found {
 		return
 	}
@@ -218,7 +213,7 @@ func (c *Checker) think(t *target, f finding) {
 	case was && !f.isUnhealthy():
 		c.unhealthy--
 	}
-	c.changes.add(t, len(*c.targets.Load()))
+	c.log.Touch(&t.entry)
 }
 
 // Unhealthy returns how many targets are unhealthy.
@@ -228,18 +223,22 @@ func (c *Checker) Unhealthy() int {
 	return c.unhealthy
 }
 
-// Changed returns what is thought of the targets that changed after since, in
-// the order of their last change and at most that many. next is the since of
-// the next call, and more says that some had no room. A since that was never
-// given out gets everything.
-func (c *Checker) Changed(since uint64, most int) (entries []routetable.TargetReport, next uint64, more bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.changes.after(since, most)
+// Changes returns the findings that changed after a cursor, at most that many,
+// and the cursor of the next call; more reports that some had no room. It
+// reports false for a cursor that needs a full list instead.
+func (c *Checker) Changes(cursor changelog.Cursor, most int) (entries []routetable.TargetReport, next changelog.Cursor, more, ok bool) {
+	next, more, ok = c.log.Read(&c.mu, cursor, most, func(e *changelog.Entry[*target]) {
+		entry := routetable.TargetReport{ID: e.Key, Gone: e.IsTombstone()}
+		if !entry.Gone {
+			entry.State, entry.Reason = e.Value.found.state(), e.Value.found.reason()
+		}
+		entries = append(entries, entry)
+	})
+	return entries, next, more, ok
 }
 
 // elapsed is the Checker's clock: it never goes back and never jumps.
-func (c *Checker) elapsed() time.Duration { return c.now().Sub(c.begin) }
+func (c *Checker) elapsed() time.Duration { return c.now().Sub(c.start) }
 
 // jittered returns a time within a tenth of d.
 func (c *Checker) jittered(d time.Duration) time.Duration {

@@ -12,11 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// Two routes that look at one address in the same way share a target, and what
-// is known survives a swap.
+// Two routes with the same check of one address share a target, and its finding
+// survives a swap.
 func TestSet_KeepsWhatStays(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
@@ -28,42 +29,42 @@ func TestSet_KeepsWhatStays(t *testing.T) {
 		b.Set(table)
 		wait(20 * time.Second)
 		id := routetable.TargetID(addressOf(0), check)
-		b.wants(id, "UnhealthyNoAnswer", false)
+		b.expect(id, "UnhealthyNoAnswer", false)
 		if n := len(*b.targets.Load()); n != 2 {
 			t.Errorf("%d targets", n)
 		}
-		looks := len(b.looksAt(0))
+		probes := len(b.probesAt(0))
 		b.Set(&routetable.Table{Routes: tableOf(1, check).Routes})
-		b.wants(id, "UnhealthyNoAnswer", false)
+		b.expect(id, "UnhealthyNoAnswer", false)
 		wait(time.Millisecond)
-		if len(b.looksAt(0)) != looks {
-			t.Error("a swap made a look")
+		if len(b.probesAt(0)) != probes {
+			t.Error("a swap made a probe")
 		}
 		wait(time.Minute)
-		if n := len(b.looksAt(0)) - looks; n < 10 || n > 14 {
-			t.Errorf("%d looks in a minute", n)
+		if n := len(b.probesAt(0)) - probes; n < 10 || n > 14 {
+			t.Errorf("%d probes in a minute", n)
 		}
 
-		// What goes is forgotten, and not looked at any more.
+		// A target that leaves is dropped, and not probed any more.
 		other := tableOf(2, check)
 		b.Set(&routetable.Table{Routes: other.Routes[1:]})
-		b.wants(id, "", true)
+		b.expect(id, "", true)
 		if b.Unhealthy() != 0 {
 			t.Errorf("%d are unhealthy", b.Unhealthy())
 		}
-		looks = len(b.looksAt(0))
+		probes = len(b.probesAt(0))
 		wait(time.Minute)
-		if len(b.looksAt(0)) != looks {
-			t.Error("it is looked at still")
+		if len(b.probesAt(0)) != probes {
+			t.Error("it is still probed")
 		}
-		// What comes again begins anew.
+		// A target that comes again begins anew.
 		b.Set(other)
-		b.wants(id, "", true)
+		b.expect(id, "", true)
 	})
 }
 
-// A look that is under way while its target goes says nothing any more.
-func TestSet_DropsLooksUnderWay(t *testing.T) {
+// The result of a probe is dropped when its target left meanwhile.
+func TestSet_DropsProbesUnderWay(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
@@ -74,41 +75,41 @@ func TestSet_DropsLooksUnderWay(t *testing.T) {
 		table := tableOf(1, check)
 		b.Set(table)
 		wait(10 * time.Second)
-		if len(b.looksAt(0)) != 1 {
-			t.Fatal("control: no look is under way")
+		if len(b.probesAt(0)) != 1 {
+			t.Fatal("control: no probe is under way")
 		}
 		b.Set(&routetable.Table{})
 		b.takes[addressOf(0)] = 0
 		b.set(0, healthy)
 		b.Set(&routetable.Table{Routes: table.Routes})
 		wait(30 * time.Second)
-		b.wants(routetable.TargetID(addressOf(0), check), "Healthy", true)
+		b.expect(routetable.TargetID(addressOf(0), check), "Healthy", true)
 		if b.Unhealthy() != 0 {
 			t.Errorf("%d are unhealthy", b.Unhealthy())
 		}
 	})
 }
 
-// What stays as it is is reported once, however often it is looked at.
-func TestChanged_TellsNothingOfWhatStays(t *testing.T) {
+// A target without a change is reported once, after any number of probes.
+func TestChanges_OmitWhatStays(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
 		b.set(1, badStatus)
 		b.Set(tableOf(2, everySeconds(1)))
 		wait(time.Minute)
-		entries, next, _ := b.Changed(0, 10)
+		entries, next, _, _ := b.Changes(changelog.Cursor{}, 10)
 		if len(entries) != 2 {
 			t.Fatalf("entries are %v", entries)
 		}
 		wait(time.Hour)
-		if entries, again, more := b.Changed(next, 10); len(entries) != 0 || again != next || more {
-			t.Errorf("changed are %v", entries)
+		if entries, again, more, _ := b.Changes(next, 10); len(entries) != 0 || again != next || more {
+			t.Errorf("changes are %v", entries)
 		}
 	})
 }
 
-func TestChanged_TellsEachChangeOnce(t *testing.T) {
+func TestChanges_ListEachChangeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewChecker(Options{Now: time.Now})
 		c.Set(tableOf(10, nil))
@@ -118,40 +119,45 @@ func TestChanged_TellsEachChangeOnce(t *testing.T) {
 				c.Dialled(id(i), false)
 			}
 		}
-		wants := func(since uint64, most int, more bool, ids ...string) uint64 {
+		wants := func(since changelog.Cursor, most int, more bool, ids ...string) changelog.Cursor {
 			t.Helper()
-			entries, next, m := c.Changed(since, most)
+			entries, next, m, ok := c.Changes(since, most)
 			got := []string{}
 			for _, e := range entries {
+				if e.Gone {
+					e.ID = "gone " + e.ID
+				}
 				got = append(got, e.ID)
 			}
-			if fmt.Sprint(got) != fmt.Sprint(ids) || m != more {
-				t.Errorf("Changed(%d, %d) is %v, more %t; want %v", since, most, got, m, ids)
+			if fmt.Sprint(got) != fmt.Sprint(ids) || m != more || !ok {
+				t.Errorf("Changes(%v, %d) is %v, more %t, ok %t; want %v", since, most, got, m, ok, ids)
 			}
 			return next
 		}
-		next := wants(0, 10, false)
+		next := wants(changelog.Cursor{}, 10, false)
 		fail(3)
 		fail(1)
 		fail(2)
 		next = wants(next, 10, false, id(3), id(1), id(2))
 		wants(next, 10, false)
 		c.Dialled(id(3), true)
-		after := wants(0, 2, true, id(1), id(2))
+		after := wants(changelog.Cursor{}, 2, true, id(1), id(2))
 		wants(after, 2, false, id(3))
 		next = wants(next, 10, false, id(3))
-		wants(0, 0, true)
-		wants(next+100, 10, false, id(1), id(2), id(3)) // never given out
+		wants(changelog.Cursor{}, 0, true)
+		if _, _, _, ok := c.Changes(changelog.Cursor{Position: next.Position + 100}, 10); ok {
+			t.Error("a cursor that was never given out is accepted")
+		}
 		fail(5)
-		c.Set(tableOf(5, nil)) // 5 is gone
-		next = wants(next, 10, false)
+		fail(1)
+		c.Set(tableOf(5, nil)) // 5 left, and 6 to 9, which never changed
+		next = wants(next, 10, false, "gone "+id(5))
 		wants(next, 10, false)
 	})
 }
 
-// Whoever follows the changes in pages ends up with what is known, however
-// many there are.
-func TestChanged_FollowersAreComplete(t *testing.T) {
+// A reader of the changes, in pages of any size, ends with all findings.
+func TestChanges_ReadersMissNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const targets = 200
 		c := NewChecker(Options{Now: time.Now})
@@ -161,11 +167,11 @@ func TestChanged_FollowersAreComplete(t *testing.T) {
 			ids[i] = routetable.TargetID(addressOf(i), nil)
 		}
 		random := rand.New(rand.NewPCG(1, 1))
-		known, since := map[string]routetable.TargetState{}, uint64(0)
+		known, since := map[string]routetable.TargetState{}, changelog.Cursor{}
 		follow := func(most int) {
 			for more := true; more; {
 				var entries []routetable.TargetReport
-				entries, since, more = c.Changed(since, most)
+				entries, since, more, _ = c.Changes(since, most)
 				for _, e := range entries {
 					known[e.ID] = e.State
 				}
@@ -191,16 +197,13 @@ func TestChanged_FollowersAreComplete(t *testing.T) {
 		if unhealthy != c.Unhealthy() || unhealthy == 0 || unhealthy == targets {
 			t.Errorf("%d are unhealthy, it counts %d", unhealthy, c.Unhealthy())
 		}
-		if n := len(c.changes.list); n > 2*targets {
-			t.Errorf("%d changes are kept", n)
-		}
 	})
 }
 
-// F24: endpoints that come and go by the thousand while callbacks ask.
+// F24: endpoints that come and go by the thousand while callbacks are delivered.
 func TestF24_FlappingEndpoints(t *testing.T) {
 	c := NewChecker(Options{Now: time.Now})
-	c.look = func(_ context.Context, a *ask) finding { return finding(1 + len(a.address)%2) }
+	c.run = func(_ context.Context, a *probe) finding { return finding(1 + len(a.address)%2) }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { c.Run(ctx) })
@@ -218,11 +221,11 @@ func TestF24_FlappingEndpoints(t *testing.T) {
 	}
 	for range 4 {
 		running.Go(func() {
-			since := uint64(0)
+			since := changelog.Cursor{}
 			for ctx.Err() == nil {
 				id := ids[rand.IntN(len(ids))]
-				c.Dialled(id, c.Usable(id) && rand.IntN(3) == 0)
-				_, since, _ = c.Changed(since, 100)
+				c.Dialled(id, c.TryAcquire(id) && rand.IntN(3) == 0)
+				_, since, _, _ = c.Changes(since, 100)
 			}
 		})
 	}
@@ -233,23 +236,23 @@ func TestF24_FlappingEndpoints(t *testing.T) {
 	running.Wait()
 	c.Set(&routetable.Table{})
 	if c.Unhealthy() != 0 || len(*c.targets.Load()) != 0 {
-		t.Errorf("of nothing %d are unhealthy", c.Unhealthy())
+		t.Errorf("without targets %d are unhealthy", c.Unhealthy())
 	}
 	for i := range c.lanes {
-		if n := len(c.lanes[i].queue); n != 0 || c.lanes[i].free != slots {
-			t.Errorf("lane %d has %d in its queue and %d free slots", i, n, c.lanes[i].free)
+		if c.lanes[i].free != slots {
+			t.Errorf("lane %d has %d free slots", i, c.lanes[i].free)
 		}
 	}
 }
 
-func BenchmarkUsable(b *testing.B) {
+func BenchmarkTryAcquire(b *testing.B) {
 	c := NewChecker(Options{Now: time.Now})
 	c.Set(tableOf(10_000, nil))
 	id := routetable.TargetID(addressOf(77), nil)
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			c.Usable(id)
+			c.TryAcquire(id)
 			c.Dialled(id, true)
 		}
 	})
@@ -263,7 +266,7 @@ func BenchmarkSet(b *testing.B) {
 	}
 }
 
-func TestUsable_CostsNoMemory(t *testing.T) {
+func TestTryAcquire_AllocatesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewChecker(Options{Now: time.Now})
 		c.Set(tableOf(100, nil))
@@ -271,7 +274,7 @@ func TestUsable_CostsNoMemory(t *testing.T) {
 		for range 3 {
 			c.Dialled(sick, false)
 		}
-		if n := testing.AllocsPerRun(100, func() { c.Usable(id); c.Usable(sick); c.Dialled(id, true) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { c.TryAcquire(id); c.TryAcquire(sick); c.Dialled(id, true) }); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
 	})

@@ -20,30 +20,30 @@ func TestDialled_WithoutACheck(t *testing.T) {
 	for name, test := range map[string]func(b *bubble){
 		"three in a row": func(b *bubble) {
 			fail(b, 2)
-			b.wants(id, "", true)
+			b.expect(id, "", true)
 			fail(b, 1)
-			b.wants(id, "UnhealthyUnreachable", false)
+			b.expect(id, "UnhealthyUnreachable", false)
 		},
 		"not in a row": func(b *bubble) {
 			for range 10 {
 				fail(b, 2)
 				b.Dialled(id, true)
 			}
-			b.wants(id, "", true)
+			b.expect(id, "", true)
 		},
 		"a success clears it": func(b *bubble) {
 			t := b.t
 
 			fail(b, 3)
 			b.Dialled(id, true)
-			b.wants(id, "Unmeasured", true)
-			if n := len(b.lanes[remembered].queue); n != 0 {
-				t.Errorf("%d are remembered", n)
+			b.expect(id, "Unmeasured", true)
+			if timer := (*b.targets.Load())[id].timer; timer != nil {
+				t.Error("its end is still scheduled")
 			}
 			fail(b, 2)
-			b.wants(id, "Unmeasured", true)
+			b.expect(id, "Unmeasured", true)
 			wait(time.Minute)
-			b.wants(id, "Unmeasured", true)
+			b.expect(id, "Unmeasured", true)
 		},
 		"it expires": func(b *bubble) {
 			t := b.t
@@ -54,16 +54,16 @@ func TestDialled_WithoutACheck(t *testing.T) {
 				t.Errorf("state is %s", b.state(id))
 			}
 			wait(2 * time.Millisecond)
-			b.wants(id, "Unmeasured", true)
+			b.expect(id, "Unmeasured", true)
 			fail(b, 2)
-			b.wants(id, "Unmeasured", true)
+			b.expect(id, "Unmeasured", true)
 		},
 		"failures renew it": func(b *bubble) {
 			fail(b, 3)
 			for range 10 {
 				wait(20 * time.Second)
 				fail(b, 1)
-				b.wants(id, "UnhealthyUnreachable", false)
+				b.expect(id, "UnhealthyUnreachable", false)
 			}
 		},
 		"one in five seconds may try": func(b *bubble) {
@@ -74,7 +74,7 @@ func TestDialled_WithoutACheck(t *testing.T) {
 			for range 250 {
 				wait(100 * time.Millisecond)
 				for range 10 {
-					if b.Usable(id) {
+					if b.TryAcquire(id) {
 						tries++
 					}
 				}
@@ -85,9 +85,9 @@ func TestDialled_WithoutACheck(t *testing.T) {
 		},
 		"unknown": func(b *bubble) {
 			for range 10 {
-				b.Dialled("stranger", false)
+				b.Dialled("unknown", false)
 			}
-			b.wants("stranger", "", true)
+			b.expect("unknown", "", true)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,15 +110,15 @@ func TestDialled_ChecksBreakARowOfFailures(t *testing.T) {
 			wait(6 * time.Second)
 			b.Dialled(id, false)
 			b.Dialled(id, false)
-			b.wants(id, "Healthy", true)
+			b.expect(id, "Healthy", true)
 		}
 		b.Dialled(id, false)
-		b.wants(id, "UnhealthyUnreachable", false)
+		b.expect(id, "UnhealthyUnreachable", false)
 	})
 }
 
-// With a check, dials can make a target unhealthy before the check does, and
-// the check alone says when it is over.
+// With a check, dials can make a target unhealthy before the check does, and only
+// the check makes it healthy again.
 func TestDialled_WithACheck(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
@@ -128,22 +128,22 @@ func TestDialled_WithACheck(t *testing.T) {
 		id := routetable.TargetID(addressOf(0), check)
 		b.Set(tableOf(1, check))
 		wait(firstWithin)
-		b.wants(id, "Healthy", true)
+		b.expect(id, "Healthy", true)
 		b.Dialled(id, false)
 		b.Dialled(id, true)
 		b.Dialled(id, false)
-		b.wants(id, "Healthy", true)
+		b.expect(id, "Healthy", true)
 		b.Dialled(id, false)
-		b.wants(id, "UnhealthyUnreachable", false)
+		b.expect(id, "UnhealthyUnreachable", false)
 		b.Dialled(id, true)
-		b.wants(id, "UnhealthyUnreachable", false)
-		looks := len(b.looksAt(0))
-		wait(2 * hurry)
-		if len(b.looksAt(0)) != looks+1 {
+		b.expect(id, "UnhealthyUnreachable", false)
+		probes := len(b.probesAt(0))
+		wait(2 * firstInterval)
+		if len(b.probesAt(0)) != probes+1 {
 			t.Error("the check waits for its turn")
 		}
-		b.wants(id, "UnhealthyUnreachable", false)
+		b.expect(id, "UnhealthyUnreachable", false)
 		wait(331 * time.Second)
-		b.wants(id, "Healthy", true)
+		b.expect(id, "Healthy", true)
 	})
 }

@@ -3,6 +3,8 @@
 
 package health
 
+// prober.go: the request of one probe, and its result.
+
 import (
 	"context"
 	"crypto/rand"
@@ -22,25 +24,24 @@ type Upstream interface {
 	Reach(ctx context.Context, address string, timeout time.Duration) error
 }
 
-// PreflightState begins the state (RelayState) of a preflight, so that a
-// backend, and whoever reads its log, can tell it from a login.
-const PreflightState = "callbackproxy-preflight."
+// PathProbeState begins the state (RelayState) of a path probe, so that a
+// backend, and the readers of its log, can distinguish it from a login.
+const PathProbeState = "callbackproxy-probe."
 
-// prober looks at one target. Of an answer it reads the status and nothing
-// more.
+// prober probes one target. It reads the status of a response and no more.
 type prober struct {
 	upstream Upstream
 	now      func() time.Time
 }
 
-func (p prober) look(ctx context.Context, a *ask) finding {
+func (p prober) run(ctx context.Context, a *probe) finding {
 	switch {
-	case a.preflight != nil:
-		return p.preflight(ctx, a)
+	case a.path != nil:
+		return p.runPath(ctx, a)
 	case a.check.Path == "":
 		return judgeError(p.upstream.Reach(ctx, a.address, seconds(a.check.TimeoutSeconds)))
 	}
-	status, err := p.ask(ctx, a.address, seconds(a.check.TimeoutSeconds), &upstream.Request{
+	status, err := p.send(ctx, a.address, seconds(a.check.TimeoutSeconds), &upstream.Request{
 		Method: http.MethodGet, Target: a.check.Path, Host: a.check.Host,
 		Header: http.Header{"User-Agent": {"callbackproxy-health"}, "Accept": {"*/*"}},
 	})
@@ -53,10 +54,10 @@ func (p prober) look(ctx context.Context, a *ask) finding {
 	return healthy
 }
 
-// preflight finds out whether the callback's path is served. That there is no
-// answer at all is for the health check to tell.
-func (p prober) preflight(ctx context.Context, a *ask) finding {
-	status, err := p.ask(ctx, a.address, preflightTimeout, a.preflight.request(rand.Text(), p.now()))
+// runPath finds out whether the callback's path is served. A backend without any
+// response is found by its health check.
+func (p prober) runPath(ctx context.Context, a *probe) finding {
+	status, err := p.send(ctx, a.address, pathTimeout, a.path.request(rand.Text(), p.now()))
 	switch {
 	case err != nil:
 		return unmeasured
@@ -66,7 +67,7 @@ func (p prober) preflight(ctx context.Context, a *ask) finding {
 	return healthy
 }
 
-func (p prober) ask(ctx context.Context, address string, timeout time.Duration, r *upstream.Request) (status int, err error) {
+func (p prober) send(ctx context.Context, address string, timeout time.Duration, r *upstream.Request) (status int, err error) {
 	response, err := p.upstream.Attempt(ctx, &upstream.Plan{
 		Choices: []upstream.Choice{{Addresses: []string{address}, Request: r}}, Total: timeout,
 	})
@@ -76,7 +77,7 @@ func (p prober) ask(ctx context.Context, address string, timeout time.Duration, 
 	return response.StatusCode, response.Body.Close()
 }
 
-// judgeError tells whom an error speaks of.
+// judgeError returns the finding of an error: none when this process is at fault.
 func judgeError(err error) finding {
 	if err == nil {
 		return healthy
@@ -94,23 +95,23 @@ func judgeError(err error) finding {
 
 func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
-// request is a well-formed response of the route's protocol that says that the
-// login failed (RFC 6749 section 4.1.2.1; SAML 2.0 core section 3.2.2), with
+// request is a well-formed response of the route's protocol for a login that
+// failed (RFC 6749 section 4.1.2.1; SAML 2.0 core section 3.2.2), with
 // the fields that a callback has when it is delivered.
-func (p *preflight) request(random string, now time.Time) *upstream.Request {
+func (p *pathProbe) request(random string, now time.Time) *upstream.Request {
 	r := &upstream.Request{
 		Method: http.MethodGet, Target: p.path, Host: p.host,
 		Header: http.Header{
-			"User-Agent": {"callbackproxy-preflight"}, "Accept": {"*/*"},
+			"User-Agent": {"callbackproxy-probe"}, "Accept": {"*/*"},
 			// Callbacks are registered with https.
 			"X-Forwarded-Host": {p.external}, "X-Forwarded-Proto": {"https"},
 		},
 	}
-	state := PreflightState + random
+	state := PathProbeState + random
 	if p.protocol != routetable.SAML {
 		r.Target += "?" + url.Values{
 			"error":             {"temporarily_unavailable"},
-			"error_description": {"The callback proxy asks whether this path is served."},
+			"error_description": {"The callback proxy checks whether this path is served."},
 			"state":             {state},
 		}.Encode()
 		return r

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
@@ -73,11 +74,11 @@ func accepting(t *testing.T, serve func(net.Conn)) prober {
 }
 
 var (
-	byHTTP = &ask{address: address, check: routetable.HealthCheck{Path: "/healthz", Host: "idp.identity.svc", TimeoutSeconds: 1}}
-	byTCP  = &ask{address: address, check: routetable.HealthCheck{TimeoutSeconds: 1}}
+	byHTTP = &probe{address: address, check: routetable.HealthCheck{Path: "/healthz", Host: "idp.identity.svc", TimeoutSeconds: 1}}
+	byTCP  = &probe{address: address, check: routetable.HealthCheck{TimeoutSeconds: 1}}
 )
 
-func TestLook_JudgesStatuses(t *testing.T) {
+func TestProbe_JudgesStatuses(t *testing.T) {
 	for status, want := range map[int]finding{
 		200: healthy, 204: healthy, 302: healthy, 399: healthy, 400: badStatus, 401: badStatus, 404: badStatus, 500: badStatus, 503: badStatus,
 	} {
@@ -87,26 +88,26 @@ func TestLook_JudgesStatuses(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
 		})
-		if got := p.look(t.Context(), byHTTP); got != want {
+		if got := p.run(t.Context(), byHTTP); got != want {
 			t.Errorf("%d is %s", status, got)
 		}
-		// A redirect is not followed, and nobody else is asked.
+		// A redirect is not followed.
 		if fmt.Sprint(requests) != "[GET /healthz idp.identity.svc callbackproxy-health]" {
 			t.Errorf("%d: requests %v", status, requests)
 		}
-		// A connection is all that a check by TCP wants.
-		if got := p.look(t.Context(), byTCP); got != healthy {
+		// A check by TCP needs a connection only.
+		if got := p.run(t.Context(), byTCP); got != healthy {
 			t.Errorf("by TCP it is %s", got)
 		}
 	}
 }
 
-func TestLook_JudgesFailures(t *testing.T) {
+func TestProbe_JudgesFailures(t *testing.T) {
 	closes := func(net.Conn) {}
 	silent := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 	for name, tc := range map[string]struct {
-		prober             prober
-		http, tcp, preflit finding
+		prober                 prober
+		http, tcp, pathFinding finding
 	}{
 		"refused":   {refusing(t), unreachable, unreachable, unmeasured},
 		"forbidden": {prober{upstream.NewClient(upstream.Options{Now: time.Now, Forbidden: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}), time.Now}, unreachable, unreachable, unmeasured},
@@ -116,16 +117,16 @@ func TestLook_JudgesFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := tc.prober.look(t.Context(), byHTTP); got != tc.http {
+			if got := tc.prober.run(t.Context(), byHTTP); got != tc.http {
 				t.Errorf("by HTTP it is %s", got)
 			}
-			if got := tc.prober.look(t.Context(), byTCP); got != tc.tcp {
+			if got := tc.prober.run(t.Context(), byTCP); got != tc.tcp {
 				t.Errorf("by TCP it is %s", got)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if got := tc.prober.look(ctx, preflightTo(routetable.OIDC)); got != tc.preflit {
-				t.Errorf("the preflight says %s", got)
+			if got := tc.prober.run(ctx, pathProbeTo(routetable.OIDC)); got != tc.pathFinding {
+				t.Errorf("the path probe finds %s", got)
 			}
 		})
 	}
@@ -140,18 +141,18 @@ func (u upstreamError) Attempt(context.Context, *upstream.Plan) (*http.Response,
 func (u upstreamError) Reach(context.Context, string, time.Duration) error { return u.err }
 
 // A process without descriptors finds no backend unhealthy.
-func TestLook_OwnWantsSayNothing(t *testing.T) {
+func TestProbe_OwnFailuresAreNoFinding(t *testing.T) {
 	for _, ours := range []bool{true, false} {
 		p := prober{upstreamError{&upstream.Error{Reason: upstream.DialFailed, NotDelivered: true, Ours: ours, Detail: syscall.EMFILE.Error()}}, time.Now}
-		for _, a := range []*ask{byHTTP, byTCP} {
-			if got := p.look(t.Context(), a); (got == unmeasured) != ours {
+		for _, a := range []*probe{byHTTP, byTCP} {
+			if got := p.run(t.Context(), a); (got == unmeasured) != ours {
 				t.Errorf("ours %t: found %s", ours, got)
 			}
 		}
 	}
 }
 
-// T4: of an answer no more is read than its head, however much comes.
+// T4: no more of a response is read than its head, in any length.
 func TestT4_ChecksReadNoBody(t *testing.T) {
 	var written atomic.Int64
 	ended := make(chan struct{}, 2)
@@ -166,40 +167,39 @@ func TestT4_ChecksReadNoBody(t *testing.T) {
 			}
 		}
 	})
-	if got := p.look(t.Context(), byHTTP); got != healthy {
+	if got := p.run(t.Context(), byHTTP); got != healthy {
 		t.Errorf("it is %s", got)
 	}
-	if got := p.look(t.Context(), preflightTo(routetable.OIDC)); got != healthy {
-		t.Errorf("the preflight says %s", got)
+	if got := p.run(t.Context(), pathProbeTo(routetable.OIDC)); got != healthy {
+		t.Errorf("the path probe finds %s", got)
 	}
 	<-ended
 	<-ended
 	if n := written.Load(); n > 16<<20 {
-		t.Errorf("the server got rid of %d bytes", n)
+		t.Errorf("the server wrote %d bytes", n)
 	}
 }
 
-func preflightTo(protocol routetable.Protocol) *ask {
-	return preflightOf(address, &routetable.Route{
-		Hostnames: []string{"auth.acme.com", "login.acme.com"}, Protocol: protocol, Path: "/oauth2/callback",
-	}, &routetable.Backend{})
+func pathProbeTo(protocol routetable.Protocol) *probe {
+	return newPathProbe(address, &routetable.Route{Hostnames: []string{"auth.acme.com", "login.acme.com"}, Protocol: protocol},
+		&routetable.Callback{Name: "login", Path: "/oauth2/callback"}, &routetable.Backend{})
 }
 
-func TestPreflight_JudgesStatuses(t *testing.T) {
+func TestPathProbe_JudgesStatuses(t *testing.T) {
 	for status, want := range map[int]finding{
 		200: healthy, 204: healthy, 302: healthy, 400: healthy, 401: healthy, 403: healthy, 410: healthy, 422: healthy,
 		404: pathNotServed, 405: pathNotServed, 500: pathNotServed, 501: pathNotServed, 502: pathNotServed, 503: pathNotServed,
 	} {
 		p := serving(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 		for _, protocol := range []routetable.Protocol{routetable.OIDC, routetable.SAML} {
-			if got := p.look(t.Context(), preflightTo(protocol)); got != want {
+			if got := p.run(t.Context(), pathProbeTo(protocol)); got != want {
 				t.Errorf("%s: %d is %s", protocol, status, got)
 			}
 		}
 	}
 }
 
-// received is the request of a preflight.
+// received is the request of a path probe.
 func received(t *testing.T, protocol routetable.Protocol) *http.Request {
 	t.Helper()
 	var got *http.Request
@@ -208,14 +208,14 @@ func received(t *testing.T, protocol routetable.Protocol) *http.Request {
 		got = r
 		w.WriteHeader(http.StatusBadRequest)
 	})
-	if found := p.look(t.Context(), preflightTo(protocol)); found != healthy {
+	if found := p.run(t.Context(), pathProbeTo(protocol)); found != healthy {
 		t.Fatalf("it is %s", found)
 	}
 	if where := got.Host + got.URL.Path; where != "auth.acme.com/oauth2/callback" {
 		t.Errorf("received at %s", where)
 	}
 	for name, want := range map[string]string{
-		"User-Agent": "callbackproxy-preflight", "X-Forwarded-Host": "auth.acme.com", "X-Forwarded-Proto": "https",
+		"User-Agent": "callbackproxy-probe", "X-Forwarded-Host": "auth.acme.com", "X-Forwarded-Proto": "https",
 	} {
 		if got.Header.Get(name) != want {
 			t.Errorf("%s is %q", name, got.Header.Get(name))
@@ -225,10 +225,10 @@ func received(t *testing.T, protocol routetable.Protocol) *http.Request {
 }
 
 func isMarked(state string) bool {
-	return strings.HasPrefix(state, "callbackproxy-preflight.") && len(state) > 40 && len(state) <= 80
+	return strings.HasPrefix(state, "callbackproxy-probe.") && len(state) > 40 && len(state) <= 80
 }
 
-func TestPreflight_IsAnErrorResponseWithAMarkedState(t *testing.T) {
+func TestPathProbe_IsAnErrorResponseWithAMarkedState(t *testing.T) {
 	for _, protocol := range []routetable.Protocol{routetable.OAuth2, routetable.OIDC} {
 		r := received(t, protocol)
 		query := r.URL.Query()
@@ -244,7 +244,7 @@ func TestPreflight_IsAnErrorResponseWithAMarkedState(t *testing.T) {
 	}
 }
 
-func TestPreflight_OfSAMLIsAPostedResponseWithoutAssertion(t *testing.T) {
+func TestPathProbe_OfSAMLIsAPostedResponseWithoutAssertion(t *testing.T) {
 	r := received(t, routetable.SAML)
 	if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.URL.RawQuery != "" {
 		t.Errorf("received %s %v", r.Method, r.Header)
@@ -274,41 +274,43 @@ func TestPreflight_OfSAMLIsAPostedResponseWithoutAssertion(t *testing.T) {
 	}
 }
 
-// A backend with a path and a Host of its own is asked there.
-func TestPreflight_AsksWhereCallbacksGo(t *testing.T) {
-	a := preflightOf(address, &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC, Path: "/cb"},
-		&routetable.Backend{Path: "/login/callback", Host: "idp.svc:8443"})
-	r := a.preflight.request("x", time.Now())
+// A backend with a path and a Host of its own is probed with them.
+func TestPathProbe_TakesTheWayOfCallbacks(t *testing.T) {
+	a := newPathProbe(address, &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC},
+		&routetable.Callback{Name: "login", Path: "/cb"},
+		&routetable.Backend{Paths: []routetable.BackendPath{{Callback: "login", Path: "/login/callback"}}, Host: "idp.svc:8443"})
+	r := a.path.request("x", time.Now())
 	if !strings.HasPrefix(r.Target, "/login/callback?") || r.Host != "idp.svc:8443" || r.Header.Get("X-Forwarded-Host") != "auth.acme.com" {
 		t.Errorf("request is %+v", r)
 	}
 }
 
-// Every backend is asked, also those with weight 0, and the findings never
-// decide where callbacks go.
-func TestPreflight_Schedule(t *testing.T) {
+// Every backend is probed, also those with weight 0, and the findings never decide
+// where callbacks go.
+func TestPathProbe_Schedule(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
 		table := tableOf(1, nil)
 		r := &table.Routes[0]
-		r.Preflight = true
+		c := &r.Callbacks[0]
+		c.PathProbe = true
 		r.Backends = append(r.Backends, routetable.Backend{Name: "idle", Addresses: []string{addressOf(1)}})
 		b.set(0, pathNotServed)
 		b.Set(table)
 		ids := []string{
-			routetable.PreflightID(addressOf(0), r, &r.Backends[0]), routetable.PreflightID(addressOf(1), r, &r.Backends[1]),
+			routetable.PathProbeID(addressOf(0), r, c, &r.Backends[0]), routetable.PathProbeID(addressOf(1), r, c, &r.Backends[1]),
 		}
 		wait(firstWithin)
 		if got := b.state(ids[0]) + " " + b.state(ids[1]); got != "UnhealthyCallbackPathNotServed Healthy" {
 			t.Errorf("states are %s", got)
 		}
-		if !b.Usable(routetable.TargetID(addressOf(0), nil)) {
-			t.Error("a preflight decides where callbacks go")
+		if !b.TryAcquire(routetable.TargetID(addressOf(0), nil)) {
+			t.Error("a path probe decides where callbacks go")
 		}
 		wait(10 * time.Minute)
-		if failing, well := len(b.looksAt(0)), len(b.looksAt(1)); failing < 18 || failing > 24 || well < 2 || well > 4 {
-			t.Errorf("%d and %d looks in ten minutes", failing, well)
+		if failing, well := len(b.probesAt(0)), len(b.probesAt(1)); failing < 18 || failing > 24 || well < 2 || well > 4 {
+			t.Errorf("%d and %d probes in ten minutes", failing, well)
 		}
 		b.set(0, healthy)
 		b.set(1, unmeasured)
@@ -319,7 +321,7 @@ func TestPreflight_Schedule(t *testing.T) {
 	})
 }
 
-// A Checker with real servers: what is counted, and what is thought.
+// A Checker with real servers: the counts, and the findings.
 func TestChecker_WithRealServers(t *testing.T) {
 	var broken atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -333,7 +335,7 @@ func TestChecker_WithRealServers(t *testing.T) {
 		Upstream: upstream.NewClient(upstream.Options{
 			ConnectTo: map[string]string{addressOf(0): server.Listener.Addr().String()}, Now: time.Now,
 		}),
-		Now: time.Now, Looked: func(kind, result string) { counts <- kind + result },
+		Now: time.Now, Probed: func(kind, result string) { counts <- kind + result },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan struct{})
@@ -353,10 +355,11 @@ func TestChecker_WithRealServers(t *testing.T) {
 		}
 	}
 	deadline := time.Now().Add(5 * time.Second)
-	for c.Usable(id) && time.Now().Before(deadline) {
+	for c.TryAcquire(id) && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
-	if entries, _, _ := c.Changed(0, 10); fmt.Sprint(entries) != fmt.Sprintf("[{%s Unhealthy BadStatus}]", id) {
+	want := routetable.TargetReport{ID: id, State: routetable.TargetUnhealthy, Reason: routetable.TargetBadStatus}
+	if entries, _, _, _ := c.Changes(changelog.Cursor{}, 10); len(entries) != 1 || entries[0] != want {
 		t.Errorf("report is %v", entries)
 	}
 }

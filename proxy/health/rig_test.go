@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -32,14 +33,15 @@ func tableOf(n int, check *routetable.HealthCheck) *routetable.Table {
 	for i := range n {
 		table.Routes = append(table.Routes, routetable.Route{
 			Namespace: "identity", Name: fmt.Sprint("route", i), Hostnames: []string{"auth.acme.com"},
-			Protocol: routetable.OIDC, PathType: routetable.Exact, Path: fmt.Sprint("/cb", i),
-			Backends: []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{addressOf(i)}, Check: check}},
+			Protocol:  routetable.OIDC,
+			Callbacks: []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: fmt.Sprint("/cb", i)}},
+			Backends:  []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{addressOf(i)}, Check: check}},
 		})
 	}
 	return table
 }
 
-// bubble is a Checker in a bubble of synctest, and what it looked at when.
+// bubble is a Checker in a bubble of synctest, and when it probed which address.
 type bubble struct {
 	*Checker
 	t     *testing.T
@@ -47,7 +49,7 @@ type bubble struct {
 	mu    sync.Mutex
 	found map[string]finding       // by address, healthy when absent
 	takes map[string]time.Duration // by address
-	looks map[string][]time.Duration
+	times map[string][]time.Duration
 }
 
 // inBubble runs a Checker until test returns.
@@ -55,10 +57,10 @@ func inBubble(t *testing.T, test func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{
-			t: t, begin: time.Now(), found: map[string]finding{}, takes: map[string]time.Duration{}, looks: map[string][]time.Duration{},
+			t: t, begin: time.Now(), found: map[string]finding{}, takes: map[string]time.Duration{}, times: map[string][]time.Duration{},
 		}
 		b.Checker = NewChecker(Options{Now: time.Now})
-		b.look = b.fake
+		b.run = b.fake
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := make(chan struct{})
 		go func() { b.Run(ctx); close(stopped) }()
@@ -68,9 +70,9 @@ func inBubble(t *testing.T, test func(b *bubble)) {
 	})
 }
 
-func (b *bubble) fake(ctx context.Context, a *ask) finding {
+func (b *bubble) fake(ctx context.Context, a *probe) finding {
 	b.mu.Lock()
-	b.looks[a.address] = append(b.looks[a.address], time.Since(b.begin))
+	b.times[a.address] = append(b.times[a.address], time.Since(b.begin))
 	takes := b.takes[a.address]
 	b.mu.Unlock()
 	if takes > 0 {
@@ -87,7 +89,7 @@ func (b *bubble) fake(ctx context.Context, a *ask) finding {
 	return healthy
 }
 
-// set says what looks at target i find from now on.
+// set sets the result of probes of target i from now on.
 func (b *bubble) set(i int, f finding) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,16 +102,16 @@ func wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// looksAt are the times of the looks at target i.
-func (b *bubble) looksAt(i int) []time.Duration {
+// probesAt are the times of the probes of target i.
+func (b *bubble) probesAt(i int) []time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]time.Duration(nil), b.looks[addressOf(i)]...)
+	return append([]time.Duration(nil), b.times[addressOf(i)]...)
 }
 
-// state returns what the report says of an ID, or "" when it says nothing.
+// state returns the reported state of an ID, or "" when there is none.
 func (b *bubble) state(id string) string {
-	entries, _, _ := b.Changed(0, 1<<30)
+	entries, _, _, _ := b.Changes(changelog.Cursor{}, 1<<30)
 	for _, e := range entries {
 		if e.ID == id {
 			return string(e.State) + e.Reason
@@ -118,9 +120,10 @@ func (b *bubble) state(id string) string {
 	return ""
 }
 
-func (b *bubble) wants(id, state string, usable bool) {
+// expect fails unless a target has that state, and may be dialled or not.
+func (b *bubble) expect(id, state string, dialled bool) {
 	b.t.Helper()
-	got, want := fmt.Sprint(b.state(id), " usable ", b.Usable(id)), fmt.Sprint(state, " usable ", usable)
+	got, want := fmt.Sprint(b.state(id), " acquired ", b.TryAcquire(id)), fmt.Sprint(state, " acquired ", dialled)
 	if got != want {
 		b.t.Errorf("%s: state is %q, want %q", time.Since(b.begin), got, want)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-func TestRun_FirstVerdictComesQuickly(t *testing.T) {
+func TestRun_FirstFindingComesQuickly(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
@@ -19,12 +19,12 @@ func TestRun_FirstVerdictComesQuickly(t *testing.T) {
 		b.set(1, badStatus)
 		b.Set(tableOf(2, check))
 		good, bad := routetable.TargetID(addressOf(0), check), routetable.TargetID(addressOf(1), check)
-		b.wants(good, "", true)
-		wait(firstWithin + 3*hurry)
-		b.wants(good, "Healthy", true)
-		b.wants(bad, "UnhealthyBadStatus", false)
-		if n := len(b.looksAt(1)); n != 3 {
-			t.Errorf("%d looks for three failures", n)
+		b.expect(good, "", true)
+		wait(firstWithin + 3*firstInterval)
+		b.expect(good, "Healthy", true)
+		b.expect(bad, "UnhealthyBadStatus", false)
+		if n := len(b.probesAt(1)); n != 3 {
+			t.Errorf("%d probes for three failures", n)
 		}
 		if b.Unhealthy() != 1 {
 			t.Errorf("%d are unhealthy", b.Unhealthy())
@@ -41,30 +41,30 @@ func TestRun_FallsAndRisesByTheThresholds(t *testing.T) {
 		b.Set(tableOf(1, check))
 		wait(6 * time.Second)
 		b.set(0, unreachable)
-		looks := len(b.looksAt(0))
-		for len(b.looksAt(0)) < looks+2 {
-			b.wants(id, "Healthy", true)
+		probes := len(b.probesAt(0))
+		for len(b.probesAt(0)) < probes+2 {
+			b.expect(id, "Healthy", true)
 			wait(100 * time.Millisecond)
 		}
 		wait(5600 * time.Millisecond)
-		b.wants(id, "UnhealthyUnreachable", false)
+		b.expect(id, "UnhealthyUnreachable", false)
 		b.set(0, healthy)
-		looks = len(b.looksAt(0))
-		for len(b.looksAt(0)) < looks+1 {
+		probes = len(b.probesAt(0))
+		for len(b.probesAt(0)) < probes+1 {
 			wait(100 * time.Millisecond)
 		}
-		b.wants(id, "UnhealthyUnreachable", false)
+		b.expect(id, "UnhealthyUnreachable", false)
 		wait(5600 * time.Millisecond)
-		b.wants(id, "Healthy", true)
+		b.expect(id, "Healthy", true)
 		if b.Unhealthy() != 0 {
 			t.Errorf("%d are unhealthy", b.Unhealthy())
 		}
 	})
 }
 
-// Looks are spread over the interval, at first and later: nobody gets all the
-// looks of an instance at once.
-func TestRun_SpreadsLooks(t *testing.T) {
+// Probes are spread over the interval, at first and later: no backend gets all
+// probes of an instance at once.
+func TestRun_SpreadsProbes(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
@@ -73,29 +73,29 @@ func TestRun_SpreadsLooks(t *testing.T) {
 		wait(10 * time.Minute)
 		perSecond, shortest, longest := map[int]int{}, time.Hour, time.Duration(0)
 		for i := range targets {
-			looks := b.looksAt(i)
-			if looks[0] > 10*time.Second {
-				t.Fatalf("first look after %s", looks[0])
+			probes := b.probesAt(i)
+			if probes[0] > 10*time.Second {
+				t.Fatalf("first probe after %s", probes[0])
 			}
-			perSecond[int(looks[0]/time.Second)]++
-			for j := 1; j < len(looks); j++ {
-				shortest, longest = min(shortest, looks[j]-looks[j-1]), max(longest, looks[j]-looks[j-1])
+			perSecond[int(probes[0]/time.Second)]++
+			for j := 1; j < len(probes); j++ {
+				shortest, longest = min(shortest, probes[j]-probes[j-1]), max(longest, probes[j]-probes[j-1])
 			}
 		}
 		if shortest < 9*time.Second || shortest > 9100*time.Millisecond || longest < 10900*time.Millisecond || longest > 11*time.Second {
-			t.Errorf("%s to %s between two looks", shortest, longest)
+			t.Errorf("%s to %s between two probes", shortest, longest)
 		}
 		for second, n := range perSecond {
 			if n < 50 || n > 150 {
-				t.Errorf("%d first looks in second %d", n, second)
+				t.Errorf("%d first probes in second %d", n, second)
 			}
 		}
 	})
 }
 
-// F43: targets that take their time, however many and for as long as a check
-// may take, keep no other target waiting, nor do new ones.
-func TestF43_SlowTargetsDelayNobody(t *testing.T) {
+// F43: slow targets, in any number and for as long as a check may take, delay no
+// other target, and neither do new ones.
+func TestF43_SlowTargetsDelayNoOther(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
@@ -110,20 +110,20 @@ func TestF43_SlowTargetsDelayNobody(t *testing.T) {
 		b.Set(table)
 		wait(5 * time.Minute)
 		for i := hanging; i < targets; i++ {
-			looks := b.looksAt(i)
-			for j := 1; j < len(looks); j++ {
-				if gap := looks[j] - looks[j-1]; gap > 5600*time.Millisecond {
-					t.Fatalf("target %d: %s between two looks", i, gap)
+			probes := b.probesAt(i)
+			for j := 1; j < len(probes); j++ {
+				if gap := probes[j] - probes[j-1]; gap > 5600*time.Millisecond {
+					t.Fatalf("target %d: %s between two probes", i, gap)
 				}
 			}
-			if last := looks[len(looks)-1]; last < 354*time.Second {
-				t.Fatalf("target %d: last look after %s", i, last)
+			if last := probes[len(probes)-1]; last < 354*time.Second {
+				t.Fatalf("target %d: last probe after %s", i, last)
 			}
 		}
 	})
 }
 
-// Ten thousand targets are no ten thousand goroutines, and little memory.
+// Ten thousand targets take no ten thousand goroutines, and little memory.
 func TestRun_TenThousandTargetsAreCheap(t *testing.T) {
 	const targets = 10_000
 	table := tableOf(targets, everySeconds(5))
@@ -138,7 +138,7 @@ func TestRun_TenThousandTargetsAreCheap(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
-		b.look = nil // never called: the first looks come later
+		b.run = nil // never called: the first probes come later
 		b.random = func() float64 { return 1 }
 		b.Set(table)
 		if n := runtime.NumGoroutine(); n > 50 {
@@ -153,8 +153,8 @@ func TestRun_TenThousandTargetsAreCheap(t *testing.T) {
 	runtime.KeepAlive(table)
 }
 
-// Only so many looks at once, whoever waits.
-func TestRun_BoundsLooks(t *testing.T) {
+// The number of probes at once is bounded, and the others wait in order.
+func TestRun_BoundsProbes(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		t := b.t
 
@@ -166,12 +166,12 @@ func TestRun_BoundsLooks(t *testing.T) {
 			wait(15 * time.Second)
 			begun := 0
 			for i := range 1000 {
-				if len(b.looksAt(i)) > 0 {
+				if len(b.probesAt(i)) > 0 {
 					begun++
 				}
 			}
 			if begun != (round+1)*slots {
-				t.Errorf("round %d: %d were looked at", round, begun)
+				t.Errorf("round %d: %d were probed", round, begun)
 			}
 			wait(5 * time.Second)
 		}

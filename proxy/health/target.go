@@ -3,24 +3,27 @@
 
 package health
 
+// target.go: the state of one target.
+
 import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// finding is what a look at a target found, and what is thought of the target
-// after it: a state together with its reason.
+// finding is the result of a probe, and the state of a target after it: a state
+// together with its reason.
 type finding uint8
 
 const (
-	unmeasured finding = iota // nothing is known
+	unmeasured finding = iota // no result yet
 	healthy
 	unreachable   // no connection
-	noAnswer      // a connection, and no HTTP answer
-	badStatus     // a status that no healthy backend answers a check with
-	pathNotServed // a status that says so
+	noAnswer      // a connection, and no HTTP response
+	badStatus     // a status that is no success of a check
+	pathNotServed // a status that means it
 )
 
 // reasons are those of unhealthy targets.
@@ -56,9 +59,9 @@ func (f finding) String() string {
 	return string(f.state())
 }
 
-// target is an address that is looked at in one way, or, without an ask, only
-// known from what was dialled. All but id and ask, which never change, and the
-// atomic fields belongs to Checker.mu.
+// target is an address that is probed in one way, or, without a probe, only
+// observed by the dials of callbacks. All but id and probe, which never change,
+// and the atomic fields belongs to Checker.mu.
 //
 //	              1 success                  healthyThreshold successes
 //	Unmeasured -----------------> Healthy <------------------------------+
@@ -67,41 +70,45 @@ func (f finding) String() string {
 //	     | failures in a row         | checks, or of dials, in a row     |
 //	     +---------------------------+-----------------------------> Unhealthy
 //
-// Without an ask the only way is Unmeasured -> Unhealthy and, when something
-// was reached or the time is over, back.
+// Without a probe the only way is Unmeasured -> Unhealthy and, after a dial that
+// reached it or when the time is over, back.
 type target struct {
-	id  string
-	ask *ask
-	// rests: every route that leads there is closed, so there is no ask either.
-	rests bool
-	// due is when it is looked at next, or when what is known of it is too old,
-	// on the Checker's clock; queued is its place in its lane's queue plus 1, 0
-	// for none.
-	due    time.Duration
-	queued int32
-	lane   uint8
+	probe *probe
+	// entry is its place in the log of changes.
+	entry changelog.Entry[*target]
+
+	// timer fires when the target is due: for its next probe, or for the end of a
+	// finding that no probe renews. It is nil during a probe. Each schedule has a
+	// turn of its own.
+	timer *time.Timer
+	turn  uint32
+	due   time.Duration // on the Checker's clock
+	lane  uint8
 
 	found finding
 	gone  bool // no table names it any more
-	// fails and passes count checks in a row. They wrap around where nobody
-	// asks any more: after the thresholds, which are 10 at most.
+	// fails and passes count checks in a row. They wrap around where they are not
+	// read any more: after the thresholds, which are 10 at most.
 	fails, passes uint8
-
-	// change is the number of its last change, 0 for none.
-	change uint64
 
 	// dialFails counts dials in a row that failed.
 	dialFails atomic.Uint32
-	// unhealthy says the same as found.
+	// unhealthy is the same as found.isUnhealthy().
 	unhealthy atomic.Bool
-	// retry is when a callback may try an unhealthy target without an ask, as a
+	// retry is when a callback may dial an unhealthy target without a probe, as a
 	// time.Duration on the Checker's clock.
 	retry atomic.Int64
 }
 
-// learn returns what is thought of the target after a look at it.
-func (t *target) learn(f finding) finding {
-	if t.ask.preflight != nil {
+func newTarget(id string, p *probe) *target {
+	t := &target{probe: p}
+	t.entry.Key, t.entry.Value = id, t
+	return t
+}
+
+// apply returns the finding of the target after a probe.
+func (t *target) apply(f finding) finding {
+	if t.probe.path != nil {
 		return f
 	}
 	if f == unmeasured {
@@ -111,14 +118,14 @@ func (t *target) learn(f finding) finding {
 		t.fails = 0
 		t.passes++
 		t.dialFails.Store(0)
-		if t.found.isUnhealthy() && int32(t.passes) < t.ask.check.HealthyThreshold {
+		if t.found.isUnhealthy() && int32(t.passes) < t.probe.check.HealthyThreshold {
 			return t.found
 		}
 		return healthy
 	}
 	t.passes = 0
 	t.fails++
-	if !t.found.isUnhealthy() && int32(t.fails) < t.ask.check.UnhealthyThreshold {
+	if !t.found.isUnhealthy() && int32(t.fails) < t.probe.check.UnhealthyThreshold {
 		return t.found
 	}
 	return f
@@ -126,23 +133,22 @@ func (t *target) learn(f finding) finding {
 
 // dialLimit is how many dials in a row must fail.
 func (t *target) dialLimit() uint32 {
-	if t.ask == nil {
+	if t.probe == nil {
 		return passiveThreshold
 	}
-	return uint32(t.ask.check.UnhealthyThreshold) // #nosec G115 -- Validate allows 1 to 10
+	return uint32(t.probe.check.UnhealthyThreshold) // #nosec G115 -- Validate allows 1 to 10
 }
 
-// interval is the time to the next look, without jitter. As long as nothing is
-// known, looks follow faster, so that a verdict does not take several
-// intervals.
+// interval is the time to the next probe, without jitter. Until the first finding
+// probes follow faster, so that it does not take several intervals.
 func (t *target) interval() time.Duration {
 	switch {
-	case t.ask.preflight != nil && t.found == healthy:
-		return preflightInterval
-	case t.ask.preflight != nil:
-		return preflightAgain
+	case t.probe.path != nil && t.found == healthy:
+		return pathInterval
+	case t.probe.path != nil:
+		return pathRetry
 	case t.found == unmeasured:
-		return min(t.ask.every(), hurry)
+		return min(t.probe.every(), firstInterval)
 	}
-	return t.ask.every()
+	return t.probe.every()
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// Each letter is a look: what it found, and what is thought after it.
+// Each letter is a probe: its result, and the finding after it.
 func TestTarget_RiseAndFall(t *testing.T) {
 	letters := map[rune]finding{'-': unmeasured, 'h': healthy, 'u': unreachable, 'n': noAnswer, 'b': badStatus}
 	for name, tc := range map[string]struct {
-		fall, rise   int32
-		looks, after string
+		fall, rise    int32
+		probes, after string
 	}{
 		"one success is enough at first":       {3, 2, "hhh", "hhh"},
 		"failures first need the threshold":    {3, 2, "uuuu", "--uu"},
@@ -24,15 +24,15 @@ func TestTarget_RiseAndFall(t *testing.T) {
 		"one success is not two":               {3, 2, "uuuhuhuhh", "--uuuuuuh"},
 		"the reason is the last one":           {2, 1, "hubn", "hhbn"},
 		"thresholds of one":                    {1, 1, "uhuhb", "uhuhb"},
-		"what says nothing changes nothing":    {2, 2, "-u-u-h-h-", "---uuuuhh"},
+		"no result changes nothing":            {2, 2, "-u-u-h-h-", "---uuuuhh"},
 		"a success ends a series of failures":  {2, 1, "huhuhu", "hhhhhh"},
 		"a failure ends a series of successes": {1, 3, "uhhuhhuhhh", "uuuuuuuuuh"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target := &target{ask: &ask{check: routetable.HealthCheck{UnhealthyThreshold: tc.fall, HealthyThreshold: tc.rise}}}
+			target := &target{probe: &probe{check: routetable.HealthCheck{UnhealthyThreshold: tc.fall, HealthyThreshold: tc.rise}}}
 			after := ""
-			for _, letter := range tc.looks {
-				target.found = target.learn(letters[letter])
+			for _, letter := range tc.probes {
+				target.found = target.apply(letters[letter])
 				for l, f := range letters {
 					if f == target.found {
 						after += string(l)
@@ -40,22 +40,22 @@ func TestTarget_RiseAndFall(t *testing.T) {
 				}
 			}
 			if after != tc.after {
-				t.Errorf("after %s it is %s, want %s", tc.looks, after, tc.after)
+				t.Errorf("after %s it is %s, want %s", tc.probes, after, tc.after)
 			}
 		})
 	}
 }
 
 func TestTarget_CountsWithoutWrappingAround(t *testing.T) {
-	target := &target{ask: &ask{check: routetable.HealthCheck{UnhealthyThreshold: 10, HealthyThreshold: 10}}}
+	target := &target{probe: &probe{check: routetable.HealthCheck{UnhealthyThreshold: 10, HealthyThreshold: 10}}}
 	for i := range 1000 {
-		target.found = target.learn(unreachable)
+		target.found = target.apply(unreachable)
 		if i >= 9 && target.found != unreachable {
 			t.Fatalf("after %d failures it is %s", i+1, target.found)
 		}
 	}
 	for i := range 1000 {
-		target.found = target.learn(healthy)
+		target.found = target.apply(healthy)
 		if (i >= 9) != (target.found == healthy) {
 			t.Fatalf("after %d successes it is %s", i+1, target.found)
 		}

@@ -3,6 +3,8 @@
 
 package routetable
 
+// address.go: addresses that a proxy never dials.
+
 import (
 	"fmt"
 	"net"
@@ -26,12 +28,12 @@ var forbiddenNetworks = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),          // site-local, deprecated
 	netip.MustParsePrefix("2001::/32"),          // Teredo, which hides an IPv4 address
 	// Local NAT64, RFC 8215: an IPv4 address may begin at any of four bytes
-	// (RFC 6052 section 2.2), and nothing says at which.
+	// (RFC 6052 section 2.2), and the address does not show at which.
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 }
 
-// ForbiddenNetworks returns the networks that CheckAddress refuses besides
-// whole kinds of addresses, for who forbids them elsewhere as well.
+// ForbiddenNetworks returns the networks that CheckAddress refuses besides whole
+// kinds of addresses, so that other layers can forbid them as well.
 func ForbiddenNetworks() []netip.Prefix { return slices.Clone(forbiddenNetworks) }
 
 // AddressesOf returns the IP addresses, each once, at which servers are reached
@@ -64,8 +66,8 @@ var embeddings = []struct {
 	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4
 }
 
-// Embedded returns the IPv4 address that an IPv6 address stands for. Whoever
-// compares addresses with forbidden ones compares that one as well.
+// Embedded returns the IPv4 address that an IPv6 address stands for. A comparison
+// with forbidden addresses covers both.
 func Embedded(addr netip.Addr) (netip.Addr, bool) {
 	if addr.Is4In6() {
 		return addr.Unmap(), true
@@ -83,9 +85,9 @@ func Embedded(addr netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// CheckAddress refuses addresses that a proxy never dials. It is asked by the
-// compiler and again at dial time. IPv4 addresses inside IPv6 ones are judged
-// as what they are.
+// CheckAddress refuses addresses that a proxy never dials. The compiler calls it,
+// and the proxy again at dial time. IPv4 addresses inside IPv6 ones are judged as
+// IPv4 addresses.
 func CheckAddress(addr netip.Addr) error {
 	if addr.Zone() != "" {
 		return fmt.Errorf("address %s has a zone", addr)

@@ -113,7 +113,7 @@ func TestCheckAddress_AllowsWhatServicesHave(t *testing.T) {
 	}
 }
 
-// Whoever compares with the API server's address finds it in every spelling.
+// A comparison with the API server's address covers every spelling of it.
 func TestEmbedded_FindsTheIPv4Address(t *testing.T) {
 	want := netip.MustParseAddr("10.96.0.1")
 	for _, spelling := range []string{

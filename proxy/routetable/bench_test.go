@@ -31,8 +31,8 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// What a stranger can make one lookup cost: a path of many segments, as long
-// as the gate lets it be.
+// The most that one lookup can cost: a path of many segments, as long as the gate
+// allows.
 func BenchmarkMatch_HostilePath(b *testing.B) {
 	table := plainTable(2)
 	becomePrefix(&table.Routes[1], "/saml/acs")

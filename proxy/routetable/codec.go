@@ -3,6 +3,8 @@
 
 package routetable
 
+// codec.go: the encoding of a table in shards.
+
 import (
 	"bytes"
 	"crypto/sha256"
@@ -15,7 +17,7 @@ import (
 )
 
 // format is the version of the encoding. A proxy refuses any other.
-const format = 1
+const format = 2
 
 // maxPayloadBytes bounds one payload; the CRD allows a little more.
 const maxPayloadBytes = 900_000
@@ -28,7 +30,8 @@ const maxShards = 4096
 // route does: small enough that one changed route costs one small write.
 const DefaultShardBytes = 128 << 10
 
-// ErrIncomplete says that the index names a shard that is not there (yet).
+// ErrIncomplete means that the index names a shard that is absent, perhaps for a
+// short time.
 var ErrIncomplete = errors.New("config is incomplete")
 
 // Payload is the content of one part of a config and its SHA-256, as 64
@@ -50,13 +53,15 @@ type index struct {
 	Format   int      `json:"format"`
 	Settings Settings `json:"settings"`
 	Routes   int      `json:"routes"`
+	Holds    int      `json:"holds,omitempty"`
 	Shards   []string `json:"shards"`
 }
 
 // shard is the content of a shard payload.
 type shard struct {
 	Format int     `json:"format"`
-	Routes []Route `json:"routes"`
+	Routes []Route `json:"routes,omitempty"`
+	Holds  []Hold  `json:"holds,omitempty"`
 }
 
 // HashOf returns the SHA-256 of data as 64 hexadecimal digits.
@@ -65,54 +70,74 @@ func HashOf(data string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Encode returns the payloads of a table. The result depends on the set of
-// routes alone, not on their order. A changed route changes one shard, or two
-// when its shard has to be split. It fails on a table that Validate refuses.
-// shardBytes is the aimed-at size of a shard in bytes.
+// Encode returns the payloads of a table. The result depends on the sets of
+// routes and holds alone, not on their order. A changed route changes one shard,
+// or two when its shard has to be split. It fails on a table that Validate
+// refuses. shardBytes is the intended size of a shard in bytes.
 func Encode(t *Table, shardBytes int) (*Encoded, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	routes := slices.SortedFunc(slices.Values(t.Routes), compareRoutes)
-	members := make([]member, len(routes))
-	for i := range routes {
-		data, err := marshal(routes[i])
-		if err != nil {
-			return nil, fmt.Errorf("encode route %s: %w", routes[i].ID(), err)
-		}
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(routes[i].ID()))
-		members[i] = member{route: &routes[i], hash: h.Sum32(), bytes: len(data)}
+	members, err := membersOf(t)
+	if err != nil {
+		return nil, err
 	}
-
-	ix := index{Format: format, Settings: t.Settings, Routes: len(routes), Shards: []string{}}
+	ix := index{Format: format, Settings: t.Settings, Routes: len(t.Routes), Holds: len(t.Holds), Shards: []string{}}
 	out := &Encoded{}
 	for _, group := range groupMembers(members, shardBytes) {
-		p, err := newPayload(shard{Format: format, Routes: group})
+		p, err := newPayload(newShard(group))
 		if err != nil {
 			return nil, fmt.Errorf("encode shard: %w", err)
 		}
 		ix.Shards = append(ix.Shards, p.Hash)
 		out.Shards = append(out.Shards, p)
 	}
-	var err error
 	if out.Index, err = newPayload(ix); err != nil {
 		return nil, fmt.Errorf("encode index: %w", err)
 	}
 	return out, nil
 }
 
-// member is a route on its way into a shard: a hash of its name and the size
-// of its encoding.
+// member is a route or a hold on its way into a shard: a hash of its name and
+// the size of its encoding.
 type member struct {
 	route *Route
+	hold  *Hold
 	hash  uint32
 	bytes int
 }
 
-// groupMembers spreads routes over at most maxShards groups, each as small as
-// asked for where that is possible.
-func groupMembers(members []member, shardBytes int) [][]Route {
+// membersOf returns the routes of a table, then its holds, each in their order.
+func membersOf(t *Table) ([]member, error) {
+	routes := slices.SortedFunc(slices.Values(t.Routes), compareRoutes)
+	holds := slices.SortedFunc(slices.Values(t.Holds), compareHolds)
+	members := make([]member, 0, len(routes)+len(holds))
+	for i := range routes {
+		data, err := marshal(routes[i])
+		if err != nil {
+			return nil, fmt.Errorf("encode route %s: %w", routes[i].ID(), err)
+		}
+		members = append(members, member{route: &routes[i], hash: nameHash(routes[i].ID()), bytes: len(data)})
+	}
+	for i := range holds {
+		data, err := marshal(holds[i])
+		if err != nil {
+			return nil, fmt.Errorf("encode hold %s: %w", holds[i].ID(), err)
+		}
+		members = append(members, member{hold: &holds[i], hash: nameHash(holds[i].ID()), bytes: len(data)})
+	}
+	return members, nil
+}
+
+func nameHash(id string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return h.Sum32()
+}
+
+// groupMembers spreads members over at most maxShards groups, each as small as
+// intended where that is possible.
+func groupMembers(members []member, shardBytes int) [][]member {
 	groups := splitMembers(members, shardBytes, 1)
 	for len(groups) > maxShards {
 		shardBytes *= 2
@@ -122,10 +147,10 @@ func groupMembers(members []member, shardBytes int) [][]Route {
 }
 
 // splitMembers halves a group by one bit of the hash after the other until it
-// is small enough. Only the group that grew is split: what a tenant's routes
-// are called or weigh does not move those of others, and routes whose names
-// were chosen to have one hash are cut by size.
-func splitMembers(members []member, shardBytes int, bit uint32) [][]Route {
+// is small enough. Only the group that grew is split: the names and sizes of one
+// tenant's routes do not move those of others, and routes whose names were chosen
+// to have one hash are cut by size.
+func splitMembers(members []member, shardBytes int, bit uint32) [][]member {
 	total := 0
 	for i := range members {
 		total += members[i].bytes
@@ -134,7 +159,7 @@ func splitMembers(members []member, shardBytes int, bit uint32) [][]Route {
 	case len(members) == 0:
 		return nil
 	case total <= shardBytes || len(members) == 1:
-		return [][]Route{routesOf(members)}
+		return [][]member{members}
 	case bit == 0:
 		return cutMembers(members, shardBytes)
 	}
@@ -149,25 +174,29 @@ func splitMembers(members []member, shardBytes int, bit uint32) [][]Route {
 	return append(splitMembers(zeros, shardBytes, bit<<1), splitMembers(ones, shardBytes, bit<<1)...)
 }
 
-func cutMembers(members []member, shardBytes int) [][]Route {
-	var groups [][]Route
+func cutMembers(members []member, shardBytes int) [][]member {
+	var groups [][]member
 	start, total := 0, 0
 	for i := range members {
 		if i > start && total+members[i].bytes > shardBytes {
-			groups = append(groups, routesOf(members[start:i]))
+			groups = append(groups, members[start:i])
 			start, total = i, 0
 		}
 		total += members[i].bytes
 	}
-	return append(groups, routesOf(members[start:]))
+	return append(groups, members[start:])
 }
 
-func routesOf(members []member) []Route {
-	routes := make([]Route, len(members))
-	for i := range members {
-		routes[i] = *members[i].route
+func newShard(members []member) shard {
+	s := shard{Format: format}
+	for _, m := range members {
+		if m.route != nil {
+			s.Routes = append(s.Routes, *m.route)
+		} else {
+			s.Holds = append(s.Holds, *m.hold)
+		}
 	}
-	return routes
+	return s
 }
 
 // Decode returns the table of an index payload whose shards lookup finds by
@@ -193,11 +222,14 @@ func Decode(p Payload, lookup func(hash string) (data string, found bool)) (*Tab
 			return nil, fmt.Errorf("decode shard %.20q: %w", hash, err)
 		}
 		table.Routes = append(table.Routes, s.Routes...)
+		table.Holds = append(table.Holds, s.Holds...)
 	}
-	if len(table.Routes) != ix.Routes {
-		return nil, fmt.Errorf("decode index: %d routes announced, %d found", ix.Routes, len(table.Routes))
+	if len(table.Routes) != ix.Routes || len(table.Holds) != ix.Holds {
+		return nil, fmt.Errorf("decode index: %d routes and %d holds announced, %d and %d found",
+			ix.Routes, ix.Holds, len(table.Routes), len(table.Holds))
 	}
 	slices.SortFunc(table.Routes, compareRoutes)
+	slices.SortFunc(table.Holds, compareHolds)
 	if err := table.Validate(); err != nil {
 		return nil, err
 	}

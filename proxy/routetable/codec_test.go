@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestDecode_ReturnsWhatWasEncoded(t *testing.T) {
+func TestDecode_ReturnsTheEncodedTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		table := drawTable(t)
 		encoded, err := Encode(table, rapid.SampledFrom([]int{1, 700, 5000, DefaultShardBytes}).Draw(t, "shardBytes"))
@@ -29,20 +29,21 @@ func TestDecode_ReturnsWhatWasEncoded(t *testing.T) {
 			t.Fatalf("decode: %v", err)
 		}
 		slices.SortFunc(table.Routes, compareRoutes)
+		slices.SortFunc(table.Holds, compareHolds)
 		if !reflect.DeepEqual(got, table) {
 			t.Fatalf("decoded %+v, want %+v", got, table)
 		}
 	})
 }
 
-// F22: whoever came first in a list, on a watch or after a restart makes no
-// difference to the bytes.
+// F22: the order of routes and holds, in a list, on a watch or after a restart,
+// makes no difference to the bytes.
 func TestF22_AnyOrderOfRoutesGivesTheSameBytes(t *testing.T) {
 	t.Parallel()
-	table := plainTable(30)
+	table := withHolds(plainTable(30), 10)
 	want := mustEncode(t, table, 2<<10)
 	if len(want.Shards) < 4 {
-		t.Fatalf("%d shards, too few to show anything", len(want.Shards))
+		t.Fatalf("%d shards, too few for this test", len(want.Shards))
 	}
 	random := rand.New(rand.NewPCG(22, 22))
 	for range 1000 {
@@ -77,7 +78,7 @@ func TestEncode_OneChangedRouteChangesOneShardAndTheIndex(t *testing.T) {
 	table := plainTable(2000)
 	before := mustEncode(t, table, shardBytes)
 	if len(before.Shards) < 64 {
-		t.Fatalf("%d shards, too few to show anything", len(before.Shards))
+		t.Fatalf("%d shards, too few for this test", len(before.Shards))
 	}
 	for i := 0; i < len(table.Routes); i += 197 {
 		changed := &Table{Settings: table.Settings, Routes: slices.Clone(table.Routes)}
@@ -94,8 +95,8 @@ func TestEncode_OneChangedRouteChangesOneShardAndTheIndex(t *testing.T) {
 	}
 }
 
-// What comes or goes touches its own shard, or the two that it is split into
-// or merged from.
+// A route that comes or goes changes its own shard, or the two that it is split
+// into or merged from.
 func TestEncode_OneRouteMoreOrLessLeavesOtherShardsAlone(t *testing.T) {
 	t.Parallel()
 	const shardBytes = 16 << 10
@@ -133,7 +134,7 @@ func TestEncode_KeepsShardsSmall(t *testing.T) {
 // Names are a tenant's choice. Those that share a hash, or end in one place,
 // must neither make the table too large to publish nor scatter the routes of
 // all others over thousands of objects.
-func TestEncode_NamesChosenToCollideHurtNobody(t *testing.T) {
+func TestEncode_NamesChosenToCollideHurtNoOther(t *testing.T) {
 	t.Parallel()
 	table := plainTable(200)
 	without := mustEncode(t, table, DefaultShardBytes)
@@ -157,11 +158,11 @@ func TestEncode_NamesChosenToCollideHurtNobody(t *testing.T) {
 func hugeRoute(i int) Route {
 	route := plainRoute(0)
 	route.Namespace, route.Name = "hostile", fmt.Sprintf("n%d", i)
-	route.Path = fmt.Sprintf("/%d", i)
+	route.Callbacks = []Callback{{Name: "c", PathType: Exact, Path: fmt.Sprintf("/%d", i)}}
 	route.InfoURL = "https://a/" + strings.Repeat("a", 2000)
 	route.Backends = nil
 	for b := range MaxBackends {
-		backend := Backend{Name: fmt.Sprintf("b%d", b), Path: "/" + strings.Repeat("p", 1000)}
+		backend := Backend{Name: fmt.Sprintf("b%d", b), Paths: []BackendPath{{"c", "/" + strings.Repeat("p", 1000)}}}
 		if b == 0 {
 			backend.Weight = 1
 		}
@@ -174,7 +175,7 @@ func hugeRoute(i int) Route {
 }
 
 // The whole hash may be shared: then routes are cut by size.
-func TestSplitMembers_CutsWhatNoBitTellsApart(t *testing.T) {
+func TestSplitMembers_CutsEqualHashesBySize(t *testing.T) {
 	routes := make([]Route, 5000)
 	members := make([]member, len(routes))
 	for i := range routes {
@@ -193,8 +194,8 @@ func TestSplitMembers_CutsWhatNoBitTellsApart(t *testing.T) {
 	}
 }
 
-// The index has a last place; a table that asks for more shards gets larger
-// ones instead of none.
+// The index is bounded; a table that needs more shards gets larger ones instead of
+// none.
 func TestGroupMembers_NeverExceedsTheIndex(t *testing.T) {
 	routes := make([]Route, 3*maxShards)
 	members := make([]member, len(routes))
@@ -207,9 +208,9 @@ func TestGroupMembers_NeverExceedsTheIndex(t *testing.T) {
 	}
 }
 
-func TestEncode_RefusesWhatMustNotBeServed(t *testing.T) {
+func TestEncode_RefusesAnInvalidTable(t *testing.T) {
 	table := plainTable(3)
-	table.Routes[1].Path = "/a//b"
+	table.Routes[1].Callbacks[0].Path = "/a b"
 	if encoded, err := Encode(table, DefaultShardBytes); err == nil || encoded != nil {
 		t.Errorf("Encode = %v, %v", encoded, err)
 	}
@@ -226,8 +227,8 @@ func TestEncode_AnEmptyTableIsATable(t *testing.T) {
 	}
 }
 
-// A missing shard is the one fault that waiting may cure.
-func TestDecode_TellsAMissingShardFromABadOne(t *testing.T) {
+// A missing shard is the only error that ends by waiting.
+func TestDecode_DistinguishesAMissingShardFromABadOne(t *testing.T) {
 	encoded := mustEncode(t, plainTable(20), 2<<10)
 	for _, shard := range encoded.Shards {
 		missing := storeOf(encoded)

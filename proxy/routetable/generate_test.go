@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plainRoute returns a valid route; those of different numbers differ in
-// everything that must not be shared.
+// plainRoute returns a valid route; routes of different numbers share nothing that
+// must not be shared.
 func plainRoute(i int) Route {
 	return Route{
 		Namespace:  fmt.Sprintf("team-%d", i%7),
@@ -24,8 +24,10 @@ func plainRoute(i int) Route {
 		Generation: 1,
 		Hostnames:  []string{fmt.Sprintf("h%d.example.com", i), "login.example.com"},
 		Protocol:   OIDC,
-		PathType:   Exact,
-		Path:       fmt.Sprintf("/oauth2/callback/%d", i),
+		Callbacks: []Callback{
+			{Name: "login", PathType: Exact, Path: fmt.Sprintf("/oauth2/callback/%d", i), PathProbe: true},
+			{Name: "logout", PathType: Exact, Path: fmt.Sprintf("/logout%%2F%d;v=1", i)},
+		},
 		Backends: []Backend{
 			{
 				Name: "blue", Weight: 0, Addresses: []string{"10.96.0.10:8080"},
@@ -36,14 +38,14 @@ func plainRoute(i int) Route {
 			},
 			{
 				Name: "green", Weight: 100, Addresses: []string{"10.96.0.11:8443", "10.96.0.12:8443"},
-				Path: "/login/callback", Host: "new-idp.idp.svc:8443",
+				Paths: []BackendPath{{Callback: "login", Path: "/login/callback"}}, Host: "new-idp.idp.svc:8443",
+				Failover: &Failover{Backend: "blue"},
 			},
 		},
 		TimeoutSeconds: 30,
 		Deprecation:    time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 		Sunset:         time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC),
 		AfterSunset:    Reject,
-		Preflight:      true,
 		HeldUntil:      time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC),
 		InfoURL:        "https://wiki.example.com/sso?page=1#top",
 	}
@@ -51,7 +53,7 @@ func plainRoute(i int) Route {
 
 // plainTable returns a valid table of n routes.
 func plainTable(n int) *Table {
-	table := &Table{Settings: Settings{ListenerPort: 8080, TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}}
+	table := &Table{Settings: Settings{ListenerPort: 8080, Forwarding: Forwarding{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}}}
 	for i := range n {
 		table.Routes = append(table.Routes, plainRoute(i))
 	}
@@ -59,23 +61,78 @@ func plainTable(n int) *Table {
 	return table
 }
 
+// plainHold returns a valid hold.
+func plainHold(i int) Hold {
+	return Hold{
+		Namespace: fmt.Sprintf("team-%d", i%7), Name: fmt.Sprintf("held-%d", i), UID: fmt.Sprintf("11111111-0000-0000-0000-%012d", i),
+		Claims: []Claim{
+			{Host: "login.example.com", PathType: Exact, Path: fmt.Sprintf("/held/%d//%%2F;x", i)},
+			{Host: "login.example.com", PathType: Prefix, Path: fmt.Sprintf("/held/%d", i)},
+		},
+		ReleaseTime: time.Date(2027, 1, 2, 0, 10, 0, 0, time.UTC),
+	}
+}
+
+// withHolds adds n holds to a table.
+func withHolds(table *Table, n int) *Table {
+	for i := range n {
+		table.Holds = append(table.Holds, plainHold(i))
+	}
+	slices.SortFunc(table.Holds, compareHolds)
+	return table
+}
+
 // drawTable draws a valid table, near the edges of what Validate accepts.
 func drawTable(t *rapid.T) *Table {
 	table := &Table{Settings: Settings{ListenerPort: rapid.Int32Range(1, 65535).Draw(t, "port")}}
 	claims := map[Claim]bool{}
-	for i := range rapid.IntRange(0, 30).Draw(t, "routes") {
-		route := drawRoute(t, i)
-		route.Hostnames = slices.DeleteFunc(route.Hostnames, func(host string) bool {
-			claim := Claim{Host: host, PathType: route.PathType, Path: route.Path}
-			taken := claims[claim]
+	isFree := func(wanted []Claim) bool {
+		if slices.ContainsFunc(wanted, func(claim Claim) bool { return claims[claim] }) {
+			return false
+		}
+		for _, claim := range wanted {
 			claims[claim] = true
-			return taken
-		})
-		if len(route.Hostnames) > 0 {
+		}
+		return true
+	}
+	for i := range rapid.IntRange(0, 20).Draw(t, "routes") {
+		if route := drawRoute(t, i); isFree(route.Claims()) {
 			table.Routes = append(table.Routes, route)
 		}
 	}
+	for i := range rapid.IntRange(0, 5).Draw(t, "holds") {
+		held := drawRoute(t, i)
+		hold := Hold{Namespace: held.Namespace, Name: held.Name, UID: held.UID, Claims: held.Claims()}
+		slices.SortFunc(hold.Claims, Claim.Compare)
+		if rapid.Bool().Draw(t, "deleted") {
+			hold.ReleaseTime = held.Sunset
+		}
+		if isFree(hold.Claims) {
+			table.Holds = append(table.Holds, hold)
+		}
+	}
 	return table
+}
+
+// drawCallbacks draws callbacks with paths of their own.
+func drawCallbacks(t *rapid.T, protocol Protocol, path *rapid.Generator[string]) []Callback {
+	registered := rapid.StringMatching(`/[!-">-~$-=@]{0,12}`).Filter(func(s string) bool { return checkRegisteredPath(s) == nil })
+	taken := map[string]bool{}
+	var callbacks []Callback
+	for i := range rapid.IntRange(1, 4).Draw(t, "callbacks") {
+		c := Callback{Name: fmt.Sprintf("c%d", i), PathType: rapid.SampledFrom([]PathType{Exact, Prefix}).Draw(t, "pathType")}
+		if c.PathType == Exact {
+			c.Path = rapid.OneOf(path, registered).Draw(t, "path")
+			c.PathProbe = protocol != Opaque && rapid.Bool().Draw(t, "pathProbe")
+		} else {
+			c.Path = path.Draw(t, "path")
+		}
+		if !taken[string(c.PathType)+c.Path] {
+			taken[string(c.PathType)+c.Path] = true
+			callbacks = append(callbacks, c)
+		}
+	}
+	return callbacks
 }
 
 func drawRoute(t *rapid.T, i int) Route {
@@ -89,11 +146,9 @@ func drawRoute(t *rapid.T, i int) Route {
 		Generation:     rapid.Int64Range(0, 1<<62).Draw(t, "generation"),
 		Hostnames:      rapid.SliceOfNDistinct(host, 1, MaxHostnames, rapid.ID).Draw(t, "hostnames"),
 		Protocol:       rapid.SampledFrom([]Protocol{OAuth2, OIDC, SAML, Opaque}).Draw(t, "protocol"),
-		PathType:       rapid.SampledFrom([]PathType{Exact, Prefix}).Draw(t, "pathType"),
-		Path:           path.Draw(t, "path"),
 		TimeoutSeconds: rapid.Int32Range(1, maxTimeoutSeconds).Draw(t, "timeout"),
 		Sunset:         time.Unix(rapid.Int64Range(946684800, 32503679999).Draw(t, "sunset"), 0).UTC(),
-		AfterSunset:    rapid.SampledFrom([]AfterSunset{Reject, Warn}).Draw(t, "afterSunset"),
+		AfterSunset:    rapid.SampledFrom([]AfterSunset{Reject, Serve}).Draw(t, "afterSunset"),
 		InfoURL:        rapid.StringMatching(`(https://[a-z0-9]{1,5}(/[A-Za-z0-9.?&=%#~!$'()*+,;:@_-]{0,9})?)?`).Draw(t, "infoURL"),
 	}
 	route.InfoURL = strings.ReplaceAll(route.InfoURL, "'", "")
@@ -103,20 +158,24 @@ func drawRoute(t *rapid.T, i int) Route {
 	if rapid.Bool().Draw(t, "held") {
 		route.HeldUntil = route.Sunset.Add(time.Duration(rapid.IntRange(-1<<20, 1<<20).Draw(t, "held for")) * time.Second)
 	}
-	route.Preflight = route.Protocol != Opaque && route.PathType == Exact && rapid.Bool().Draw(t, "preflight")
+	route.Callbacks = drawCallbacks(t, route.Protocol, path)
 	count := rapid.IntRange(1, MaxBackends).Draw(t, "backends")
-	active := rapid.IntRange(0, count-1).Draw(t, "active")
-	highest := rapid.Int32Range(1, maxWeight).Draw(t, "highest weight")
+	primary := rapid.IntRange(0, count-1).Draw(t, "primary")
 	for b := range count {
-		backend := Backend{Name: fmt.Sprintf("b%d", b), Weight: highest}
-		if b != active {
-			backend.Weight = rapid.Int32Range(0, highest-1).Draw(t, "weight")
+		backend := Backend{Name: fmt.Sprintf("b%d", b)}
+		if b == primary {
+			backend.Weight = rapid.Int32Range(1, maxWeight).Draw(t, "weight")
+		}
+		if other := rapid.IntRange(0, count-1).Draw(t, "failover"); other != b && other != primary {
+			backend.Failover = &Failover{Backend: fmt.Sprintf("b%d", other)}
 		}
 		if rapid.Bool().Draw(t, "checked") {
 			backend.Check = drawCheck(t, host, path)
 		}
-		if route.PathType == Exact && rapid.Bool().Draw(t, "replaces") {
-			backend.Path = path.Draw(t, "backend path")
+		for _, c := range route.Callbacks {
+			if c.PathType == Exact && rapid.Bool().Draw(t, "replaces") {
+				backend.Paths = append(backend.Paths, BackendPath{Callback: c.Name, Path: path.Draw(t, "backend path") + "%2F;//"})
+			}
 		}
 		if rapid.Bool().Draw(t, "renames") {
 			backend.Host = host.Draw(t, "backend host")
@@ -150,7 +209,9 @@ func drawCheck(t *rapid.T, host, path *rapid.Generator[string]) *HealthCheck {
 func shuffled(table *Table, random *rand.Rand) *Table {
 	routes := slices.Clone(table.Routes)
 	random.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
-	return &Table{Settings: table.Settings, Routes: routes}
+	holds := slices.Clone(table.Holds)
+	random.Shuffle(len(holds), func(i, j int) { holds[i], holds[j] = holds[j], holds[i] })
+	return &Table{Settings: table.Settings, Routes: routes, Holds: holds}
 }
 
 func mustEncode(t testing.TB, table *Table, shardBytes int) *Encoded {
@@ -162,7 +223,7 @@ func mustEncode(t testing.TB, table *Table, shardBytes int) *Encoded {
 	return encoded
 }
 
-// store is what a proxy finds shards in.
+// store holds the shards that a proxy has.
 type store map[string]string
 
 func storeOf(encoded *Encoded) store {

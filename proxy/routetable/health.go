@@ -3,6 +3,8 @@
 
 package routetable
 
+// health.go: health checks and the IDs of what they check.
+
 import (
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,10 +12,10 @@ import (
 	"fmt"
 )
 
-// HealthCheck is how the instances look at a backend.
+// HealthCheck is how the instances check a backend.
 type HealthCheck struct {
-	// Path of a GET that must be answered with a status from 200 to 399. Empty:
-	// that a connection is accepted is enough.
+	// Path of a GET that must get a status from 200 to 399. Empty: an accepted
+	// connection is enough.
 	Path string `json:"path,omitempty"`
 	// Host of that GET.
 	Host string `json:"host,omitempty"`
@@ -53,9 +55,9 @@ func (c *HealthCheck) validate() error {
 	return checkPath(c.Path)
 }
 
-// TargetID names what a check looks at: two routes that look at the same
-// address in the same way share one. An address without a check has a name as
-// well, under which failures to reach it are known.
+// TargetID names a check of an address: two routes with the same check of the same
+// address share one. An address without a check has an ID as well, under which
+// failures to reach it are reported.
 func TargetID(address string, c *HealthCheck) string {
 	if c == nil {
 		return idOf(address)
@@ -64,18 +66,18 @@ func TargetID(address string, c *HealthCheck) string {
 		c.IntervalSeconds, c.TimeoutSeconds, c.UnhealthyThreshold, c.HealthyThreshold))
 }
 
-// PreflightID names what the preflight of a route asks at one address of a
-// backend: all that the request is made of, and so also the hostname that the
-// backend is told, by which it may tell its tenants apart.
-func PreflightID(address string, r *Route, b *Backend) string {
-	host, path := b.Host, b.Path
+// PathProbeID names the probe of one callback's path at one address of a backend.
+// It covers all that the request is made of, the forwarded hostname too, by which
+// the backend may distinguish its tenants.
+func PathProbeID(address string, r *Route, c *Callback, b *Backend) string {
+	host, path := b.Host, b.PathOf(c.Name)
 	if host == "" {
 		host = r.Hostnames[0]
 	}
 	if path == "" {
-		path = r.Path
+		path = c.Path
 	}
-	return idOf(fmt.Sprintf("%s preflight %s %s %s %s", address, r.Protocol, r.Hostnames[0], host, path))
+	return idOf(fmt.Sprintf("%s pathProbe %s %s %s %s", address, r.Protocol, r.Hostnames[0], host, path))
 }
 
 func idOf(text string) string {

@@ -9,44 +9,25 @@ import (
 	"testing"
 )
 
-// withWeights returns a route with backends of these weights.
-func withWeights(weights ...int32) *Route {
-	route := plainRoute(1)
-	route.Backends = nil
-	for i, weight := range weights {
-		route.Backends = append(route.Backends, Backend{Name: string(rune('a' + i)), Weight: weight})
-	}
-	return &route
-}
-
-// The highest weight gets the callbacks.
-func TestActive(t *testing.T) {
-	for _, tc := range []struct {
-		weights []int32
-		want    string
-	}{
-		{[]int32{1}, "a"},
-		{[]int32{0, 100}, "b"},
-		{[]int32{100, 0}, "a"},
-		{[]int32{1, 3, 2}, "b"},
-		{[]int32{7, 0, 9, 8}, "c"},
-		{[]int32{5, 9, 5}, "b"},
-		{[]int32{0, 0}, ""},
-	} {
-		route := withWeights(tc.weights...)
+// The backend with a weight gets the callbacks.
+func TestPrimary(t *testing.T) {
+	for want, weights := range map[string][]int32{"a": {1}, "b": {0, 100}, "c": {0, 0, 7}, "": {0, 0}} {
+		route := &Route{}
+		for i, weight := range weights {
+			route.Backends = append(route.Backends, Backend{Name: string(rune('a' + i)), Weight: weight})
+		}
 		got := ""
-		if b := route.Active(); b != nil {
+		if b := route.Primary(); b != nil {
 			got = b.Name
 		}
-		if got != tc.want {
-			t.Errorf("weights %v: %s, want %s", tc.weights, got, tc.want)
+		if got != want {
+			t.Errorf("weights %v: %s, want %s", weights, got, want)
 		}
 	}
 }
 
-// What is looked at in the same way has one name, whatever else differs, and
-// what is looked at in another way has another.
-func TestTargetID_NamesWhatIsLookedAt(t *testing.T) {
+// The same check of the same address has one name, and any other has another.
+func TestTargetID_NamesTheCheck(t *testing.T) {
 	plain := func() *HealthCheck {
 		return &HealthCheck{Path: "/a", Host: "h", IntervalSeconds: 5, TimeoutSeconds: 2, UnhealthyThreshold: 3, HealthyThreshold: 4}
 	}
@@ -68,12 +49,12 @@ func TestTargetID_NamesWhatIsLookedAt(t *testing.T) {
 	}
 }
 
-func TestPreflightID_NamesWhatIsAsked(t *testing.T) {
+func TestPathProbeID_NamesTheRequest(t *testing.T) {
 	id := func(address string, change func(*Route)) string {
 		route := plainRoute(1)
-		route.Backends[0].Path, route.Backends[0].Host = "", ""
+		route.Backends[0].Paths, route.Backends[0].Host = nil, ""
 		change(&route)
-		return PreflightID(address, &route, &route.Backends[0])
+		return PathProbeID(address, &route, &route.Callbacks[0], &route.Backends[0])
 	}
 	const address = "10.0.0.1:80"
 	same := id(address, func(*Route) {})
@@ -83,13 +64,15 @@ func TestPreflightID_NamesWhatIsAsked(t *testing.T) {
 	wantDistinct(t, []string{id(address, tenant("a.example.com")), id(address, tenant("b.example.com"))})
 	wantDistinct(t, []string{
 		same, id("10.0.0.1:81", func(*Route) {}), TargetID(address, nil),
-		id(address, func(r *Route) { r.Protocol = SAML }), id(address, func(r *Route) { r.Path = "/b" }),
+		id(address, func(r *Route) { r.Protocol = SAML }), id(address, func(r *Route) { r.Callbacks[0].Path = "/b" }),
 		id(address, func(r *Route) { r.Hostnames[0] = "other.example.com" }),
-		id(address, func(r *Route) { r.Backends[0].Path = "/c" }), id(address, func(r *Route) { r.Backends[0].Host = "idp.svc" }),
+		id(address, func(r *Route) { r.Backends[0].Paths = []BackendPath{{"login", "/c"}} }), id(address, func(r *Route) { r.Backends[0].Host = "idp.svc" }),
 	})
 	for name, change := range map[string]func(*Route){
 		"another name":        func(r *Route) { r.Name, r.UID = "x", "y" },
-		"the path as its own": func(r *Route) { r.Backends[0].Path = r.Path },
+		"the path as its own": func(r *Route) { r.Backends[0].Paths = []BackendPath{{"login", r.Callbacks[0].Path}} },
+		"another callback":    func(r *Route) { r.Callbacks[1].Path = "/z" },
+		"another callback's":  func(r *Route) { r.Backends[0].Paths = []BackendPath{{"logout", "/c"}} },
 		"the host as its own": func(r *Route) { r.Backends[0].Host = r.Hostnames[0] },
 		"another hostname":    func(r *Route) { r.Hostnames = r.Hostnames[:1] },
 		"another weight":      func(r *Route) { r.Backends[0].Weight = 7 },

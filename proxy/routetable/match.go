@@ -3,68 +3,105 @@
 
 package routetable
 
+// match.go: the owner of a host and a path.
+
 import "strings"
 
-// Matcher finds the route of a request. It is built once per table and then
-// only read.
+// Matcher finds the route or the hold of a request. It is built once per table
+// and then only read.
 type Matcher struct {
-	hosts map[string]*hostRoutes
+	hosts map[string]*hostMatches
 }
 
-type hostRoutes struct {
-	exact  map[string]*Route
-	prefix map[string]*Route
-	// longest is the length of the longest Prefix in bytes: what is longer is
-	// never looked up, so a long path costs no more than a declared one.
+// Match is the owner of a request's host and path: either a route and one of its
+// callbacks, or a hold.
+type Match struct {
+	Route    *Route
+	Callback *Callback
+	Hold     *Hold
+}
+
+type hostMatches struct {
+	exact  map[string]Match
+	prefix map[string]Match
+	// longest is the length of the longest Prefix in bytes: a longer path is
+	// never looked up whole, so it costs no more than a declared one.
 	longest int
 }
 
-// NewMatcher indexes a valid table. The routes are not copied.
+// NewMatcher indexes a valid table. Routes and holds are not copied.
 func NewMatcher(t *Table) *Matcher {
-	m := &Matcher{hosts: make(map[string]*hostRoutes)}
+	m := &Matcher{hosts: make(map[string]*hostMatches)}
 	for i := range t.Routes {
 		route := &t.Routes[i]
 		for _, host := range route.Hostnames {
-			h := m.hosts[host]
-			if h == nil {
-				h = &hostRoutes{exact: map[string]*Route{}, prefix: map[string]*Route{}}
-				m.hosts[host] = h
+			for c := range route.Callbacks {
+				callback := &route.Callbacks[c]
+				m.add(Claim{Host: host, PathType: callback.PathType, Path: callback.Path}, Match{Route: route, Callback: callback})
 			}
-			if route.PathType == Prefix {
-				h.prefix[route.Path] = route
-				h.longest = max(h.longest, len(route.Path))
-			} else {
-				h.exact[route.Path] = route
-			}
+		}
+	}
+	for i := range t.Holds {
+		for _, claim := range t.Holds[i].Claims {
+			m.add(claim, Match{Hold: &t.Holds[i]})
 		}
 	}
 	return m
 }
 
-// Match returns the route for a request's Host, as it came, and the raw bytes
-// of its path. Exact beats Prefix, a longer Prefix beats a shorter one, and a
-// Prefix owns whole segments only.
-func (m *Matcher) Match(host, path string) (*Route, bool) {
-	host, ok := CanonicalHost(host)
-	if !ok {
-		return nil, false
-	}
-	h := m.hosts[host]
+func (m *Matcher) add(claim Claim, match Match) {
+	h := m.hosts[claim.Host]
 	if h == nil {
-		return nil, false
+		h = &hostMatches{exact: map[string]Match{}, prefix: map[string]Match{}}
+		m.hosts[claim.Host] = h
 	}
-	if route, found := h.exact[path]; found {
-		return route, true
+	if claim.PathType == Prefix {
+		h.prefix[claim.Path] = match
+		h.longest = max(h.longest, len(claim.Path))
+	} else {
+		h.exact[claim.Path] = match
+	}
+}
+
+// Match returns the owner of a request's Host, as it came, and the raw bytes of
+// its path. Exact beats Prefix, a longer Prefix beats a shorter one, and a Prefix
+// owns whole segments only.
+func (m *Matcher) Match(host, path string) (Match, bool) {
+	h := m.host(host)
+	if h == nil {
+		return Match{}, false
+	}
+	if match, found := h.exact[path]; found {
+		return match, true
 	}
 	return h.longestPrefix(path)
 }
 
-// longestPrefix looks the path up, then what is above it, segment by segment.
-func (h *hostRoutes) longestPrefix(path string) (*Route, bool) {
+// MatchExact returns the owner of a request only if its raw path is declared as
+// an Exact path of its host.
+func (m *Matcher) MatchExact(host, path string) (Match, bool) {
+	h := m.host(host)
+	if h == nil {
+		return Match{}, false
+	}
+	match, found := h.exact[path]
+	return match, found
+}
+
+func (m *Matcher) host(raw string) *hostMatches {
+	host, ok := CanonicalHost(raw)
+	if !ok {
+		return nil
+	}
+	return m.hosts[host]
+}
+
+// longestPrefix looks up the path, then each path above it, segment by segment.
+func (h *hostMatches) longestPrefix(path string) (Match, bool) {
 	for path != "" && h.longest > 0 {
 		if len(path) <= h.longest {
-			if route, found := h.prefix[path]; found {
-				return route, true
+			if match, found := h.prefix[path]; found {
+				return match, true
 			}
 		}
 		slash := strings.LastIndexByte(path[:min(len(path), h.longest+1)], '/')
@@ -73,7 +110,7 @@ func (h *hostRoutes) longestPrefix(path string) (*Route, bool) {
 		}
 		path = path[:max(slash, 1)]
 	}
-	return nil, false
+	return Match{}, false
 }
 
 // CanonicalHost returns the form of a request's Host in which hostnames are

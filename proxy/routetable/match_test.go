@@ -7,37 +7,49 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
 // naiveMatch is the specification, sentence by sentence, without an index.
-func naiveMatch(table *Table, host, path string) *Route {
+func naiveMatch(table *Table, host, path string) (best Match) {
 	host = naiveHost(host)
-	var best *Route
-	for i := range table.Routes {
-		route := &table.Routes[i]
-		if !slices.Contains(route.Hostnames, host) || !naiveOwns(route, path) {
-			continue
+	var bestClaim Claim
+	consider := func(claim Claim, match Match) {
+		if claim.Host != host || !naiveOwns(claim, path) {
+			return
 		}
 		// Exact beats Prefix, a longer Prefix beats a shorter one.
-		if best == nil || best.PathType == Prefix && (route.PathType == Exact || len(route.Path) > len(best.Path)) {
-			best = route
+		if best == (Match{}) || bestClaim.PathType == Prefix && (claim.PathType == Exact || len(claim.Path) > len(bestClaim.Path)) {
+			best, bestClaim = match, claim
+		}
+	}
+	for i := range table.Routes {
+		route := &table.Routes[i]
+		for _, host := range route.Hostnames {
+			for c := range route.Callbacks {
+				callback := &route.Callbacks[c]
+				consider(Claim{host, callback.PathType, callback.Path}, Match{Route: route, Callback: callback})
+			}
+		}
+	}
+	for i := range table.Holds {
+		for _, claim := range table.Holds[i].Claims {
+			consider(claim, Match{Hold: &table.Holds[i]})
 		}
 	}
 	return best
 }
 
 // naiveOwns: Exact owns the same bytes, Prefix whole segments.
-func naiveOwns(route *Route, path string) bool {
+func naiveOwns(claim Claim, path string) bool {
 	switch {
-	case route.PathType == Exact:
-		return path == route.Path
-	case route.Path == "/":
+	case claim.PathType == Exact:
+		return path == claim.Path
+	case claim.Path == "/":
 		return strings.HasPrefix(path, "/")
 	}
-	return path == route.Path || strings.HasPrefix(path, route.Path+"/")
+	return path == claim.Path || strings.HasPrefix(path, claim.Path+"/")
 }
 
 var naivePort = regexp.MustCompile(`:[0-9]{0,5}$`)
@@ -67,9 +79,12 @@ func randomTable(random *rand.Rand, n int) *Table {
 		if random.IntN(4) == 0 {
 			route.Hostnames = append(route.Hostnames, fmt.Sprintf("x%d.example.com", random.IntN(hosts)))
 		}
-		route.Path = randomPath(random)
+		route.Callbacks[0].Path = randomPath(random)
 		if random.IntN(2) == 0 {
-			becomePrefix(&route, route.Path)
+			becomePrefix(&route, route.Callbacks[0].Path)
+		}
+		if len(route.Callbacks) > 1 {
+			route.Callbacks[1].Path = randomPath(random) + "%2F"
 		}
 		free := true
 		for _, claim := range route.Claims() {
@@ -80,6 +95,10 @@ func randomTable(random *rand.Rand, n int) *Table {
 		}
 		for _, claim := range route.Claims() {
 			taken[claim] = true
+		}
+		if random.IntN(10) == 0 {
+			table.Holds = append(table.Holds, Hold{Namespace: route.Namespace, Name: route.Name, UID: route.UID, Claims: route.Claims()})
+			continue
 		}
 		table.Routes = append(table.Routes, route)
 	}
@@ -99,14 +118,14 @@ func randomPath(random *rand.Rand) string {
 	return path.String()
 }
 
-// randomRequest asks for a declared callback, or for something close to one.
+// randomRequest is for a declared callback, or for a path close to one.
 func randomRequest(random *rand.Rand, table *Table) (host, path string) {
 	host, path = "h0.example.com", randomPath(random)
 	if len(table.Routes) > 0 {
 		route := table.Routes[random.IntN(len(table.Routes))]
 		host = route.Hostnames[random.IntN(len(route.Hostnames))]
 		if random.IntN(3) > 0 {
-			path = route.Path
+			path = route.Callbacks[random.IntN(len(route.Callbacks))].Path
 		}
 	}
 	hosts := []string{
@@ -120,8 +139,8 @@ func randomRequest(random *rand.Rand, table *Table) (host, path string) {
 	return hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))]
 }
 
-// B2, F21: the index and a linear search give the same answer, below and above
-// every size at which an implementation may change its mind.
+// B2, F21: the index and a linear search agree, below and above every size at which
+// an implementation may change its method.
 func TestB2_F21_MatcherAgreesWithTheNaiveOne(t *testing.T) {
 	for _, size := range []struct{ routes, requests int }{
 		{0, 100}, {1, 50_000}, {100, 50_000}, {101, 50_000}, {10_000, 1000}, {50_000, 100},
@@ -139,7 +158,7 @@ func TestB2_F21_MatcherAgreesWithTheNaiveOne(t *testing.T) {
 				host, path := randomRequest(random, table)
 				want := naiveMatch(table, host, path)
 				got, found := matcher.Match(host, path)
-				if found != (want != nil) || got != want {
+				if found != (want != Match{}) || got != want {
 					t.Fatalf("Match(%q, %q) = %s, want %s", host, path, describe(got), describe(want))
 				}
 				if found {
@@ -169,11 +188,14 @@ func TestB2_MatcherAgreesOnManySmallTables(t *testing.T) {
 	}
 }
 
-func describe(route *Route) string {
-	if route == nil {
-		return "nothing"
+func describe(match Match) string {
+	switch {
+	case match.Hold != nil:
+		return fmt.Sprintf("hold of %s (%v)", match.Hold.ID(), match.Hold.Claims)
+	case match.Route != nil:
+		return fmt.Sprintf("%s (%s %s on %v)", match.Route.ID(), match.Callback.PathType, match.Callback.Path, match.Route.Hostnames)
 	}
-	return fmt.Sprintf("%s (%s %s on %v)", route.ID(), route.PathType, route.Path, route.Hostnames)
+	return "none"
 }
 
 func TestMatch_Precedence(t *testing.T) {
@@ -182,10 +204,10 @@ func TestMatch_Precedence(t *testing.T) {
 		pathType PathType
 		path     string
 	}{
-		{Exact, "/foo"}, {Prefix, "/foo"}, {Prefix, "/foo/bar"}, {Exact, "/foo/bar/baz"}, {Exact, "/only/"}, {Prefix, "/deep/er"},
+		{Exact, "/foo"}, {Prefix, "/foo"}, {Prefix, "/foo/bar"}, {Exact, "/foo/bar/baz"}, {Exact, "/only/"}, {Prefix, "/deep/er"}, {Exact, "/odd%2F;x//y"},
 	} {
 		route := plainRoute(i)
-		route.Hostnames, route.PathType, route.Path = []string{"a.example"}, declared.pathType, declared.path
+		route.Hostnames, route.Callbacks = []string{"a.example"}, []Callback{{PathType: declared.pathType, Path: declared.path}}
 		table.Routes = append(table.Routes, route)
 	}
 	matcher := NewMatcher(table)
@@ -214,17 +236,42 @@ func TestMatch_Precedence(t *testing.T) {
 		"":                 "",
 		"/foo//bar":        "Prefix /foo",
 		"/foo/bar/../none": "Prefix /foo/bar",
+		"/odd%2F;x//y":     "Exact /odd%2F;x//y",
+		"/odd%2f;x//y":     "",
+		"/odd/;x/y":        "",
 	} {
 		got := ""
-		if route, found := matcher.Match("a.example", path); found {
-			got = string(route.PathType) + " " + route.Path
+		match, found := matcher.Match("a.example", path)
+		if found {
+			got = string(match.Callback.PathType) + " " + match.Callback.Path
 		}
 		if got != want {
 			t.Errorf("Match(%q) = %q, want %q", path, got, want)
 		}
+		exact, isExact := matcher.MatchExact("A.example:443", path)
+		if isExact != strings.HasPrefix(want, "Exact") || isExact && exact != match {
+			t.Errorf("MatchExact(%q) = %v, %v", path, exact, isExact)
+		}
 	}
 	if _, found := matcher.Match("b.example", "/foo"); found {
 		t.Error("another host matches")
+	}
+}
+
+// F70: a hold owns its claims as a route does, and beats a shorter Prefix of a route.
+func TestF70_MatchesHolds(t *testing.T) {
+	table := &Table{
+		Routes: []Route{{Namespace: "a", Name: "r", Hostnames: []string{"a.example"}, Callbacks: []Callback{{Name: "c", PathType: Prefix, Path: "/x"}}}},
+		Holds: []Hold{{Namespace: "b", Name: "h", Claims: []Claim{
+			{Host: "a.example", PathType: Exact, Path: "/x/held"}, {Host: "a.example", PathType: Prefix, Path: "/held"},
+		}}},
+	}
+	matcher := NewMatcher(table)
+	for path, held := range map[string]bool{"/x/held": true, "/held/y": true, "/x/y": false, "/x/held/y": false} {
+		match, found := matcher.Match("a.example", path)
+		if !found || (match.Hold == &table.Holds[0]) != held || (match.Route == &table.Routes[0]) == held {
+			t.Errorf("%s: %s", path, describe(match))
+		}
 	}
 }
 
@@ -256,7 +303,7 @@ func TestCanonicalHost(t *testing.T) {
 		"auth.acme.com:443x":                  "",
 		"auth.acme.com:-1":                    "",
 		"auth.acme.com:1:2":                   "",
-		"auth.acme.com:65536":                 "auth.acme.com", // the port is nobody's business here
+		"auth.acme.com:65536":                 "auth.acme.com", // the port is not judged here
 		"auth.acme.com:99999":                 "auth.acme.com",
 		"a.example:100000":                    "",
 		"a.example:٣":                         "",

@@ -3,46 +3,50 @@
 
 package routetable
 
+// report.go: the report of an instance to the controller.
+
 import "time"
 
-// ReportPath is where a proxy's admin port answers the controller.
+// ReportPath is the path of the report on a proxy's admin port.
 const ReportPath = "/report"
 
 // ReportSince is the query parameter of a request for a report: the Cursor of
-// the last one. What has not changed since is left out.
+// the last one. Entries without a change since then are left out.
 const ReportSince = "since"
 
 // ReportAudience is the audience ("aud") of the JSON Web Token (EdDSA) that a
-// request for /report carries as Bearer token. It holds the address that is
-// asked (IP:port), so that a token sent to one pod opens no other.
+// request for /report carries as Bearer token. It holds the address of the request
+// (IP:port), so that a token sent to one pod opens no other.
 func ReportAudience(address string) string {
 	return "callbackproxy.io/report@" + address
 }
 
-// Report is what a proxy instance says of itself, as JSON.
+// Report is the state of a proxy instance, as JSON.
 type Report struct {
 	Version
 	// Hash is the index hash of the config it runs; empty when it runs none.
 	Hash string `json:"hash,omitempty"`
 	// ListenerPort is where it accepts callbacks.
 	ListenerPort int32 `json:"listenerPort"`
-	// Refused is the config it was offered last and did not adopt; nil once
-	// it adopted a newer one.
+	// Refused is the config that it refused last; nil once it adopted a newer one.
 	Refused *Refusal `json:"refused,omitempty"`
-	// ClockSuspect is true while it doubts its clock.
+	// ClockSuspect is true while its clock contradicts the API server's.
 	ClockSuspect bool `json:"clockSuspect,omitempty"`
 
-	// Boot names this run of the process: what was counted before is gone, and
-	// Targets and Routes begin anew with it.
+	// Boot names this run of the process. Another one voids all that was
+	// reported before.
 	Boot string `json:"boot"`
-	// Cursor goes into the next request, see ReportSince. A cursor that the
-	// instance does not know, as after its restart, gets everything.
+	// Full is true on the first page of a full list: it voids all that was
+	// reported before, and an entry that the list lacks is gone. An unknown
+	// cursor, or one that is too old, gets a full list.
+	Full bool `json:"full,omitempty"`
+	// Cursor goes into the next request, see ReportSince.
 	Cursor string `json:"cursor"`
-	// More is true when not everything had room: the rest is to be asked for
-	// at once.
+	// More is true when some entries had no room: the next page follows at once.
 	More bool `json:"more,omitempty"`
-	// Targets are what the instance looks at and has an opinion of, and Routes
-	// what came for them; both only as far as they changed since the cursor.
+	// Targets are the results of health checks, and Routes the counts of
+	// requests; both as far as they changed since the cursor, in the order of
+	// their last change. An entry that never changed is not listed.
 	Targets []TargetReport `json:"targets,omitempty"`
 	Routes  []RouteUse     `json:"routes,omitempty"`
 }
@@ -50,22 +54,25 @@ type Report struct {
 // MaxReportEntries is how many Targets and Routes a report holds together.
 const MaxReportEntries = 4096
 
-// TargetState is what an instance thinks of a target.
+// TargetState is the finding of an instance about a target.
 type TargetState string
 
-// The states. A target that was not looked at yet, or of which an instance
-// knew something that is too old, is Unmeasured.
+// The states. A target is Unmeasured before the first result of its probes, and
+// after its last finding expired.
 const (
 	TargetHealthy    TargetState = "Healthy"
 	TargetUnhealthy  TargetState = "Unhealthy"
 	TargetUnmeasured TargetState = "Unmeasured"
 )
 
-// TargetReport is what an instance thinks of one target.
+// TargetReport is the finding of an instance about one target.
 type TargetReport struct {
-	// ID is a TargetID or PreflightID.
-	ID    string      `json:"id"`
-	State TargetState `json:"state"`
+	// ID is a TargetID or PathProbeID.
+	ID string `json:"id"`
+	// Gone marks a tombstone: the instance does not check the target any more.
+	// State and Reason are empty then.
+	Gone  bool        `json:"gone,omitempty"`
+	State TargetState `json:"state,omitempty"`
 	// Reason is one of the TargetXxx reasons for an unhealthy one.
 	Reason string `json:"reason,omitempty"`
 }
@@ -74,45 +81,48 @@ type TargetReport struct {
 const (
 	// TargetUnreachable: no connection.
 	TargetUnreachable = "Unreachable"
-	// TargetNoAnswer: a connection, and no HTTP answer in time.
+	// TargetNoAnswer: a connection, and no HTTP response in time.
 	TargetNoAnswer = "NoAnswer"
-	// TargetBadStatus: an answer with another status than 200 to 399.
+	// TargetBadStatus: a response with another status than 200 to 399.
 	TargetBadStatus = "BadStatus"
-	// TargetPathNotServed: the preflight was answered with 404, 405 or 5xx.
+	// TargetPathNotServed: the path probe got 404, 405 or 5xx.
 	TargetPathNotServed = "CallbackPathNotServed"
 )
 
-// RouteUse is what came for a route since the instance started, or the route
-// became known to it.
+// RouteUse counts the requests of a route since it came into the table of this
+// instance.
 type RouteUse struct {
 	UID string `json:"uid"`
+	// Gone marks a tombstone: the route left the table, and its counts with it.
+	// All else is empty then.
+	Gone bool `json:"gone,omitempty"`
 	// Last is when the last well-formed callback came, in whole seconds.
 	Last time.Time `json:"last,omitzero"`
-	// Callbacks counts well-formed callbacks, AfterSunset those of them that
-	// came after a sunset of the route, Other what came to the path and is none,
-	// Refused what broke a rule once the route was known.
+	// Callbacks counts well-formed callbacks, AfterSunset those of them after a
+	// sunset of the route, Other the requests for a path of it that are no callbacks,
+	// Refused those that broke a rule once the route was known.
 	Callbacks   int64 `json:"callbacks,omitempty"`
 	AfterSunset int64 `json:"afterSunset,omitempty"`
 	Other       int64 `json:"other,omitempty"`
 	Refused     int64 `json:"refused,omitempty"`
-	// Backends are those that got any, by name.
+	// Backends are those that got callbacks.
 	Backends []BackendUse `json:"backends,omitempty"`
 }
 
-// BackendUse is what a backend got: callbacks whose first byte was sent to it.
+// BackendUse counts the callbacks whose first byte was sent to a backend.
 type BackendUse struct {
 	Name      string    `json:"name"`
 	Callbacks int64     `json:"callbacks"`
 	Last      time.Time `json:"last,omitzero"`
 }
 
-// Refusal names a config that was not adopted, and why.
+// Refusal names a config that was not adopted, and the reason.
 type Refusal struct {
 	Version
 	Hash string `json:"hash"`
 	// Reason is one of the RefusedXxx constants.
 	Reason string `json:"reason"`
-	// Message says more, without any content of the config.
+	// Message has the details, without any content of the config.
 	Message string `json:"message"`
 }
 

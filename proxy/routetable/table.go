@@ -17,18 +17,26 @@ type Table struct {
 	Settings Settings
 	// Routes are sorted by namespace and name.
 	Routes []Route
+	// Holds are sorted by namespace, name and UID. No claim is in two holds, or
+	// in a route and a hold.
+	Holds []Hold
 }
 
 // Settings hold for all routes of a table.
 type Settings struct {
 	// ListenerPort is the port on which the fleet is declared to listen.
-	ListenerPort int32 `json:"listenerPort"`
+	ListenerPort int32      `json:"listenerPort"`
+	Forwarding   Forwarding `json:"forwarding,omitzero"`
+}
+
+// Forwarding defines the fields about the original request that the backends get.
+type Forwarding struct {
 	// TrustedProxies are the networks (CIDR notation, no host bits) whose
 	// X-Forwarded-For and X-Forwarded-Proto are kept.
 	TrustedProxies []string `json:"trustedProxies,omitempty"`
 }
 
-// Protocol is the protocol whose answers a callback receives.
+// Protocol is the protocol whose responses a callback receives.
 type Protocol string
 
 // The protocols.
@@ -39,7 +47,7 @@ const (
 	Opaque Protocol = "Opaque"
 )
 
-// PathType says how Route.Path is compared.
+// PathType defines how Callback.Path is compared.
 type PathType string
 
 // The path types: Exact compares all bytes, Prefix whole segments.
@@ -48,31 +56,28 @@ const (
 	Prefix PathType = "Prefix"
 )
 
-// AfterSunset says what happens to callbacks after the sunset.
+// AfterSunset defines what happens to callbacks after the sunset.
 type AfterSunset string
 
-// The values: Reject answers 410, Warn keeps serving.
+// The values: Reject responds with 410, Serve keeps delivering.
 const (
 	Reject AfterSunset = "Reject"
-	Warn   AfterSunset = "Warn"
+	Serve  AfterSunset = "Serve"
 )
 
-// Route is one callback.
+// Route is one accepted CallbackRoute.
 type Route struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// UID and Generation are the object's: they tell a changed route from an
+	// UID and Generation are the object's: they distinguish a changed route from an
 	// unchanged one, and a new one of the same name from its predecessor.
 	UID        string `json:"uid"`
 	Generation int64  `json:"generation"`
 
-	Hostnames []string  `json:"hostnames"`
-	Protocol  Protocol  `json:"protocol"`
-	PathType  PathType  `json:"pathType"`
-	Path      string    `json:"path"`
-	Backends  []Backend `json:"backends"`
-	// Preflight says whether backends are asked for the callback's path.
-	Preflight bool `json:"preflight,omitempty"`
+	Hostnames []string   `json:"hostnames"`
+	Protocol  Protocol   `json:"protocol"`
+	Callbacks []Callback `json:"callbacks"`
+	Backends  []Backend  `json:"backends"`
 	// TimeoutSeconds bounds one delivery, in seconds.
 	TimeoutSeconds int32 `json:"timeoutSeconds"`
 	// Deprecation (zero: none) and Sunset are UTC, whole seconds.
@@ -88,16 +93,85 @@ type Route struct {
 // ID names a route in logs and metrics: namespace/name.
 func (r *Route) ID() string { return r.Namespace + "/" + r.Name }
 
-// Active returns the backend that is declared to get the callbacks: the one
-// with the highest weight. Validate guarantees that there is one.
-func (r *Route) Active() *Backend {
-	var active *Backend
+// Primary returns the backend with a weight above 0: it gets the callbacks.
+// Validate guarantees that there is exactly one.
+func (r *Route) Primary() *Backend {
 	for i := range r.Backends {
-		if b := &r.Backends[i]; b.Weight > 0 && (active == nil || b.Weight > active.Weight) {
-			active = b
+		if r.Backends[i].Weight > 0 {
+			return &r.Backends[i]
 		}
 	}
-	return active
+	return nil
+}
+
+// Backend returns the backend with a name, nil when there is none.
+func (r *Route) Backend(name string) *Backend {
+	for i := range r.Backends {
+		if r.Backends[i].Name == name {
+			return &r.Backends[i]
+		}
+	}
+	return nil
+}
+
+// Callback is one registered path of a route.
+type Callback struct {
+	Name     string   `json:"name"`
+	PathType PathType `json:"pathType"`
+	// Path of type Exact holds any visible ASCII but ? and #, and is compared
+	// with the raw bytes of a request's path.
+	Path string `json:"path"`
+	// PathProbe defines whether the backends are probed for the path.
+	PathProbe bool `json:"pathProbe,omitempty"`
+}
+
+// Hold keeps claims of a CallbackRoute that was accepted and is not any more.
+// A request for one of them gets 503 and reaches no backend, no route of another
+// namespace and no application behind a sidecar.
+type Hold struct {
+	// Namespace, Name and UID are those of the CallbackRoute.
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+	// Claims are sorted by host, path type and path.
+	Claims []Claim `json:"claims"`
+	// ReleaseTime is when the claims of a deleted route are released, in UTC and
+	// whole seconds. It is zero while the route exists: then only a change of an
+	// object releases them. The controller releases; a proxy holds what its table
+	// contains.
+	ReleaseTime time.Time `json:"releaseTime,omitzero"`
+}
+
+// ID names the CallbackRoute in logs and metrics: namespace/name.
+func (h *Hold) ID() string { return h.Namespace + "/" + h.Name }
+
+// Claim is one path on one host. At most one route or hold of a table has it.
+type Claim struct {
+	Host     string   `json:"host"`
+	PathType PathType `json:"pathType"`
+	Path     string   `json:"path"`
+}
+
+// Compare orders claims by host, path type and path.
+func (c Claim) Compare(other Claim) int {
+	return cmp.Or(cmp.Compare(c.Host, other.Host), cmp.Compare(c.PathType, other.PathType), cmp.Compare(c.Path, other.Path))
+}
+
+// Claims returns the claims of the route: every callback on every host.
+func (r *Route) Claims() []Claim {
+	claims := make([]Claim, 0, len(r.Hostnames)*len(r.Callbacks))
+	for _, host := range r.Hostnames {
+		for i := range r.Callbacks {
+			claims = append(claims, Claim{Host: host, PathType: r.Callbacks[i].PathType, Path: r.Callbacks[i].Path})
+		}
+	}
+	return claims
+}
+
+// compareHolds is the order of holds in a table. One name can have several, of
+// routes that were deleted and created again.
+func compareHolds(a, b Hold) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 }
 
 // compareRoutes is the order of routes in a table.
@@ -105,20 +179,48 @@ func compareRoutes(a, b Route) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// Backend is one service that may receive the callback.
+// Backend is one service that may receive the callbacks.
 type Backend struct {
-	Name   string `json:"name"`
-	Weight int32  `json:"weight"`
+	Name string `json:"name"`
+	// Weight is above 0 for exactly one backend of a route.
+	Weight int32 `json:"weight"`
 	// Addresses are what to dial, as IP:port, sorted. None means that the
 	// backend could not be resolved: its callbacks get the honest 503.
 	Addresses []string `json:"addresses,omitempty"`
-	// Path replaces the request's path when it is set.
-	Path string `json:"path,omitempty"`
+	// Paths replace the request's path for some Exact callbacks. In the order of
+	// the callbacks of the route.
+	Paths []BackendPath `json:"paths,omitempty"`
 	// Host replaces the request's Host when it is set.
 	Host string `json:"host,omitempty"`
-	// Check is how the instances look at the backend; nil: only by what they
-	// deliver.
+	// Failover is the backend that gets the callbacks while no connection to this
+	// one can be made; nil: none.
+	Failover *Failover `json:"failover,omitempty"`
+	// Check is how the instances check the backend; nil: its health follows from
+	// deliveries only.
 	Check *HealthCheck `json:"check,omitempty"`
+}
+
+// BackendPath is the path of one callback at a backend.
+type BackendPath struct {
+	Callback string `json:"callback"`
+	Path     string `json:"path"`
+}
+
+// Failover names the replacement of a backend that cannot be reached.
+type Failover struct {
+	// Backend is the name of another backend of the route, of weight 0.
+	Backend string `json:"backend"`
+}
+
+// PathOf returns the path that replaces the request's for a callback; empty when
+// the request's own is kept.
+func (b *Backend) PathOf(callback string) string {
+	for i := range b.Paths {
+		if b.Paths[i].Callback == callback {
+			return b.Paths[i].Path
+		}
+	}
+	return ""
 }
 
 // Version orders configs. A proxy never goes back in it.

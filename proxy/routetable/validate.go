@@ -3,6 +3,8 @@
 
 package routetable
 
+// validate.go: the rules of a table that may be served.
+
 import (
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 // The maxima of a route, the same as the CRD's.
 const (
 	MaxHostnames = 16
+	MaxCallbacks = 16
 	MaxBackends  = 8
 	// MaxAddresses bounds what a headless Service contributes.
 	MaxAddresses      = 64
@@ -25,8 +28,8 @@ const (
 	maxWeight         = 1_000_000
 )
 
-// Validate refuses a table that must not be served: the compiler asks before
-// it publishes, a proxy before it adopts.
+// Validate refuses a table that must not be served. The controller calls it
+// before it publishes, a proxy before it adopts.
 func (t *Table) Validate() error {
 	if err := t.Settings.validate(); err != nil {
 		return err
@@ -44,10 +47,58 @@ func (t *Table) Validate() error {
 		ids[route.ID()] = struct{}{}
 		for _, claim := range route.Claims() {
 			if other, taken := claims[claim]; taken {
-				return fmt.Errorf("routes %s and %s hold the same callback", other, route.ID())
+				return fmt.Errorf("routes %s and %s claim the same callback", other, route.ID())
 			}
 			claims[claim] = route.ID()
 		}
+	}
+	return validateHolds(t.Holds, claims)
+}
+
+func validateHolds(holds []Hold, claims map[Claim]string) error {
+	type key struct{ id, uid string }
+	seen := make(map[key]struct{}, len(holds))
+	for i := range holds {
+		hold := &holds[i]
+		if err := hold.validate(); err != nil {
+			return fmt.Errorf("hold of %s: %w", hold.ID(), err)
+		}
+		k := key{hold.ID(), hold.UID}
+		if _, twice := seen[k]; twice {
+			return fmt.Errorf("hold of %s is there twice", hold.ID())
+		}
+		seen[k] = struct{}{}
+		for _, claim := range hold.Claims {
+			if other, taken := claims[claim]; taken {
+				return fmt.Errorf("%s and the hold of %s have the same claim", other, hold.ID())
+			}
+			claims[claim] = hold.ID()
+		}
+	}
+	return nil
+}
+
+func (h *Hold) validate() error {
+	if err := checkIdentity(h.Namespace, h.Name, h.UID); err != nil {
+		return err
+	}
+	if len(h.Claims) == 0 || len(h.Claims) > MaxHostnames*MaxCallbacks {
+		return fmt.Errorf("%d claims, 1 to %d are allowed", len(h.Claims), MaxHostnames*MaxCallbacks)
+	}
+	for i := range h.Claims {
+		claim := &h.Claims[i]
+		if i > 0 && h.Claims[i-1].Compare(*claim) >= 0 {
+			return errors.New("claims are not sorted")
+		}
+		if canonical, ok := CanonicalHost(claim.Host); !ok || canonical != claim.Host {
+			return fmt.Errorf("hostname %q is not an exact DNS name in lower case", claim.Host)
+		}
+		if err := checkCallbackPath(claim.PathType, claim.Path); err != nil {
+			return err
+		}
+	}
+	if !isUTCSecond(h.ReleaseTime) {
+		return errors.New("times must be in UTC, in whole seconds")
 	}
 	return nil
 }
@@ -56,7 +107,7 @@ func (s *Settings) validate() error {
 	if s.ListenerPort < 1 || s.ListenerPort > 65535 {
 		return fmt.Errorf("listener port %d is not a port", s.ListenerPort)
 	}
-	for _, cidr := range s.TrustedProxies {
+	for _, cidr := range s.Forwarding.TrustedProxies {
 		prefix, err := netip.ParsePrefix(cidr)
 		if err != nil || prefix.Masked().String() != cidr {
 			return fmt.Errorf("trusted proxies: %q is not a network without host bits", cidr)
@@ -65,26 +116,10 @@ func (s *Settings) validate() error {
 	return nil
 }
 
-// Claim is what a route holds and no other route of a table may.
-type Claim struct {
-	Host     string
-	PathType PathType
-	Path     string
-}
-
-// Claims returns what the route holds, one for each host.
-func (r *Route) Claims() []Claim {
-	claims := make([]Claim, 0, len(r.Hostnames))
-	for _, host := range r.Hostnames {
-		claims = append(claims, Claim{Host: host, PathType: r.PathType, Path: r.Path})
-	}
-	return claims
-}
-
 // Validate refuses a route that must not be served.
 func (r *Route) Validate() error {
 	for _, rule := range []func(*Route) error{
-		checkIdentity, checkHostnames, checkMatch, checkBackends, checkTimes, checkInfoURL,
+		checkRouteIdentity, checkHostnames, checkCallbacks, checkBackends, checkTimes, checkInfoURL,
 	} {
 		if err := rule(r); err != nil {
 			return err
@@ -93,17 +128,21 @@ func (r *Route) Validate() error {
 	return nil
 }
 
-// checkIdentity keeps what stands in logs and metrics to what Kubernetes
-// allows in names.
-func checkIdentity(r *Route) error {
-	if !isName(r.Namespace) || !isName(r.Name) {
-		return fmt.Errorf("namespace and name have 1 to %d lower-case letters, digits, dots and hyphens", maxNameBytes)
-	}
-	if r.UID != "" && !isName(r.UID) {
-		return fmt.Errorf("a uid has at most %d lower-case letters, digits, dots and hyphens", maxNameBytes)
-	}
+func checkRouteIdentity(r *Route) error {
 	if r.Generation < 0 {
 		return errors.New("generation must not be negative")
+	}
+	return checkIdentity(r.Namespace, r.Name, r.UID)
+}
+
+// checkIdentity limits what stands in logs and metrics to what Kubernetes allows
+// in names.
+func checkIdentity(namespace, name, uid string) error {
+	if !isName(namespace) || !isName(name) {
+		return fmt.Errorf("namespace and name have 1 to %d lower-case letters, digits, dots and hyphens", maxNameBytes)
+	}
+	if uid != "" && !isName(uid) {
+		return fmt.Errorf("a uid has at most %d lower-case letters, digits, dots and hyphens", maxNameBytes)
 	}
 	return nil
 }
@@ -125,24 +164,60 @@ func checkHostnames(r *Route) error {
 	return nil
 }
 
-func checkMatch(r *Route) error {
+func checkCallbacks(r *Route) error {
 	switch r.Protocol {
 	case OAuth2, OIDC, SAML, Opaque:
 	default:
 		return fmt.Errorf("protocol %q is not known", r.Protocol)
 	}
-	switch r.PathType {
-	case Exact:
-	case Prefix:
-		if r.Path != "/" && strings.HasSuffix(r.Path, "/") {
-			return errors.New("a Prefix path must not end with /")
-		}
-	default:
-		return fmt.Errorf("path type %q is not known", r.PathType)
+	if len(r.Callbacks) == 0 || len(r.Callbacks) > MaxCallbacks {
+		return fmt.Errorf("%d callbacks, 1 to %d are allowed", len(r.Callbacks), MaxCallbacks)
 	}
-	return checkPath(r.Path)
+	names := make(map[string]struct{}, len(r.Callbacks))
+	for i := range r.Callbacks {
+		c := &r.Callbacks[i]
+		if _, twice := names[c.Name]; twice || !isName(c.Name) {
+			return fmt.Errorf("callback name %q is no name or there twice", c.Name)
+		}
+		names[c.Name] = struct{}{}
+		if err := checkCallbackPath(c.PathType, c.Path); err != nil {
+			return fmt.Errorf("callback %s: %w", c.Name, err)
+		}
+		if c.PathProbe && (r.Protocol == Opaque || c.PathType != Exact) {
+			return fmt.Errorf("callback %s: a path probe needs a protocol and path type Exact", c.Name)
+		}
+	}
+	return nil
 }
 
+func checkCallbackPath(pathType PathType, path string) error {
+	switch pathType {
+	case Exact:
+		return checkRegisteredPath(path)
+	case Prefix:
+		if path != "/" && strings.HasSuffix(path, "/") {
+			return errors.New("a Prefix path must not end with /")
+		}
+		return checkPath(path)
+	}
+	return fmt.Errorf("path type %q is not known", pathType)
+}
+
+// checkRegisteredPath accepts the path part of a URL in any spelling, escapes
+// included: visible ASCII without ? and #.
+func checkRegisteredPath(path string) error {
+	if len(path) == 0 || len(path) > maxPathBytes || path[0] != '/' {
+		return fmt.Errorf("a path begins with / and has at most %d bytes", maxPathBytes)
+	}
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c > '~' || c == '?' || c == '#' {
+			return fmt.Errorf("byte %q is not allowed in a path", c)
+		}
+	}
+	return nil
+}
+
+// checkPath accepts the canonical spelling of a path only.
 func checkPath(path string) error {
 	if len(path) == 0 || len(path) > maxPathBytes || path[0] != '/' {
 		return fmt.Errorf("a path begins with / and has at most %d bytes", maxPathBytes)
@@ -168,28 +243,55 @@ func checkBackends(r *Route) error {
 		return fmt.Errorf("%d backends, 1 to %d are allowed", len(r.Backends), MaxBackends)
 	}
 	names := make(map[string]struct{}, len(r.Backends))
-	highest, holders := int32(0), 0
+	primaries := 0
 	for i := range r.Backends {
 		b := &r.Backends[i]
 		if _, twice := names[b.Name]; twice || !isName(b.Name) {
 			return fmt.Errorf("backend name %q is no name or there twice", b.Name)
 		}
 		names[b.Name] = struct{}{}
-		switch {
-		case b.Weight > highest:
-			highest, holders = b.Weight, 1
-		case b.Weight == highest && highest > 0:
-			holders++
+		if b.Weight > 0 {
+			primaries++
 		}
-		if b.Path != "" && r.PathType != Exact {
-			return fmt.Errorf("backend %s: a path needs path type Exact", b.Name)
-		}
-		if err := b.validate(); err != nil {
-			return fmt.Errorf("backend %s: %w", b.Name, err)
+		for _, check := range []func() error{b.validate, func() error { return checkBackendPaths(r, b) }, func() error { return checkFailover(r, b) }} {
+			if err := check(); err != nil {
+				return fmt.Errorf("backend %s: %w", b.Name, err)
+			}
 		}
 	}
-	if holders != 1 {
-		return fmt.Errorf("%d backends have the highest weight above 0, exactly one must", holders)
+	if primaries != 1 {
+		return fmt.Errorf("%d backends have a weight above 0, exactly one must", primaries)
+	}
+	return nil
+}
+
+// checkBackendPaths accepts replacements of Exact callbacks in the order of the
+// callbacks.
+func checkBackendPaths(r *Route, b *Backend) error {
+	next := 0
+	for i := range b.Paths {
+		p := &b.Paths[i]
+		at := slices.IndexFunc(r.Callbacks[next:], func(c Callback) bool { return c.Name == p.Callback })
+		if at < 0 {
+			return fmt.Errorf("path of callback %q: not a callback of the route, or not in their order", p.Callback)
+		}
+		if r.Callbacks[next+at].PathType != Exact {
+			return fmt.Errorf("path of callback %s: needs path type Exact", p.Callback)
+		}
+		next += at + 1
+		if err := checkRegisteredPath(p.Path); err != nil {
+			return fmt.Errorf("path of callback %s: %w", p.Callback, err)
+		}
+	}
+	return nil
+}
+
+func checkFailover(r *Route, b *Backend) error {
+	if b.Failover == nil {
+		return nil
+	}
+	if target := r.Backend(b.Failover.Backend); target == nil || target == b || target.Weight > 0 {
+		return fmt.Errorf("failover %q is not another backend of weight 0", b.Failover.Backend)
 	}
 	return nil
 }
@@ -223,9 +325,6 @@ func (b *Backend) validate() error {
 			return err
 		}
 	}
-	if b.Path != "" {
-		return checkPath(b.Path)
-	}
 	return nil
 }
 
@@ -233,7 +332,7 @@ func checkTimes(r *Route) error {
 	if r.TimeoutSeconds < 1 || r.TimeoutSeconds > maxTimeoutSeconds {
 		return fmt.Errorf("timeout of %d s, 1 to %d are allowed", r.TimeoutSeconds, maxTimeoutSeconds)
 	}
-	if r.AfterSunset != Reject && r.AfterSunset != Warn {
+	if r.AfterSunset != Reject && r.AfterSunset != Serve {
 		return fmt.Errorf("after sunset %q is not known", r.AfterSunset)
 	}
 	if r.Sunset.IsZero() || !isUTCSecond(r.Sunset) || !isUTCSecond(r.Deprecation) {
@@ -244,9 +343,6 @@ func checkTimes(r *Route) error {
 	}
 	if r.Deprecation.After(r.Sunset) {
 		return errors.New("deprecation is after sunset")
-	}
-	if r.Preflight && (r.Protocol == Opaque || r.PathType != Exact) {
-		return errors.New("a preflight needs a protocol and path type Exact")
 	}
 	return nil
 }
@@ -270,45 +366,4 @@ func checkInfoURL(r *Route) error {
 		}
 	}
 	return nil
-}
-
-// isHostname accepts DNS names of letters, digits and hyphens in lower case
-// that are not IPv4 addresses: the last label of those is a number.
-func isHostname(s string) bool {
-	if len(s) == 0 || len(s) > 253 {
-		return false
-	}
-	last := ""
-	for label := range strings.SplitSeq(s, ".") {
-		if !isLabel(label) {
-			return false
-		}
-		last = label
-	}
-	return strings.Trim(last, "0123456789") != ""
-}
-
-func isLabel(s string) bool {
-	if len(s) == 0 || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !isAlphanumeric(c) && c != '-' || c >= 'A' && c <= 'Z' {
-			return false
-		}
-	}
-	return true
-}
-
-func isName(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= maxNameBytes
-}
-
-func isAlphanumeric(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

@@ -5,6 +5,7 @@ package routetable
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,25 +37,30 @@ var invalidRoutes = []struct {
 
 	{"no protocol", func(r *Route) { r.Protocol = "" }, "protocol \"\""},
 	{"unknown protocol", func(r *Route) { r.Protocol = "oidc" }, "protocol \"oidc\""},
-	{"no path type", func(r *Route) { r.PathType = "" }, "path type \"\""},
-	{"unknown path type", func(r *Route) { r.PathType = "Regex" }, "path type \"Regex\""},
-	{"no path", func(r *Route) { r.Path = "" }, "begins with /"},
-	{"path without a slash", func(r *Route) { r.Path = "a" }, "begins with /"},
-	{"path that is too long", func(r *Route) { r.Path = "/" + strings.Repeat("a", maxPathBytes) }, "at most 1024 bytes"},
-	{"path with an escape", func(r *Route) { r.Path = "/a%2fb" }, "'%' is not allowed"},
-	{"path with a query", func(r *Route) { r.Path = "/a?b" }, "'?' is not allowed"},
-	{"path with a fragment", func(r *Route) { r.Path = "/a#b" }, "'#' is not allowed"},
-	{"path with a semicolon", func(r *Route) { r.Path = "/a;b" }, "';' is not allowed"},
-	{"path with a backslash", func(r *Route) { r.Path = `/a\b` }, "is not allowed"},
-	{"path with a space", func(r *Route) { r.Path = "/a b" }, "' ' is not allowed"},
-	{"path with a newline", func(r *Route) { r.Path = "/a\n" }, "is not allowed"},
-	{"path with NUL", func(r *Route) { r.Path = "/a\x00" }, "is not allowed"},
-	{"path that is not ASCII", func(r *Route) { r.Path = "/ü" }, "is not allowed"},
-	{"path with //", func(r *Route) { r.Path = "/a//b" }, "must not contain //"},
-	{"path with a dot segment", func(r *Route) { r.Path = "/a/./b" }, ". or .. segment"},
-	{"path with two dots", func(r *Route) { r.Path = "/a/../b" }, ". or .. segment"},
-	{"path with a dot at its end", func(r *Route) { r.Path = "/a/." }, ". or .. segment"},
-	{"path with two dots at its end", func(r *Route) { r.Path = "/a/.." }, ". or .. segment"},
+	{"no path type", func(r *Route) { r.Callbacks[0].PathType = "" }, "path type \"\""},
+	{"unknown path type", func(r *Route) { r.Callbacks[0].PathType = "Regex" }, "path type \"Regex\""},
+	{"no path", func(r *Route) { r.Callbacks[0].Path = "" }, "begins with /"},
+	{"path without a slash", func(r *Route) { r.Callbacks[0].Path = "a" }, "begins with /"},
+	{"path that is too long", func(r *Route) { r.Callbacks[0].Path = "/" + strings.Repeat("a", maxPathBytes) }, "at most 1024 bytes"},
+	{"Prefix path with an escape", func(r *Route) { becomePrefix(r, "/a%2fb") }, "'%' is not allowed"},
+	{"path with a query", func(r *Route) { r.Callbacks[0].Path = "/a?b" }, "'?' is not allowed"},
+	{"path with a fragment", func(r *Route) { r.Callbacks[0].Path = "/a#b" }, "'#' is not allowed"},
+	{"Prefix path with a semicolon", func(r *Route) { becomePrefix(r, "/a;b") }, "';' is not allowed"},
+	{"Prefix path with a backslash", func(r *Route) { becomePrefix(r, `/a\b`) }, "is not allowed"},
+	{"path with a space", func(r *Route) { r.Callbacks[0].Path = "/a b" }, "' ' is not allowed"},
+	{"path with a newline", func(r *Route) { r.Callbacks[0].Path = "/a\n" }, "is not allowed"},
+	{"path with NUL", func(r *Route) { r.Callbacks[0].Path = "/a\x00" }, "is not allowed"},
+	{"path that is not ASCII", func(r *Route) { r.Callbacks[0].Path = "/ü" }, "is not allowed"},
+	{"Prefix path with //", func(r *Route) { becomePrefix(r, "/a//b") }, "must not contain //"},
+	{"Prefix path with a dot segment", func(r *Route) { becomePrefix(r, "/a/./b") }, ". or .. segment"},
+	{"Prefix path with two dots", func(r *Route) { becomePrefix(r, "/a/../b") }, ". or .. segment"},
+	{"Prefix path with a dot at its end", func(r *Route) { becomePrefix(r, "/a/.") }, ". or .. segment"},
+	{"Prefix path with two dots at its end", func(r *Route) { becomePrefix(r, "/a/..") }, ". or .. segment"},
+	{"no callbacks", func(r *Route) { r.Callbacks = nil }, "0 callbacks, 1 to 16"},
+	{"too many callbacks", func(r *Route) { r.Callbacks = manyCallbacks(17) }, "17 callbacks, 1 to 16"},
+	{"callback without a name", func(r *Route) { r.Callbacks[0].Name = "" }, "is no name or there twice"},
+	{"two callbacks of one name", func(r *Route) { r.Callbacks[1].Name = "login" }, "is no name or there twice"},
+	{"bad path of the second callback", func(r *Route) { r.Callbacks[1].Path = "x" }, "callback logout: a path begins with /"},
 	{"Prefix with / at its end", func(r *Route) { becomePrefix(r, "/a/") }, "must not end with /"},
 
 	{"no backends", func(r *Route) { r.Backends = nil }, "0 backends, 1 to 8"},
@@ -62,12 +68,24 @@ var invalidRoutes = []struct {
 	{"backend without a name", func(r *Route) { r.Backends[0].Name = "" }, "is no name or there twice"},
 	{"backend with a line in its name", func(r *Route) { r.Backends[0].Name = "a\nb" }, "is no name or there twice"},
 	{"two backends of one name", func(r *Route) { r.Backends[0].Name = "green" }, "is no name or there twice"},
-	{"no active backend", func(r *Route) { r.Backends[1].Weight = 0 }, "0 backends have the highest weight above 0"},
-	{"two active backends", func(r *Route) { r.Backends[0].Weight = 100 }, "2 backends have the highest weight above 0"},
+	{"no primary backend", func(r *Route) { r.Backends[1].Weight, r.Backends[1].Failover = 0, nil }, "0 backends have a weight above 0"},
+	{"two primary backends", func(r *Route) { r.Backends[0].Weight, r.Backends[1].Failover = 1, nil }, "2 backends have a weight above 0"},
+	{"failover to none", func(r *Route) { r.Backends[1].Failover.Backend = "" }, "is not another backend of weight 0"},
+	{"failover to an unknown backend", func(r *Route) { r.Backends[1].Failover.Backend = "red" }, "is not another backend of weight 0"},
+	{"failover to itself", func(r *Route) { r.Backends[1].Failover.Backend = "green" }, "is not another backend of weight 0"},
+	{"failover to the primary", func(r *Route) { r.Backends[0].Failover = &Failover{Backend: "green"} }, "is not another backend of weight 0"},
 	{"negative weight", func(r *Route) { r.Backends[0].Weight = -1 }, "weight -1"},
 	{"weight that is too large", func(r *Route) { r.Backends[1].Weight = maxWeight + 1 }, "weight 1000001"},
-	{"backend path on a Prefix", func(r *Route) { r.PathType = Prefix }, "needs path type Exact"},
-	{"backend path with an escape", func(r *Route) { r.Backends[1].Path = "/%41" }, "'%' is not allowed"},
+	{"backend path on a Prefix", func(r *Route) { r.Callbacks[0].PathType, r.Callbacks[0].PathProbe = Prefix, false }, "needs path type Exact"},
+	{"backend path with a query", func(r *Route) { r.Backends[1].Paths[0].Path = "/a?b" }, "'?' is not allowed"},
+	{"backend path with a line", func(r *Route) { r.Backends[1].Paths[0].Path = "/a\r\nX: y" }, "is not allowed"},
+	{"backend path of no callback", func(r *Route) { r.Backends[1].Paths[0].Callback = "x" }, "not a callback of the route"},
+	{"backend paths out of order", func(r *Route) {
+		r.Backends[1].Paths = []BackendPath{{"logout", "/a"}, {"login", "/b"}}
+	}, "not in their order"},
+	{"two backend paths of one callback", func(r *Route) {
+		r.Backends[1].Paths = []BackendPath{{"login", "/a"}, {"login", "/b"}}
+	}, "not in their order"},
 	{"backend host that is none", func(r *Route) { r.Backends[1].Host = "a_b" }, "is not a host"},
 	{"backend host with a line", func(r *Route) { r.Backends[1].Host = "a\r\nX: y" }, "is not a host"},
 	{"too many addresses", func(r *Route) { r.Backends[0].Addresses = manyAddresses(65) }, "65 addresses, at most 64"},
@@ -85,18 +103,18 @@ var invalidRoutes = []struct {
 		r.Backends[0].Check.IntervalSeconds, r.Backends[0].Check.TimeoutSeconds = 300, 61
 	}, "a check takes 1 to 60 s"},
 	{"check that comes before the last is over", func(r *Route) { r.Backends[0].Check.TimeoutSeconds = 6 }, "not before the last is over"},
-	{"check that never finds anything unhealthy", func(r *Route) { r.Backends[0].Check.UnhealthyThreshold = 0 }, "thresholds are 1 to 10"},
+	{"check that never finds a backend unhealthy", func(r *Route) { r.Backends[0].Check.UnhealthyThreshold = 0 }, "thresholds are 1 to 10"},
 	{"check that hardly ever does", func(r *Route) { r.Backends[0].Check.UnhealthyThreshold = 11 }, "thresholds are 1 to 10"},
-	{"check that never finds anything healthy", func(r *Route) { r.Backends[0].Check.HealthyThreshold = 0 }, "thresholds are 1 to 10"},
+	{"check that never finds a backend healthy", func(r *Route) { r.Backends[0].Check.HealthyThreshold = 0 }, "thresholds are 1 to 10"},
 	{"check that hardly ever finds it healthy", func(r *Route) { r.Backends[0].Check.HealthyThreshold = 11 }, "thresholds are 1 to 10"},
 	{"check with a path that is none", func(r *Route) { r.Backends[0].Check.Path = "/a b" }, "is not allowed in a path"},
 	{"check without a host", func(r *Route) { r.Backends[0].Check.Host = "" }, "of the check is not a host"},
 	{"check with a line in its host", func(r *Route) { r.Backends[0].Check.Host = "a\r\nX: y" }, "of the check is not a host"},
 	{"check of a connection with a host", func(r *Route) { r.Backends[0].Check.Path = "" }, "without a path has no host"},
-	{"preflight without a protocol", func(r *Route) { r.Protocol = Opaque }, "needs a protocol and path type Exact"},
-	{"preflight of a Prefix", func(r *Route) {
+	{"path probe without a protocol", func(r *Route) { r.Protocol = Opaque }, "needs a protocol and path type Exact"},
+	{"path probe of a Prefix", func(r *Route) {
 		becomePrefix(r, "/a")
-		r.Preflight = true
+		r.Callbacks[0].PathProbe = true
 	}, "needs a protocol and path type Exact"},
 	{"address of metadata", func(r *Route) { r.Backends[0].Addresses = []string{"169.254.169.254:80"} }, "is link-local"},
 
@@ -129,6 +147,14 @@ func manyHosts(n int) (hosts []string) {
 	return hosts
 }
 
+func manyCallbacks(n int) (callbacks []Callback) {
+	callbacks = plainRoute(1).Callbacks
+	for i := len(callbacks); i < n; i++ {
+		callbacks = append(callbacks, Callback{Name: fmt.Sprintf("c%d", i), PathType: Prefix, Path: fmt.Sprintf("/c%d", i)})
+	}
+	return callbacks
+}
+
 func manyBackends(n int) (backends []Backend) {
 	for i := range n {
 		backends = append(backends, Backend{Name: fmt.Sprintf("b%d", i), Weight: int32(max(0, 1-i))})
@@ -144,9 +170,9 @@ func manyAddresses(n int) (addresses []string) {
 }
 
 func becomePrefix(r *Route, path string) {
-	r.PathType, r.Path, r.Preflight = Prefix, path, false
+	r.Callbacks = []Callback{{Name: "login", PathType: Prefix, Path: path}}
 	for i := range r.Backends {
-		r.Backends[i].Path = ""
+		r.Backends[i].Paths = nil
 	}
 }
 
@@ -159,7 +185,7 @@ func TestRouteValidate_RefusesEachBrokenRule(t *testing.T) {
 			}
 			tc.change(&route)
 			if err := route.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("Validate = %v, want it to say %q", err, tc.want)
+				t.Errorf("Validate = %v, want %q in it", err, tc.want)
 			}
 		})
 	}
@@ -172,11 +198,11 @@ func TestRouteValidate_AcceptsTheEdges(t *testing.T) {
 		"most addresses":                func(r *Route) { r.Backends[0].Addresses = manyAddresses(MaxAddresses) },
 		"no address":                    func(r *Route) { r.Backends[1].Addresses = nil },
 		"largest weight":                func(r *Route) { r.Backends[1].Weight = maxWeight },
-		"longest path":                  func(r *Route) { r.Path = "/" + strings.Repeat("a", maxPathBytes-1) },
-		"shortest path":                 func(r *Route) { r.Path = "/" },
-		"every byte of a path":          func(r *Route) { r.Path = "/aZ09._~!$&()*+,=:@-" },
-		"dots within segments":          func(r *Route) { r.Path = "/..a/.b/c../..." },
-		"/ at the end of an Exact path": func(r *Route) { r.Path = "/a/" },
+		"longest path":                  func(r *Route) { r.Callbacks[0].Path = "/" + strings.Repeat("a", maxPathBytes-1) },
+		"shortest path":                 func(r *Route) { r.Callbacks[0].Path = "/" },
+		"every byte of a path":          func(r *Route) { r.Callbacks[0].Path = "/aZ09._~!$&()*+,=:@-" },
+		"dots within segments":          func(r *Route) { r.Callbacks[0].Path = "/..a/.b/c../..." },
+		"/ at the end of an Exact path": func(r *Route) { r.Callbacks[0].Path = "/a/" },
 		"Prefix of everything":          func(r *Route) { becomePrefix(r, "/") },
 		"longest timeout":               func(r *Route) { r.TimeoutSeconds = maxTimeoutSeconds },
 		"shortest timeout":              func(r *Route) { r.TimeoutSeconds = 1 },
@@ -195,21 +221,26 @@ func TestRouteValidate_AcceptsTheEdges(t *testing.T) {
 			r.Backends[0].Check.IntervalSeconds, r.Backends[0].Check.TimeoutSeconds = 1, 1
 			r.Backends[0].Check.UnhealthyThreshold, r.Backends[0].Check.HealthyThreshold = 1, 1
 		},
-		"no preflight":             func(r *Route) { r.Preflight = false },
-		"a backend that stands by": func(r *Route) { r.Backends[0].Weight = 99 },
-		"several of one weight below": func(r *Route) {
-			r.Backends = manyBackends(MaxBackends)
-			for i := range r.Backends[1:] {
-				r.Backends[i+1].Weight = 1
+		"no path probe":   func(r *Route) { r.Callbacks[0].PathProbe = false },
+		"most callbacks":  func(r *Route) { r.Callbacks = manyCallbacks(MaxCallbacks) },
+		"no failover":     func(r *Route) { r.Backends[1].Failover = nil },
+		"both paths":      func(r *Route) { r.Backends[1].Paths = []BackendPath{{"login", "/a"}, {"logout", "/a"}} },
+		"the second path": func(r *Route) { r.Backends[1].Paths = []BackendPath{{"logout", "/%41;//"}} },
+		"W32 every byte of an Exact path": func(r *Route) {
+			r.Callbacks[0].Path = "/"
+			for c := byte('!'); c <= '~'; c++ {
+				if c != '?' && c != '#' {
+					r.Callbacks[0].Path += string(c)
+				}
 			}
-			r.Backends[0].Weight = 2
 		},
-		"no info URL":                    func(r *Route) { r.InfoURL = "" },
-		"IPv6 address":                   func(r *Route) { r.Backends[0].Addresses = []string{"[fd00::1]:80"} },
-		"longest hostname":               func(r *Route) { r.Hostnames = []string{strings.Repeat(strings.Repeat("a", 62)+".", 4) + "a"} },
-		"backend host without a port":    func(r *Route) { r.Backends[1].Host = "a.b.svc" },
-		"no backend host and no path":    func(r *Route) { r.Backends[1].Host, r.Backends[1].Path = "", "" },
-		"a name as Kubernetes allows it": func(r *Route) { r.Name = strings.Repeat("a.", 126) + "a" },
+		"W32 escapes, //, dots and parameters": func(r *Route) { r.Callbacks[0].Path = "/a%2Fb//c/../d;e=f/./%zz" },
+		"no info URL":                          func(r *Route) { r.InfoURL = "" },
+		"IPv6 address":                         func(r *Route) { r.Backends[0].Addresses = []string{"[fd00::1]:80"} },
+		"longest hostname":                     func(r *Route) { r.Hostnames = []string{strings.Repeat(strings.Repeat("a", 62)+".", 4) + "a"} },
+		"backend host without a port":          func(r *Route) { r.Backends[1].Host = "a.b.svc" },
+		"no backend host and no path":          func(r *Route) { r.Backends[1].Host, r.Backends[1].Paths = "", nil },
+		"a name as Kubernetes allows it":       func(r *Route) { r.Name = strings.Repeat("a.", 126) + "a" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			route := plainRoute(1)
@@ -229,25 +260,40 @@ func TestTableValidate_RefusesEachBrokenRule(t *testing.T) {
 	}{
 		{"no port", func(t *Table) { t.Settings.ListenerPort = 0 }, "port 0"},
 		{"port that is too large", func(t *Table) { t.Settings.ListenerPort = 65536 }, "port 65536"},
-		{"trusted proxy that is an address", func(t *Table) { t.Settings.TrustedProxies = []string{"10.0.0.1"} }, "not a network"},
-		{"trusted proxy with host bits", func(t *Table) { t.Settings.TrustedProxies = []string{"10.0.0.1/8"} }, "without host bits"},
-		{"trusted proxy in another spelling", func(t *Table) { t.Settings.TrustedProxies = []string{"FD00::/8"} }, "not a network"},
-		{"trusted proxy that is nothing", func(t *Table) { t.Settings.TrustedProxies = []string{""} }, "not a network"},
-		{"an invalid route", func(t *Table) { t.Routes[1].Path = "" }, "route team-1/route-1: a path"},
+		{"trusted proxy that is an address", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{"10.0.0.1"} }, "not a network"},
+		{"trusted proxy with host bits", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{"10.0.0.1/8"} }, "without host bits"},
+		{"trusted proxy in another spelling", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{"FD00::/8"} }, "not a network"},
+		{"trusted proxy that is nothing", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{""} }, "not a network"},
+		{"an invalid route", func(t *Table) { t.Routes[1].Callbacks[0].Path = "" }, "route team-1/route-1: callback login: a path"},
 		{"a route twice", func(t *Table) { t.Routes[1] = t.Routes[0] }, "route team-0/route-0 is there twice"},
 		{"two routes of one name", func(t *Table) {
 			t.Routes[1].Namespace, t.Routes[1].Name = t.Routes[0].Namespace, t.Routes[0].Name
 		}, "there twice"},
-		{"two holders of a callback", func(t *Table) { t.Routes[1].Path = t.Routes[0].Path }, "team-0/route-0 and team-1/route-1 hold the same callback"},
+		{"two owners of a callback", func(t *Table) { t.Routes[1].Callbacks[1].Path = t.Routes[0].Callbacks[0].Path }, "team-0/route-0 and team-1/route-1 claim the same callback"},
+		{"one callback twice in a route", func(t *Table) { t.Routes[0].Callbacks[1].Path = t.Routes[0].Callbacks[0].Path }, "claim the same callback"},
+		{"a hold of a route's claim", func(t *Table) {
+			t.Holds[0].Claims = []Claim{{"login.example.com", Exact, t.Routes[0].Callbacks[0].Path}}
+		}, "have the same claim"},
+		{"two holds of a claim", func(t *Table) { t.Holds[1].Claims = t.Holds[0].Claims }, "have the same claim"},
+		{"one hold twice", func(t *Table) {
+			t.Holds[1] = t.Holds[0]
+		}, "is there twice"},
+		{"hold without claims", func(t *Table) { t.Holds[0].Claims = nil }, "0 claims, 1 to 256"},
+		{"hold with claims out of order", func(t *Table) { slices.Reverse(t.Holds[0].Claims) }, "not sorted"},
+		{"hold of a host in capitals", func(t *Table) { t.Holds[0].Claims[0].Host = "Login.example.com" }, "not an exact DNS name"},
+		{"hold of a bad path", func(t *Table) { t.Holds[0].Claims[0].Path = "/a?b" }, "is not allowed"},
+		{"hold of an unknown path type", func(t *Table) { t.Holds[0].Claims[0].PathType = "Regex" }, `path type "Regex"`},
+		{"hold without a name", func(t *Table) { t.Holds[0].Name = "" }, "namespace and name have"},
+		{"hold with a fraction of a second", func(t *Table) { t.Holds[0].ReleaseTime = t.Holds[0].ReleaseTime.Add(1) }, "in whole seconds"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			table := plainTable(3)
+			table := withHolds(plainTable(3), 2)
 			if err := table.Validate(); err != nil {
 				t.Fatalf("before the change: %v", err)
 			}
 			tc.change(table)
 			if err := table.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("Validate = %v, want it to say %q", err, tc.want)
+				t.Errorf("Validate = %v, want %q in it", err, tc.want)
 			}
 		})
 	}
@@ -258,7 +304,7 @@ func TestTableValidate_RefusesEachBrokenRule(t *testing.T) {
 func TestTableValidate_AllowsExactAndPrefixOnOnePath(t *testing.T) {
 	table := plainTable(2)
 	table.Routes[1].Hostnames = table.Routes[0].Hostnames
-	becomePrefix(&table.Routes[1], table.Routes[0].Path)
+	becomePrefix(&table.Routes[1], table.Routes[0].Callbacks[0].Path)
 	if err := table.Validate(); err != nil {
 		t.Error(err)
 	}

@@ -23,7 +23,7 @@ import (
 type api struct {
 	t      testing.TB
 	server *httptest.Server
-	// streams says whether the initial list can be had as a watch.
+	// streams: the initial list is available as a watch.
 	streams bool
 
 	mu       sync.Mutex

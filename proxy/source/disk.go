@@ -3,6 +3,8 @@
 
 package source
 
+// disk.go: the last good config on the proxy's own disk.
+
 import (
 	"bytes"
 	"context"
@@ -17,7 +19,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -27,7 +29,7 @@ const (
 	// fileMagic begins the file's first line, which goes on with the SHA-256
 	// of everything after it.
 	fileMagic = "callback-proxy-config/1 "
-	// maxFileBytes bounds what is read back: far more than a fleet serves.
+	// maxFileBytes bounds the file that is read: far more than a fleet serves.
 	maxFileBytes = 512 << 20
 	// retryInterval is how long after a failure the same config is written
 	// again.
@@ -57,17 +59,17 @@ type Disk struct {
 	dir     string
 	log     *slog.Logger
 	onError func()
-	pending chan proxy.Offer
+	pending chan config.Offer
 }
 
-// NewDisk returns a Disk for a directory. onError is told of each failure.
+// NewDisk returns a Disk for a directory. onError is called at each failure.
 func NewDisk(dir string, log *slog.Logger, onError func()) *Disk {
-	return &Disk{dir: dir, log: log, onError: onError, pending: make(chan proxy.Offer, 1)}
+	return &Disk{dir: dir, log: log, onError: onError, pending: make(chan config.Offer, 1)}
 }
 
 // Keep has a config written, soon and instead of any that still waits. It does
 // not block. It must not be called by two goroutines at once.
-func (d *Disk) Keep(o proxy.Offer) {
+func (d *Disk) Keep(o config.Offer) {
 	select {
 	case <-d.pending:
 	default:
@@ -75,26 +77,26 @@ func (d *Disk) Keep(o proxy.Offer) {
 	d.pending <- o
 }
 
-// Run writes what Keep is given until ctx is cancelled, and then what is left.
-// A failure is counted, said once, and tried again: serving does not depend on
+// Run writes the configs of Keep until ctx is cancelled, the last one included.
+// A failure is counted, logged once, and tried again: serving does not depend on
 // it.
 func (d *Disk) Run(ctx context.Context) {
 	retry := time.NewTicker(retryInterval)
 	defer retry.Stop()
-	var unsaved *proxy.Offer
-	var said bool
+	var unsaved *config.Offer
+	var logged bool
 	save := func() {
 		err := d.save(*unsaved)
 		switch {
 		case err != nil:
 			d.onError()
-			if !said {
+			if !logged {
 				d.log.Error("last good config cannot be kept on disk: after a restart an older one would be served",
 					"error", err)
 			}
-			said = true
+			logged = true
 		case err == nil:
-			unsaved, said = nil, false
+			unsaved, logged = nil, false
 		}
 	}
 	for {
@@ -119,16 +121,15 @@ func (d *Disk) Run(ctx context.Context) {
 }
 
 // Load returns the config that was kept; the error is fs.ErrNotExist when none
-// was. A file that is not exactly what was written is an error: none of it is
-// used.
-func (d *Disk) Load() (proxy.Offer, error) {
+// was. A file that differs from the written one is an error: none of it is used.
+func (d *Disk) Load() (config.Offer, error) {
 	data, err := readBounded(filepath.Join(d.dir, fileName))
 	if err != nil {
-		return proxy.Offer{}, fmt.Errorf("read last good config: %w", err)
+		return config.Offer{}, fmt.Errorf("read last good config: %w", err)
 	}
 	o, err := decodeFile(data)
 	if err != nil {
-		return proxy.Offer{}, fmt.Errorf("decode last good config: %w", err)
+		return config.Offer{}, fmt.Errorf("decode last good config: %w", err)
 	}
 	return o, nil
 }
@@ -148,7 +149,7 @@ func readBounded(path string) ([]byte, error) {
 
 // save writes to a temporary file, makes sure that it is on the disk, and
 // only then puts it in the place of the last one.
-func (d *Disk) save(o proxy.Offer) error {
+func (d *Disk) save(o config.Offer) error {
 	data, err := encodeFile(o)
 	if err != nil {
 		return err
@@ -159,7 +160,7 @@ func (d *Disk) save(o proxy.Offer) error {
 		err = os.Rename(temp, filepath.Join(d.dir, fileName))
 	}
 	if err != nil {
-		_ = os.Remove(temp) // a full disk is no place for half a file
+		_ = os.Remove(temp) // half a file only fills the disk
 		return fmt.Errorf("write file: %w", err)
 	}
 	return syncDir(d.dir)
@@ -189,7 +190,7 @@ func syncDir(dir string) error {
 	return nil
 }
 
-func encodeFile(o proxy.Offer) ([]byte, error) {
+func encodeFile(o config.Offer) ([]byte, error) {
 	content := file{Version: o.Version, ReportKey: o.ReportKey, Index: filePart(o.Index), Shards: []filePart{}}
 	hashes, err := routetable.ShardHashes(o.Index)
 	if err != nil {
@@ -207,22 +208,22 @@ func encodeFile(o proxy.Offer) ([]byte, error) {
 	return append([]byte(head), body...), nil
 }
 
-func decodeFile(data []byte) (proxy.Offer, error) {
+func decodeFile(data []byte) (config.Offer, error) {
 	if len(data) < headBytes || !bytes.HasPrefix(data, []byte(fileMagic)) {
-		return proxy.Offer{}, errors.New("not a kept config")
+		return config.Offer{}, errors.New("not a kept config")
 	}
 	body := data[headBytes:]
 	sum := sha256.Sum256(body)
 	if string(data[:headBytes]) != fileMagic+hex.EncodeToString(sum[:])+"\n" {
-		return proxy.Offer{}, errors.New("file is torn or damaged: checksum differs")
+		return config.Offer{}, errors.New("file is torn or damaged: checksum differs")
 	}
 	var content file
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&content); err != nil || decoder.More() {
-		return proxy.Offer{}, errors.New("file has another format")
+		return config.Offer{}, errors.New("file has another format")
 	}
-	o := proxy.Offer{
+	o := config.Offer{
 		Version: content.Version, ReportKey: content.ReportKey, Index: routetable.Payload(content.Index),
 		Shards: make(map[string]string, len(content.Shards)),
 	}

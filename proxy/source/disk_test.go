@@ -21,7 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -39,9 +39,9 @@ func newTestDisk(dir string) *testDisk {
 }
 
 // keep writes a config and returns when it was tried.
-func (d *testDisk) keep(o proxy.Offer) {
+func (d *testDisk) keep(o config.Offer) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // what is pending is written all the same
+	cancel() // a pending config is still written
 	d.Keep(o)
 	d.Run(ctx)
 }
@@ -53,7 +53,7 @@ func TestDisk_ReturnsWhatWasKept(t *testing.T) {
 		t.Errorf("before: %v", err)
 	}
 	first, second := newOffer(t, 1, 1, "/a", 20), newOffer(t, 1, 2, "/b", 30)
-	for _, o := range []proxy.Offer{first, second} {
+	for _, o := range []config.Offer{first, second} {
 		kept := o
 		kept.Shards = map[string]string{"unnamed": "by the index"}
 		maps.Copy(kept.Shards, o.Shards)
@@ -141,8 +141,8 @@ func FuzzDecodeFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		state := proxy.NewState(slog.New(slog.DiscardHandler), proxy.NewMetrics(), time.Now)
-		if state.Adopt(o) == nil && state.Current().Table.Validate() != nil {
+		store := newStore(slog.New(slog.DiscardHandler))
+		if store.Adopt(o) == nil && store.Current().Table.Validate() != nil {
 			t.Fatal("an invalid table is served")
 		}
 	})
@@ -227,8 +227,8 @@ func TestF28_DisksThatTakeNothing(t *testing.T) {
 	}
 }
 
-// What could not be written is written when the disk is better, and what was
-// said once is not said again.
+// A config that could not be written is written when the disk works again, and a
+// failure is logged once.
 func TestF28_DiskIsTriedAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "late")
 	synctest.Test(t, func(t *testing.T) {
@@ -288,8 +288,8 @@ func TestF25_KeptConfigIsValidatedToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := proxy.NewState(slog.New(slog.DiscardHandler), proxy.NewMetrics(), time.Now)
-	if refusal := state.Adopt(loaded); refusal == nil || refusal.Reason != routetable.RefusedInvalid {
+	store := newStore(slog.New(slog.DiscardHandler))
+	if refusal := store.Adopt(loaded); refusal == nil || refusal.Reason != routetable.RefusedInvalid {
 		t.Errorf("refusal is %+v", refusal)
 	}
 }

@@ -3,6 +3,8 @@
 
 package source
 
+// envelope.go: CallbackProxyConfig objects, as far as a proxy reads them.
+
 import (
 	"encoding/json"
 	"fmt"
@@ -39,7 +41,7 @@ type envelopeList struct {
 }
 
 // spec never fails to decode: one object that does would stop the watch over
-// all of them. It says that it is broken instead.
+// all of them. It is marked as broken instead.
 type spec struct {
 	fields
 	broken bool
@@ -81,19 +83,19 @@ func (l *envelopeList) DeepCopyObject() runtime.Object {
 }
 
 // newClient returns a client of the API server that knows one kind.
-func newClient(config *rest.Config) (*rest.RESTClient, error) {
+func newClient(api *rest.Config) (*rest.RESTClient, error) {
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypeWithName(groupVersion.WithKind("CallbackProxyConfig"), &envelope{})
 	scheme.AddKnownTypeWithName(groupVersion.WithKind("CallbackProxyConfigList"), &envelopeList{})
 	metav1.AddToGroupVersion(scheme, groupVersion)
 
-	config = rest.CopyConfig(config)
-	config.APIPath = "/apis"
-	config.GroupVersion = &groupVersion
-	config.ContentType = runtime.ContentTypeJSON
-	config.WarningHandler = rest.NoWarnings{} // they would go to another log
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	client, err := rest.RESTClientFor(config)
+	api = rest.CopyConfig(api)
+	api.APIPath = "/apis"
+	api.GroupVersion = &groupVersion
+	api.ContentType = runtime.ContentTypeJSON
+	api.WarningHandler = rest.NoWarnings{} // they would go to another log
+	api.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	client, err := rest.RESTClientFor(api)
 	if err != nil {
 		return nil, fmt.Errorf("build API client: %w", err)
 	}

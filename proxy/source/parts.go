@@ -3,6 +3,8 @@
 
 package source
 
+// parts.go: the objects of one config, as a watch delivers them.
+
 import (
 	"fmt"
 	"log/slog"
@@ -18,8 +20,8 @@ import (
 type parts struct {
 	name    string // of the index
 	log     *slog.Logger
-	confirm func() // is told whenever the API server was heard of
-	// changed holds one token when there is something new.
+	confirm func() // is called at each response of the API server
+	// changed holds one token after a change.
 	changed chan struct{}
 
 	mu     sync.Mutex
@@ -99,7 +101,7 @@ func (p *parts) Replace(objects []any, _ string) error {
 	return nil
 }
 
-// Resync has nothing to do: what is kept is offered when it changes.
+// Resync has nothing to do: a config is offered when it changes.
 func (p *parts) Resync() error { return nil }
 
 // Bookmark notes that the watch is alive.
@@ -116,8 +118,8 @@ func (p *parts) signal() {
 	}
 }
 
-// keep stores an object under its name. A shard that is not what it says is
-// left out, so that it cannot stand in for the right one.
+// keep stores an object under its name. A shard whose hash is wrong is left out,
+// so that it cannot replace the right one.
 func (p *parts) keep(object any) {
 	e, ok := object.(*envelope)
 	if !ok {

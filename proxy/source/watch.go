@@ -1,10 +1,10 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package source is where a proxy's configs come from: the API server and the
-// proxy's own disk. In: CallbackProxyConfig objects and a file; out: offers to
-// proxy.State, which judges them. I/O, and the only user of client-go in the
-// data plane.
+// Package source reads a proxy's configs from the API server and from the
+// proxy's own disk. In: CallbackProxyConfig objects and a file; out: offers to a
+// config.Store, which adopts or refuses them. I/O, and the only user of
+// client-go in the data plane.
 package source
 
 import (
@@ -21,17 +21,17 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// backoff spaces the attempts to reach an API server that does not answer: a
-// fleet is back within seconds of its return and yet does not come at once.
+// backoff spaces the attempts to reach an API server that does not respond: a
+// fleet is back within seconds of its return, but not all at once.
 var backoff = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 6, Cap: 5 * time.Second}
 
-// Watch follows the config of one CallbackProxy and offers it to the state.
+// Watch follows the config of one CallbackProxy and offers it to the store.
 type Watch struct {
-	state  *proxy.State
+	store  *config.Store
 	log    *slog.Logger
 	parts  *parts
 	lister cache.ListerWatcher
@@ -40,20 +40,20 @@ type Watch struct {
 	// The following belong to the goroutine that offers.
 	last    *envelope // the index that was offered last
 	refusal *routetable.Refusal
-	missing bool // it was said that there is no index
+	missing bool // it was logged that there is no index
 }
 
 // NewWatch returns a Watch for the CallbackProxy of that namespace and name.
-func NewWatch(config *rest.Config, namespace, name string, state *proxy.State, log *slog.Logger) (*Watch, error) {
-	client, err := newClient(config)
+func NewWatch(api *rest.Config, namespace, name string, store *config.Store, log *slog.Logger) (*Watch, error) {
+	client, err := newClient(api)
 	if err != nil {
 		return nil, err
 	}
 	selector := func(options *metav1.ListOptions) { options.LabelSelector = proxyLabel + "=" + name }
 	return &Watch{
-		state: state,
+		store: store,
 		log:   log,
-		parts: newParts(name, log, state.Confirm),
+		parts: newParts(name, log, store.Confirm),
 		lister: cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 				selector(&options)
@@ -99,7 +99,7 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
-// offer gives what the API server holds to the state, unless it was judged
+// offer offers the API server's config to the store, unless it was offered
 // before. A config that was incomplete is offered again with each change,
 // because its missing part may be there now.
 func (w *Watch) offer() {
@@ -111,7 +111,7 @@ func (w *Watch) offer() {
 		// An empty list is not an empty config: it may be a lost permission or
 		// a CRD that was deleted. Only a newer index takes routes away.
 		if listed && !w.missing {
-			w.log.Warn("no config at the API server: what is served stays")
+			w.log.Warn("no config at the API server: the config that is served stays")
 			w.missing = true
 		}
 		w.last = nil
@@ -123,10 +123,10 @@ func (w *Watch) offer() {
 	}
 	w.last = index
 	if index.Spec.broken || index.Spec.Part != partIndex {
-		w.refusal = w.state.Adopt(proxy.Offer{}) // is refused as invalid, and said so
+		w.refusal = w.store.Adopt(config.Offer{}) // is refused as invalid
 		return
 	}
-	w.refusal = w.state.Adopt(proxy.Offer{
+	w.refusal = w.store.Adopt(config.Offer{
 		Version:   routetable.Version{Epoch: index.Spec.Epoch, Generation: index.Spec.Generation},
 		ReportKey: index.Spec.ReportKey,
 		Index:     routetable.Payload{Hash: index.Spec.Hash, Data: index.Spec.Payload},

@@ -15,8 +15,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/callbackproxy/callback-operator/proxy"
+	"github.com/callbackproxy/callback-operator/internal/apitime"
+	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
 func TestMain(m *testing.M) {
@@ -41,17 +43,18 @@ func (l *lines) count(text string) int {
 	return strings.Count(l.buf.String(), text)
 }
 
-// reportKey is 32 bytes, which is all that is asked of it here.
+// reportKey is 32 bytes, as any report key.
 const reportKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
-// newOffer returns a config with that many routes; path tells configs apart.
-func newOffer(t testing.TB, epoch, generation int64, path string, routes int) proxy.Offer {
+// newOffer returns a config with that many routes; path distinguishes configs.
+func newOffer(t testing.TB, epoch, generation int64, path string, routes int) config.Offer {
 	t.Helper()
 	table := routetable.Table{Settings: routetable.Settings{ListenerPort: 8080}}
 	for i := range routes {
 		table.Routes = append(table.Routes, routetable.Route{
 			Namespace: "identity", Name: fmt.Sprintf("route-%d", i), UID: "uid", Generation: 1,
-			Hostnames: []string{fmt.Sprintf("h%d.acme.com", i)}, Protocol: routetable.OIDC, PathType: routetable.Exact, Path: path,
+			Hostnames: []string{fmt.Sprintf("h%d.acme.com", i)}, Protocol: routetable.OIDC,
+			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: path}},
 			Backends:       []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}}},
 			TimeoutSeconds: 30, Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), AfterSunset: routetable.Reject,
 		})
@@ -60,7 +63,7 @@ func newOffer(t testing.TB, epoch, generation int64, path string, routes int) pr
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := proxy.Offer{
+	o := config.Offer{
 		Version: routetable.Version{Epoch: epoch, Generation: generation}, ReportKey: reportKey,
 		Index: encoded.Index, Shards: map[string]string{},
 	}
@@ -70,24 +73,28 @@ func newOffer(t testing.TB, epoch, generation int64, path string, routes int) pr
 	return o
 }
 
+func newStore(log *slog.Logger) *config.Store {
+	return config.NewStore(config.Options{Log: log, Now: time.Now, Clock: apitime.NewClock(time.Now, nil), Usage: usage.NewCounters()})
+}
+
 // rig is a Watch on a fake API server.
 type rig struct {
-	t       *testing.T
-	api     *api
-	state   *proxy.State
-	watch   *Watch
-	adopted chan proxy.Offer
-	log     *lines
+	t      *testing.T
+	api    *api
+	store  *config.Store
+	watch  *Watch
+	offers chan config.Offer // those that were adopted
+	log    *lines
 }
 
 func newRig(t *testing.T, streams bool) *rig {
 	t.Helper()
-	r := &rig{t: t, api: newAPI(t, streams), adopted: make(chan proxy.Offer, 100), log: &lines{}}
+	r := &rig{t: t, api: newAPI(t, streams), offers: make(chan config.Offer, 100), log: &lines{}}
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
-	r.state = proxy.NewState(log, proxy.NewMetrics(), time.Now)
-	r.state.OnAdopt = func(o proxy.Offer) { r.adopted <- o }
+	r.store = newStore(log)
+	r.store.Subscribe(func(c config.Change) { r.offers <- *c.Offer })
 	var err error
-	if r.watch, err = NewWatch(r.api.config(), "edge-system", "edge", r.state, log); err != nil {
+	if r.watch, err = NewWatch(r.api.config(), "edge-system", "edge", r.store, log); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -100,13 +107,13 @@ func (r *rig) run() {
 	r.t.Cleanup(func() { cancel(); <-stopped })
 }
 
-func (r *rig) putShards(o proxy.Offer) {
+func (r *rig) putShards(o config.Offer) {
 	for hash, data := range o.Shards {
 		r.api.put("edge."+hash[:20], asJSON(r.t, map[string]any{"part": "Shard", "hash": hash, "payload": data}))
 	}
 }
 
-func (r *rig) putIndex(o proxy.Offer) {
+func (r *rig) putIndex(o config.Offer) {
 	r.api.put("edge", asJSON(r.t, map[string]any{
 		"part": "Index", "epoch": o.Epoch, "generation": o.Generation, "reportKey": o.ReportKey,
 		"hash": o.Index.Hash, "payload": o.Index.Data,
@@ -114,15 +121,15 @@ func (r *rig) putIndex(o proxy.Offer) {
 }
 
 // adopts waits for the next adoption and fails unless it is of this config.
-func (r *rig) adopts(o proxy.Offer) {
+func (r *rig) adopts(o config.Offer) {
 	r.t.Helper()
 	select {
-	case got := <-r.adopted:
+	case got := <-r.offers:
 		if got.Version != o.Version || got.Index.Hash != o.Index.Hash {
 			r.t.Fatalf("adopted %+v, want %+v", got.Version, o.Version)
 		}
 	case <-time.After(20 * time.Second):
-		r.t.Fatalf("%+v was not adopted: %+v", o.Version, r.state.Report(1, "", nil).Refused)
+		r.t.Fatalf("%+v was not adopted: %+v", o.Version, r.store.Refusal())
 	}
 }
 
@@ -130,7 +137,7 @@ func (r *rig) adopts(o proxy.Offer) {
 func (r *rig) refuses(reason string) {
 	r.t.Helper()
 	r.eventually("a refusal as "+reason, func() bool {
-		refused := r.state.Report(1, "", nil).Refused
+		refused := r.store.Refusal()
 		return refused != nil && refused.Reason == reason
 	})
 }
@@ -172,7 +179,7 @@ func TestWatch_AdoptsWhatIsThereAndWhatComes(t *testing.T) {
 		third := newOffer(t, 2, 1, "/b", 20)
 		r.putIndex(third) // a new epoch of the same content
 		r.adopts(third)
-		if n := len(r.state.Current().Table.Routes); n != 20 {
+		if n := len(r.store.Current().Table.Routes); n != 20 {
 			t.Errorf("%d routes", n)
 		}
 	})
@@ -188,7 +195,7 @@ func TestWatch_WaitsForShardsThatComeLater(t *testing.T) {
 		<-r.watch.Synced()
 		r.putShards(o)
 		r.adopts(o)
-		if refused := r.state.Report(1, "", nil).Refused; refused != nil {
+		if refused := r.store.Refusal(); refused != nil {
 			t.Errorf("still %+v", refused)
 		}
 	})
@@ -205,7 +212,7 @@ func TestF31_EmptinessTakesNothingAway(t *testing.T) {
 		r.adopts(first)
 
 		r.api.remove("edge")
-		r.eventually("the loss is said", func() bool { return r.log.count("no config at the API server") == 1 })
+		r.eventually("the loss is logged", func() bool { return r.log.count("no config at the API server") == 1 })
 		for name := range first.Shards {
 			r.api.remove("edge." + name[:20])
 		}
@@ -214,10 +221,10 @@ func TestF31_EmptinessTakesNothingAway(t *testing.T) {
 		r.eventually("new shards are seen", func() bool {
 			return len(r.watch.parts.payloads()) == len(second.Shards)
 		})
-		if got := r.state.Current(); got == nil || got.Hash != first.Index.Hash {
+		if got := r.store.Current(); got == nil || got.Hash != first.Index.Hash {
 			t.Errorf("serves %+v", got)
 		}
-		if refused := r.state.Report(1, "", nil).Refused; refused != nil {
+		if refused := r.store.Refusal(); refused != nil {
 			t.Errorf("emptiness was offered: %+v", refused)
 		}
 		if n := r.log.count("no config at the API server"); n != 1 {
@@ -232,14 +239,14 @@ func TestF31_EmptyFromTheStart(t *testing.T) {
 	r := newRig(t, true)
 	r.run()
 	<-r.watch.Synced()
-	r.state.Settle()
-	if r.state.Current() != nil || r.state.Ready() {
+	r.store.Settle()
+	if r.store.Current() != nil || r.store.IsReady() {
 		t.Error("an empty list became a config")
 	}
 }
 
-// One object that cannot be read, of whatever kind, stops nobody.
-func TestF12_UndecodableObjectsStopNobody(t *testing.T) {
+// One object that cannot be decoded, of any kind, does not stop the watch.
+func TestF12_UndecodableObjectsStopNothing(t *testing.T) {
 	inBothModes(t, func(t *testing.T, r *rig) {
 		t.Helper()
 		first, second := newOffer(t, 1, 1, "/a", 3), newOffer(t, 1, 2, "/b", 3)
@@ -259,7 +266,7 @@ func TestF12_UndecodableObjectsStopNobody(t *testing.T) {
 			r.api.put("edge", spec) // the index itself
 			r.refuses(routetable.RefusedInvalid)
 			r.putIndex(first)
-			r.eventually("good again", func() bool { return r.state.Report(1, "", nil).Refused == nil })
+			r.eventually("good again", func() bool { return r.store.Refusal() == nil })
 		}
 		r.putShards(second)
 		r.putIndex(second)
@@ -302,8 +309,8 @@ func TestF05_DroppedWatchesLoseNothing(t *testing.T) {
 	})
 }
 
-// F01: the API server comes late, and goes; what runs stays, and its age says
-// so.
+// F01: the API server comes late, and goes; the config that is served stays, and
+// its age grows.
 func TestF01_APIServerComesLate(t *testing.T) {
 	r := newRig(t, true)
 	r.api.down = true
@@ -313,7 +320,7 @@ func TestF01_APIServerComesLate(t *testing.T) {
 	r.run()
 	select {
 	case <-r.watch.Synced():
-		t.Fatal("synced with nobody")
+		t.Fatal("synced without an API server")
 	case <-time.After(300 * time.Millisecond):
 	}
 	r.api.mu.Lock()
@@ -326,13 +333,13 @@ func TestF01_APIServerComesLate(t *testing.T) {
 func TestWatch_OldAPIServerDoesNotTakeBackWhatTheDiskHad(t *testing.T) {
 	r := newRig(t, true)
 	kept, old := newOffer(t, 2, 1, "/kept", 1), newOffer(t, 1, 9, "/old", 1)
-	r.state.Adopt(kept)
+	r.store.Adopt(kept)
 	r.adopts(kept)
 	r.putShards(old)
 	r.putIndex(old)
 	r.run()
 	r.refuses(routetable.RefusedOlder)
-	if got := r.state.Current(); got.Hash != kept.Index.Hash {
+	if got := r.store.Current(); got.Hash != kept.Index.Hash {
 		t.Errorf("serves %+v", got.Version)
 	}
 }

@@ -3,26 +3,28 @@
 
 package sunset
 
+// clock.go: the time, judged from several sources.
+
 import "time"
 
 // Tolerance is how far two sources of time may differ and still agree. It is
-// also the greatest error of a Clock that has heard a right second source and
+// also the greatest error of a Clock that observed a right second source and
 // has a right monotonic clock: routes end at most that much too early or late.
 const Tolerance = time.Hour
 
-// Reading is what both local clocks say at the same moment.
+// Reading is both local clocks at the same moment.
 type Reading struct {
-	// Wall is the wall clock. Anybody may set it, so it may jump.
+	// Wall is the wall clock. It can be set, so it may jump.
 	Wall time.Time
 	// Elapsed is the monotonic clock: the time since some fixed moment of this
 	// run. It does not jump, and may stand still while a machine is suspended.
 	Elapsed time.Duration
 }
 
-// Clock judges what time it is. It holds an anchor, a moment whose time is
-// believed, and knows from it and the monotonic clock what time it should be
-// now, the held time. The wall clock is followed as long as it agrees with
-// that; otherwise, or when the second source disputes both, the held time is.
+// Clock judges the present time. It holds an anchor, a moment whose time is
+// trusted; anchor and monotonic clock together give the held time. The wall
+// clock is followed as long as it agrees with the held time; otherwise, or when
+// the second source disputes both, the held time is followed.
 //
 //	            wall jumps away
 //	following ------------------> holding
@@ -34,31 +36,31 @@ type Reading struct {
 //	disputed: the second source contradicts two clocks that agree
 //
 // The second source moves the anchor only when the wall clock agrees with it,
-// so it takes two sources to move the time. The first word of it is an
-// exception: until then there is nothing but the wall clock of the start, and
-// what it says is believed.
+// so it takes two sources to move the time. Its first date is an exception:
+// until then there is nothing but the wall clock of the start, and that date is
+// trusted.
 //
 // A Clock never changes; the zero Clock is not usable.
 type Clock struct {
 	at         time.Time
 	elapsed    time.Duration
-	confirmed  bool // the second source was heard
+	confirmed  bool // the second source was observed
 	disputed   bool
 	overturned bool
 }
 
-// Judgement is what a Clock makes of a reading.
+// Judgement is the result of a Clock for a reading.
 type Judgement struct {
 	Now time.Time
 	// Suspect is true while the sources contradict each other.
 	Suspect bool
-	// Overturned is true once the first word of the second source contradicted
-	// what was believed till then: what was decided before was decided by a
-	// wrong clock. It happens once or never.
+	// Overturned is true once the first date of the second source contradicted
+	// the time until then: earlier decisions were made by a wrong clock. It
+	// happens once or never.
 	Overturned bool
 }
 
-// NewClock returns the Clock of a start: nothing is known but the wall clock.
+// NewClock returns the Clock of a start, which has only the wall clock.
 func NewClock(r Reading) Clock { return Clock{at: r.Wall, elapsed: r.Elapsed} }
 
 // At judges a reading.
@@ -70,8 +72,8 @@ func (c Clock) At(r Reading) Judgement {
 	return Judgement{Now: r.Wall, Overturned: c.overturned}
 }
 
-// Heard returns the Clock after the second source said what time it is.
-func (c Clock) Heard(r Reading, date time.Time) Clock {
+// Observe returns the Clock after a date of the second source.
+func (c Clock) Observe(r Reading, date time.Time) Clock {
 	switch {
 	case near(date, r.Wall), !c.confirmed:
 		return Clock{
@@ -84,9 +86,9 @@ func (c Clock) Heard(r Reading, date time.Time) Clock {
 	return c
 }
 
-// NotBefore returns the Clock after it became known that a time has passed. It
-// says less than the second source, and is itself the word of another wall
-// clock, so it counts only until that is heard.
+// NotBefore returns the Clock after a time that has passed for certain. It is
+// weaker than the second source, and comes from another wall clock, so it counts
+// only until the second source is observed.
 func (c Clock) NotBefore(r Reading, floor time.Time) Clock {
 	if !c.confirmed && c.At(r).Now.Before(floor.Add(-Tolerance)) {
 		c.at, c.elapsed = floor, r.Elapsed
@@ -94,7 +96,7 @@ func (c Clock) NotBefore(r Reading, floor time.Time) Clock {
 	return c
 }
 
-// held is what time it is by the anchor and the monotonic clock alone.
+// held is the time by the anchor and the monotonic clock alone.
 func (c Clock) held(r Reading) time.Time { return c.at.Add(r.Elapsed - c.elapsed) }
 
 func near(a, b time.Time) bool { return a.Sub(b).Abs() <= Tolerance }

@@ -16,16 +16,16 @@ package sunset
 
 import "time"
 
-// Schedule holds the instants of a route's end. The zero Deprecation means
-// that none is declared, a HeldUntil that is not after Sunset that it is not
-// held; Sunset is always set.
+// Schedule holds the instants of a route's end. Sunset is always set. A zero
+// Deprecation means that none is declared; a HeldUntil that is not after Sunset
+// means that there is no hold.
 type Schedule struct {
 	Deprecation time.Time
 	Sunset      time.Time
 	HeldUntil   time.Time
 }
 
-// Phase is where in its schedule a route stands.
+// Phase is a route's position in its schedule.
 type Phase int
 
 // The phases, in their order. Held is past the sunset, and callbacks are

@@ -55,7 +55,7 @@ func wants(t *testing.T, err error, want Error) {
 }
 
 func TestAttempt_SendsTheRequestAsItIs(t *testing.T) {
-	b := newBackend(t, says(fine))
+	b := newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: b.address()})
 	status, body, err := attempt(t, c, time.Minute, first)
 	if status != 200 || body != "ok" || err != nil {
@@ -69,7 +69,7 @@ func TestAttempt_SendsTheRequestAsItIs(t *testing.T) {
 }
 
 func TestAttempt_SendsNoLengthWithGet(t *testing.T) {
-	b := newBackend(t, says(fine))
+	b := newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: b.address()})
 	response, err := c.Attempt(t.Context(), plan(time.Minute, &Request{Method: http.MethodGet, Target: "/", Host: "h"}, first))
 	if err != nil {
@@ -82,7 +82,7 @@ func TestAttempt_SendsNoLengthWithGet(t *testing.T) {
 }
 
 func TestAttempt_KeepsTheAnswerAsItIs(t *testing.T) {
-	b := newBackend(t, says("HTTP/1.1 302 Found\r\nSet-Cookie: a=1\r\nSet-Cookie: b=\xc3\xa9\r\n"+
+	b := newBackend(t, responds("HTTP/1.1 302 Found\r\nSet-Cookie: a=1\r\nSet-Cookie: b=\xc3\xa9\r\n"+
 		"Location: https://x/%zz?\xe9;a\r\nContent-Length: 0\r\n\r\n"))
 	c := newTestClient(map[string]string{first: b.address()})
 	response, err := c.Attempt(t.Context(), plan(time.Minute, callback(), first))
@@ -111,7 +111,7 @@ func TestAttempt_RefusesWhatWouldBeTwoRequests(t *testing.T) {
 		"blank in method":    func(r *Request) { r.Method = "GET /" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBackend(t, says(fine))
+			b := newBackend(t, responds(fine))
 			c := newTestClient(map[string]string{first: b.address()})
 			request := callback()
 			change(request)
@@ -135,9 +135,9 @@ func TestF32_RefusedDialIsNotDelivered(t *testing.T) {
 	wants(t, err, Error{Reason: NoAddress, NotDelivered: true})
 }
 
-// Whoever is dialled in vain is passed over; nobody else is.
+// The second address is used only when the first cannot be dialled.
 func TestF39_SecondAddressOnlyWhenTheFirstCannotBeDialled(t *testing.T) {
-	good, other := newBackend(t, says(fine)), newBackend(t, says(fine))
+	good, other := newBackend(t, responds(fine)), newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: refusing(t), second: good.address(), third: other.address()})
 	for range 4 {
 		if status, _, err := attempt(t, c, time.Minute, first, second, third); status != 200 {
@@ -151,7 +151,7 @@ func TestF39_SecondAddressOnlyWhenTheFirstCannotBeDialled(t *testing.T) {
 
 func TestF36_ReadAndClosedIsSeenExactlyOnce(t *testing.T) {
 	const attempts = 200
-	closing, other := newBackend(t, func(net.Conn) {}), newBackend(t, says(fine))
+	closing, other := newBackend(t, func(net.Conn) {}), newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: closing.address(), second: other.address(), third: other.address()})
 	for range attempts {
 		p := plan(time.Minute, callback(), first, second)
@@ -215,7 +215,7 @@ func TestF38_TruncatedBodyIsAnError(t *testing.T) {
 		"broken chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBackend(t, says(answer))
+			b := newBackend(t, responds(answer))
 			status, _, err := attempt(t, newTestClient(map[string]string{first: b.address()}), time.Minute, first)
 			if status != 200 || err == nil {
 				t.Errorf("answer is %d %v, want an error in the body", status, err)
@@ -238,7 +238,7 @@ func TestAttempt_WholeBodies(t *testing.T) {
 		"after 100":     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nabc",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBackend(t, says(answer))
+			b := newBackend(t, responds(answer))
 			status, body, err := attempt(t, newTestClient(map[string]string{first: b.address()}), time.Minute, first)
 			if status != 200 || body != "abc" || err != nil {
 				t.Errorf("answer is %d %q %v", status, body, err)
@@ -268,7 +268,7 @@ func TestF40_HostileAnswers(t *testing.T) {
 		"half a head":        {"HTTP/1.1 200 OK\r\nA: b\r\n", ReadFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBackend(t, says(tc.answer))
+			b := newBackend(t, responds(tc.answer))
 			_, _, err := attempt(t, newTestClient(map[string]string{first: b.address()}), time.Minute, first)
 			wants(t, err, Error{Reason: tc.reason})
 			if len(b.seen()) != 1 {
@@ -280,7 +280,7 @@ func TestF40_HostileAnswers(t *testing.T) {
 
 func TestAttempt_LargestHeadPasses(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: "
-	b := newBackend(t, says(head+strings.Repeat("b", MaxHeadBytes-len(head)-4)+"\r\n\r\nok"))
+	b := newBackend(t, responds(head+strings.Repeat("b", MaxHeadBytes-len(head)-4)+"\r\n\r\nok"))
 	status, body, err := attempt(t, newTestClient(map[string]string{first: b.address()}), time.Minute, first)
 	if status != 200 || body != "ok" {
 		t.Errorf("answer is %d %q %v", status, body, err)
@@ -290,7 +290,7 @@ func TestAttempt_LargestHeadPasses(t *testing.T) {
 // F59: a client that leaves ends the attempt wherever it stands.
 func TestF59_ClientLeaves(t *testing.T) {
 	t.Run("before dialling", func(t *testing.T) {
-		b := newBackend(t, says(fine))
+		b := newBackend(t, responds(fine))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		c := newTestClient(map[string]string{first: b.address()})

@@ -84,8 +84,8 @@ func readRequest(conn net.Conn) string {
 	return got.String()
 }
 
-// says answers with these bytes and closes.
-func says(answer string) func(net.Conn) {
+// responds writes these bytes and closes.
+func responds(answer string) func(net.Conn) {
 	return func(conn net.Conn) { _, _ = io.WriteString(conn, answer) }
 }
 

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// choosing is a plan with two backends, and what was told of its dials.
-func choosing(total time.Duration, told *[]string, addresses ...[]string) *Plan {
+// choosing is a plan with two backends, which records its dials.
+func choosing(total time.Duration, dials *[]string, addresses ...[]string) *Plan {
 	p := &Plan{Total: total, Dialled: func(choice, address int, reached bool) {
-		*told = append(*told, fmt.Sprint(choice, address, reached))
+		*dials = append(*dials, fmt.Sprint(choice, address, reached))
 	}}
 	for i, list := range addresses {
 		r := callback()
@@ -28,11 +28,11 @@ func choosing(total time.Duration, told *[]string, addresses ...[]string) *Plan 
 	return p
 }
 
-// What is sent is the request of the choice that was reached, once.
+// The request of the choice that was reached is sent, once.
 func TestAttempt_OtherChoiceOnlyWhenTheFirstCannotBeDialled(t *testing.T) {
 	for name, tc := range map[string]struct {
 		choices [][]string
-		told    []string
+		dials   []string
 		target  string
 	}{
 		"first":            {[][]string{{second}, {third}}, []string{"0 0 true"}, "/choice0 "},
@@ -43,16 +43,16 @@ func TestAttempt_OtherChoiceOnlyWhenTheFirstCannotBeDialled(t *testing.T) {
 		"third, if it has": {[][]string{{first}, {}, {second}}, []string{"0 0 false", "2 0 true"}, "/choice2 "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			good, other := newBackend(t, says(fine)), newBackend(t, says(fine))
+			good, other := newBackend(t, responds(fine)), newBackend(t, responds(fine))
 			c := newTestClient(map[string]string{first: refusing(t), second: good.address(), third: other.address()})
-			var told []string
-			response, err := c.Attempt(t.Context(), choosing(time.Minute, &told, tc.choices...))
+			var dials []string
+			response, err := c.Attempt(t.Context(), choosing(time.Minute, &dials, tc.choices...))
 			if err != nil {
 				t.Fatal(err)
 			}
 			_ = response.Body.Close()
-			if !slices.Equal(told, tc.told) {
-				t.Errorf("told %q, want %q", told, tc.told)
+			if !slices.Equal(dials, tc.dials) {
+				t.Errorf("dials %q, want %q", dials, tc.dials)
 			}
 			if seen := good.seen(); len(seen) != 1 || !strings.HasPrefix(seen[0], "POST "+tc.target) || len(other.seen()) != 0 {
 				t.Errorf("backends saw %q and %q", seen, other.seen())
@@ -73,13 +73,13 @@ func TestAttempt_NobodyReached(t *testing.T) {
 		"no choice":  {nil, Error{Reason: NoAddress, NotDelivered: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var told []string
+			var dials []string
 			c := newTestClient(map[string]string{first: refusing(t)})
-			_, err := c.Attempt(t.Context(), choosing(time.Minute, &told, tc.choices...))
+			_, err := c.Attempt(t.Context(), choosing(time.Minute, &dials, tc.choices...))
 			wants(t, err, tc.want)
-			for _, line := range told {
+			for _, line := range dials {
 				if strings.HasSuffix(line, "true") {
-					t.Errorf("told %q", told)
+					t.Errorf("dials %q", dials)
 				}
 			}
 		})
@@ -88,17 +88,17 @@ func TestAttempt_NobodyReached(t *testing.T) {
 
 // Once something was written, whatever follows ends the attempt.
 func TestF35_NoOtherChoiceAfterAByteWasWritten(t *testing.T) {
-	good := newBackend(t, says(fine))
+	good := newBackend(t, responds(fine))
 	for name, answer := range map[string]string{
 		"nothing": "", "half a head": "HTTP/1.1 200 OK\r\nA", "no HTTP": "hello\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			bad := newBackend(t, says(answer))
+			bad := newBackend(t, responds(answer))
 			c := newTestClient(map[string]string{first: bad.address(), second: good.address()})
-			var told []string
-			_, err := c.Attempt(t.Context(), choosing(time.Minute, &told, []string{first, second}, []string{second}))
-			if err == nil || len(bad.seen()) != 1 || !slices.Equal(told, []string{"0 0 true"}) {
-				t.Errorf("error %v, %d requests, told %q", err, len(bad.seen()), told)
+			var dials []string
+			_, err := c.Attempt(t.Context(), choosing(time.Minute, &dials, []string{first, second}, []string{second}))
+			if err == nil || len(bad.seen()) != 1 || !slices.Equal(dials, []string{"0 0 true"}) {
+				t.Errorf("error %v, %d requests, dials %q", err, len(bad.seen()), dials)
 			}
 		})
 	}
@@ -108,22 +108,22 @@ func TestF35_NoOtherChoiceAfterAByteWasWritten(t *testing.T) {
 }
 
 func TestAttempt_RefusesTheWholePlanForOneBadRequest(t *testing.T) {
-	good := newBackend(t, says(fine))
+	good := newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: good.address()})
-	var told []string
-	p := choosing(time.Minute, &told, []string{first}, []string{first})
+	var dials []string
+	p := choosing(time.Minute, &dials, []string{first}, []string{first})
 	p.Choices[1].Request = &Request{Method: http.MethodGet, Target: "/a b", Host: "h"}
 	_, err := c.Attempt(t.Context(), p)
 	wants(t, err, Error{Reason: BadRequest, NotDelivered: true})
-	if len(told)+len(good.seen()) != 0 {
-		t.Errorf("told %q, backend saw %q", told, good.seen())
+	if len(dials)+len(good.seen()) != 0 {
+		t.Errorf("dials %q, backend saw %q", dials, good.seen())
 	}
 }
 
 // F33: all dialling shares the budget, and the first choice has the larger
 // part of it: enough for a SYN that was lost once.
 func TestF33_ChoicesShareTheDialBudget(t *testing.T) {
-	good := newBackend(t, says(fine))
+	good := newBackend(t, responds(fine))
 	hole := blackhole(t)
 	c := newTestClient(map[string]string{first: hole, second: good.address()})
 	for name, tc := range map[string]struct {
@@ -133,13 +133,13 @@ func TestF33_ChoicesShareTheDialBudget(t *testing.T) {
 	}{
 		"one choice":         {[][]string{{first}}, 0, DialBudget * 9 / 10, DialBudget},
 		"other one is there": {[][]string{{first}, {second}}, 200, 1100 * time.Millisecond, 1700 * time.Millisecond},
-		"nobody is there":    {[][]string{{first, first}, {first, first}}, 0, DialBudget * 9 / 10, DialBudget},
+		"none is there":      {[][]string{{first, first}, {first, first}}, 0, DialBudget * 9 / 10, DialBudget},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var told []string
+			var dials []string
 			start := time.Now()
-			response, err := c.Attempt(t.Context(), choosing(time.Minute, &told, tc.choices...))
+			response, err := c.Attempt(t.Context(), choosing(time.Minute, &dials, tc.choices...))
 			took, status := time.Since(start), 0
 			if err == nil {
 				status = response.StatusCode
@@ -153,7 +153,7 @@ func TestF33_ChoicesShareTheDialBudget(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
-	good := newBackend(t, says(fine))
+	good := newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: good.address(), second: refusing(t), third: blackhole(t)})
 	if err := c.Reach(t.Context(), first, time.Second); err != nil {
 		t.Error(err)
@@ -167,17 +167,18 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// Who left, or what this process lacks, says nothing about an address.
-func TestDialled_TellsOnlyOfAddresses(t *testing.T) {
-	good := newBackend(t, says(fine))
+// A client that left, or a process without descriptors, is no finding about an
+// address.
+func TestDialled_IsCalledForAddressesOnly(t *testing.T) {
+	good := newBackend(t, responds(fine))
 	c := newTestClient(map[string]string{first: good.address()})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var told []string
-	_, err := c.Attempt(ctx, choosing(time.Minute, &told, []string{first}, []string{first}))
+	var dials []string
+	_, err := c.Attempt(ctx, choosing(time.Minute, &dials, []string{first}, []string{first}))
 	wants(t, err, Error{Reason: Canceled, NotDelivered: true})
-	if len(told) != 0 {
-		t.Errorf("told %q", told)
+	if len(dials) != 0 {
+		t.Errorf("dials %q", dials)
 	}
 	for errno, ours := range map[error]bool{
 		syscall.EMFILE: true, syscall.ENFILE: true, syscall.EADDRNOTAVAIL: true, syscall.ENOBUFS: true,

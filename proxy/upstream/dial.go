@@ -3,6 +3,8 @@
 
 package upstream
 
+// dial.go: connections, under the rules about which addresses may be dialled.
+
 import (
 	"context"
 	"errors"
@@ -39,8 +41,8 @@ func newDialer(o Options) dialer {
 	return dialer{now: o.Now, connectTo: o.ConnectTo, guarded: guarded, mapped: plain}
 }
 
-// checkDialed is asked with the address that the socket is about to connect
-// to, after every resolution, so nothing can stand between check and use.
+// checkDialed gets the address that the socket is about to connect to, after
+// every resolution, so no step lies between check and use.
 func checkDialed(address string, forbidden map[netip.Addr]struct{}) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -65,9 +67,9 @@ func checkDialed(address string, forbidden map[netip.Addr]struct{}) error {
 // backend.
 func othersShare(budget time.Duration) time.Duration { return budget * 3 / 10 }
 
-// dial connects to the first address of a plan that answers, and returns what
-// is to be sent there. All share one budget: each has its part of what those
-// before it left. The error is that of the first choice, whose callback it is.
+// dial connects to the first address of a plan that accepts, and returns the
+// request for it. All share one budget: each address has its part of what the
+// ones before it left. The error is that of the first choice.
 func (d *dialer) dial(ctx context.Context, p *Plan) (net.Conn, *Request, error) {
 	budget := min(DialBudget, p.Total)
 	end := d.now().Add(budget)
@@ -123,7 +125,7 @@ func (d *dialer) dialOne(ctx context.Context, address string, budget time.Durati
 	if target, mapped := d.connectTo[address]; mapped {
 		return d.mapped.DialContext(ctx, "tcp", target)
 	}
-	// Names are never resolved here: what is no address is refused.
+	// Names are never resolved here: only addresses are dialled.
 	if _, err := netip.ParseAddrPort(address); err != nil {
 		return nil, errForbidden
 	}
@@ -142,8 +144,8 @@ func explainDial(ctx context.Context, err error) *Error {
 	return &Error{Reason: DialFailed, NotDelivered: true, Ours: isOurs(err), Detail: detail(err)}
 }
 
-// exhausted are errors of this process or machine, which say nothing about the
-// address that was dialled.
+// exhausted are errors of this process or machine. They are no finding about the
+// address.
 var exhausted = []syscall.Errno{
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
 }

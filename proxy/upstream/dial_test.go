@@ -68,7 +68,7 @@ func spellings() []string {
 		"::1", "0:0:0:0:0:0:0:1", "0000:0000:0000:0000:0000:0000:0000:0001", "::0:1", "::",
 		"fe80::1", "fe80::1%lo", "fe80::1%eth0", "::1%lo", "febf:ffff::1", "ff02::1", "ff05::2", "ff01::1", "ff0e::1",
 		"fd00:ec2::254", "fd20:ce::254", "fec0::1", "feff::1",
-		// no address, or not to everybody
+		// no address, or only for some parsers
 		"localhost", "localhost.localdomain", "ip6-localhost", "LOCALHOST", "localhost.", "metadata.google.internal",
 		"127.1", "127.0.1", "0", "0x7f.1", "0x7f000001", "0x7f.0x0.0x0.0x1", "2130706433", "017700000001", "0177.0.0.1",
 		"0177.0.0.01", "127.0.0.01", "127.000.000.001", "127.0.0.1.", "127。0。0。1", "①②⑦.0.0.1", "127.0.0.1%00", "127.0.0.1 ",
@@ -96,8 +96,8 @@ func spellings() []string {
 	return list
 }
 
-// Nothing forbidden is dialled, however it is spelled. What is asked is the
-// client itself: these addresses are dialled as if a table had let them pass.
+// No forbidden address is dialled, in any spelling. The test calls the client
+// itself: the addresses are dialled as if a table had let them pass.
 func TestT3_ForbiddenAddressesAreNeverDialled(t *testing.T) {
 	target := newCounter(t)
 	port := strconv.Itoa(target.port)
@@ -180,7 +180,7 @@ func TestF33_BlackholeEndsWithTheDialBudget(t *testing.T) {
 	}
 
 	// With a second address the budget is shared, and the second is reached.
-	good := newBackend(t, says(fine))
+	good := newBackend(t, responds(fine))
 	c = newTestClient(map[string]string{first: blackhole(t), second: good.address()})
 	for range 2 {
 		start = time.Now()

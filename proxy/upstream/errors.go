@@ -3,6 +3,8 @@
 
 package upstream
 
+// errors.go: why an attempt failed, in constant text.
+
 import (
 	"context"
 	"errors"
@@ -11,7 +13,7 @@ import (
 	"syscall"
 )
 
-// Reason says what went wrong, in constant text.
+// Reason is the cause of a failure, in constant text.
 type Reason string
 
 // The reasons.
@@ -21,17 +23,17 @@ const (
 	ForbiddenAddress Reason = "address must not be dialled"
 	DialFailed       Reason = "dialling failed"
 	WriteFailed      Reason = "sending failed"
-	ReadFailed       Reason = "no complete answer"
-	Malformed        Reason = "answer is malformed"
-	HeadTooLarge     Reason = "answer's header is too large"
-	TooManyInterim   Reason = "too many interim answers"
+	ReadFailed       Reason = "no complete response"
+	Malformed        Reason = "response is malformed"
+	HeadTooLarge     Reason = "response header is too large"
+	TooManyInterim   Reason = "too many interim responses"
 	Switching        Reason = "backend switched protocols"
 	TimedOut         Reason = "time is over"
 	Canceled         Reason = "client is gone"
 )
 
-// Error says why an attempt has no answer. Its text holds no byte of the
-// request and none of the answer, so it may be logged.
+// Error is why an attempt has no response. Its text holds no byte of the request
+// and none of the response, so it may be logged.
 type Error struct {
 	Reason Reason
 	// NotDelivered is true when it is certain that no byte of the request
@@ -40,13 +42,13 @@ type Error struct {
 	// Timeout is true when time ran out.
 	Timeout bool
 	// Ours is true when this process or machine lacked something to dial with,
-	// such as a descriptor: it says nothing about the address.
+	// such as a descriptor: it is no finding about the address.
 	Ours bool
-	// Detail is the operating system's word on it, or empty.
+	// Detail is the operating system's error text, or empty.
 	Detail string
 }
 
-// Error returns the reason and the operating system's word on it.
+// Error returns the reason and the operating system's error text.
 func (e *Error) Error() string {
 	if e.Detail == "" {
 		return string(e.Reason)
@@ -61,8 +63,8 @@ var (
 	errMalformed      = errors.New(string(Malformed))
 )
 
-// detail keeps of an error what is the operating system's own constant text:
-// the rest may quote what was read.
+// detail keeps only the operating system's constant text of an error: the rest may
+// quote received bytes.
 func detail(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()

@@ -3,6 +3,8 @@
 
 package upstream
 
+// exchange.go: one request and its response on one connection.
+
 import (
 	"bufio"
 	"context"
@@ -17,25 +19,25 @@ import (
 )
 
 const (
-	// MaxHeadBytes bounds the header of an answer together with the interim
-	// answers before it. What was read ahead of the body counts too, so up to
-	// readBytes more may pass.
+	// MaxHeadBytes bounds the header of a response together with the interim
+	// responses before it. Bytes that are read ahead of the body count too, so up
+	// to readBytes more may pass.
 	MaxHeadBytes = 64 << 10
 	readBytes    = 4 << 10
-	// maxInterim is how many interim (1xx) answers are dropped.
+	// maxInterim is how many interim (1xx) responses are dropped.
 	maxInterim = 5
 )
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBytes) }}
 
-// exchange is one request and its answer on one connection.
+// exchange is one request and its response on one connection.
 type exchange struct {
 	ctx    context.Context
 	conn   net.Conn
 	reader *bufio.Reader
 	// stop ends the watch over ctx.
 	stop func() bool
-	// wrote tells whether any byte was sent.
+	// wrote is true when a byte was sent.
 	wrote bool
 	// left is how many bytes may still be read.
 	left int64
@@ -48,13 +50,13 @@ func newExchange(ctx context.Context, conn net.Conn) *exchange {
 	x := &exchange{ctx: ctx, conn: conn, left: MaxHeadBytes + readBytes}
 	x.reader = readers.Get().(*bufio.Reader)
 	x.reader.Reset(x)
-	// A client that left waits for no answer. The backend may have acted:
-	// that is unknown, and stays so.
+	// A client that left waits for no response. Whether the backend has acted is
+	// unknown.
 	x.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return x
 }
 
-// run sends the request and reads the head of the answer.
+// run sends the request and reads the head of the response.
 func (x *exchange) run(r *Request, deadline, firstByte time.Time) (*http.Response, error) {
 	if err := x.conn.SetWriteDeadline(deadline); err != nil {
 		return nil, err
@@ -75,7 +77,7 @@ func (x *exchange) run(r *Request, deadline, firstByte time.Time) (*http.Respons
 		return nil, err
 	}
 	x.left = math.MaxInt64
-	response.Body = &answerBody{exchange: x, content: response.Body}
+	response.Body = &responseBody{exchange: x, content: response.Body}
 	return response, nil
 }
 
@@ -111,7 +113,7 @@ func (x *exchange) send(r *Request) (int64, error) {
 	return buffers.WriteTo(x.conn)
 }
 
-// readHead returns the first answer that is not an interim one.
+// readHead returns the first response that is not an interim one.
 func (x *exchange) readHead(method string) (*http.Response, error) {
 	for range maxInterim + 1 {
 		response, err := http.ReadResponse(x.reader, &http.Request{Method: method})
@@ -156,7 +158,7 @@ func (x *exchange) close() {
 	}
 }
 
-// explain says what an error of run means.
+// explain turns an error of run into an Error.
 func (x *exchange) explain(err error) *Error {
 	if x.readErr != nil {
 		err = x.readErr
@@ -181,15 +183,15 @@ func (x *exchange) explain(err error) *Error {
 	return e
 }
 
-// answerBody is the body of an answer, and the connection's end.
-type answerBody struct {
+// responseBody is the body of a response, and the connection's end.
+type responseBody struct {
 	exchange *exchange
 	content  io.Reader
 	closed   bool
 }
 
 // Read returns io.EOF only at the end that the backend announced.
-func (b *answerBody) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) {
 	if b.closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
@@ -201,7 +203,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 }
 
 // Close ends the connection. The rest of the body is not read.
-func (b *answerBody) Close() error {
+func (b *responseBody) Close() error {
 	if b.closed {
 		return nil
 	}

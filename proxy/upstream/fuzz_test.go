@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// Whatever a backend answers, the exchange ends, and what it says of it is its
-// own.
+// With any response of a backend the exchange ends, and its error is constant text.
 func FuzzExchange(f *testing.F) {
 	for _, seed := range []string{
 		fine, "HTTP/1.1 100 Continue\r\n\r\n" + fine, "HTTP/1.1 101 X\r\n\r\n", "HTTP/1.0 200\r\n\r\nabc",

@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package upstream makes one attempt to deliver a request to a backend. In: the
-// backends that may get it, with their addresses; out: the answer of one, or an
-// error that says whether the request may have arrived. It never sends a
-// request twice: dialling ends with one connection or none before anything is
-// written, and nothing in here writes to a second one. I/O.
+// backends that may get it, with their addresses; out: the response of one, or an
+// error that shows whether the request may have arrived. It never sends a
+// request twice: dialling ends with one connection or none before a byte is
+// written, and no code here writes to a second one. I/O.
 package upstream
 
 import (
@@ -19,7 +19,7 @@ import (
 // DialBudget bounds the dialling of one attempt, all its addresses together.
 const DialBudget = 2 * time.Second
 
-// Request is what is delivered. Nothing is added to it but the framing.
+// Request is delivered as it is; only the framing is added.
 type Request struct {
 	Method string
 	// Target is the request target, byte for byte.
@@ -34,29 +34,29 @@ type Request struct {
 type Choice struct {
 	// Addresses (IP:port) are dialled in this order.
 	Addresses []string
-	// Request is what is sent there.
+	// Request is sent there.
 	Request *Request
 }
 
-// Plan is what one attempt may do.
+// Plan bounds one attempt.
 type Plan struct {
 	// Choices are tried in this order until an address of one can be dialled.
 	Choices []Choice
-	// Total bounds the attempt, from the first dial to the end of the answer.
+	// Total bounds the attempt, from the first dial to the end of the response.
 	Total time.Duration
-	// Dialled, when set, is told of each address that was dialled, by its place
-	// in Choices, and whether it was reached. The one that was reached is the
-	// last, and the only one that anything is sent to. What says nothing about
-	// an address is not told: that the client left, or that this process has no
+	// Dialled, when set, is called for each address that was dialled, by its place
+	// in Choices, with whether it was reached. The one that was reached is the
+	// last, and the only one that gets bytes. Dials that fail for another reason
+	// than the address are left out: the client left, or this process has no
 	// descriptor to dial with.
 	Dialled func(choice, address int, reached bool)
 }
 
 // Options of a Client.
 type Options struct {
-	// ConnectTo maps addresses of the table, "IP:port", to what is dialled
-	// instead, "host:port". It is an operator's explicit act, so the rules
-	// about addresses do not apply to what it leads to.
+	// ConnectTo maps addresses of the table, "IP:port", to the "host:port" that is
+	// dialled instead. It is an operator's explicit act, so the rules about
+	// addresses do not apply to its targets.
 	ConnectTo map[string]string
 	// Forbidden are addresses that are not dialled besides those which
 	// routetable.CheckAddress refuses.
@@ -77,7 +77,7 @@ func NewClient(o Options) *Client {
 }
 
 // Attempt delivers a request to one of the addresses of a plan and returns the
-// head of the answer. The answer's body must be closed; it ends early with an
+// head of the response. The response's body must be closed; it ends early with an
 // error, never with io.EOF, when the backend sent less than it announced, when
 // the total time is over, or when ctx is cancelled.
 //
@@ -114,7 +114,7 @@ func (c *Client) Reach(ctx context.Context, address string, timeout time.Duratio
 	return nil
 }
 
-// firstByte is how long the head of an answer may take: 15 s, or half of the
+// firstByte is how long the head of a response may take: 15 s, or half of the
 // total where that is more, so that a backend that accepts and then hangs does
 // not hold a browser as long as one that works slowly.
 func firstByte(total time.Duration) time.Duration {

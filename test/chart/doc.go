@@ -1,9 +1,8 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package chart tests the Helm chart and the kustomize bases: what they render
-// with many values, whether a real API server takes it, whether its pods meet
-// the Pod Security level "restricted", who may do what with the rights in it,
-// and whether it installs, upgrades and uninstalls. It has a module of its own,
-// as Helm's dependencies are none of ours.
+// Package chart tests the Helm chart: its renderings for many values, their
+// acceptance by a real API server, the Pod Security level of its pods, the
+// rights in its roles, and installing, upgrading and uninstalling it. It is a
+// module of its own, so that Helm is no dependency of the product.
 package chart

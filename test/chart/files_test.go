@@ -12,10 +12,12 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
@@ -52,7 +54,7 @@ func readConfig(t *testing.T, pattern string) []*unstructured.Unstructured {
 	return objects
 }
 
-// asYAML is for comparing: a difference is shown as text.
+// asYAML encodes a value for comparison, so that a difference is shown as text.
 func asYAML(t *testing.T, value any) string {
 	t.Helper()
 	text, err := yaml.Marshal(value)
@@ -90,11 +92,11 @@ func TestCRDs_AreThoseOfConfigAndAreKept(t *testing.T) {
 	g.Expect(ofKind(render(t, "crds: {enabled: false}"), "CustomResourceDefinition")).To(BeEmpty())
 }
 
-// config/injection is what test/injection proves; the chart changes names, the
-// image and, with scope namespaces, where it holds.
+// test/injection proves config/injection. The chart changes names, the image
+// and, with scope namespaces, the namespaces.
 func TestInjection_IsThatOfConfig(t *testing.T) {
 	g := NewWithT(t)
-	const values = "image: {proxy: {repository: other, tag: v1, pullPolicy: Never}}"
+	const values = "image: {registry: r.example.com, proxy: {repository: other, tag: v1, pullPolicy: Never}}"
 	rendered := ofKind(render(t, values, rendering.MutatingPolicy),
 		"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 	rendered = slices.DeleteFunc(rendered, func(o rendering.Object) bool { return !strings.HasSuffix(o.Template, "/injection.yaml") })
@@ -113,7 +115,7 @@ func TestInjection_IsThatOfConfig(t *testing.T) {
 			variable := v.(map[string]any)
 			switch variable["name"] {
 			case "image":
-				variable["expression"] = "'other:v1'"
+				variable["expression"] = "'r.example.com/other:v1'"
 				images++
 			case "imagePullPolicy":
 				variable["expression"] = "'Never'"
@@ -122,7 +124,33 @@ func TestInjection_IsThatOfConfig(t *testing.T) {
 		}
 		g.Expect(asYAML(t, rendered[i].Object["spec"])).To(Equal(asYAML(t, source.Object["spec"])))
 	}
-	g.Expect(images).To(Equal(2), "the image is one variable of the policy, and when it is pulled another")
+	g.Expect(images).To(Equal(2), "the image and its pull policy are one variable each")
+}
+
+// test/schema proves config/admission. The chart changes names and renders the
+// bindings for its own proxyNamespaces.
+func TestAdmission_IsThatOfConfig(t *testing.T) {
+	g := NewWithT(t)
+	specs := map[string]string{}
+	for _, object := range render(t, "") {
+		if strings.HasSuffix(object.Template, "/admission.yaml") {
+			specs[object.GetKind()+" "+object.GetName()] = asYAML(t, object.Object["spec"])
+		}
+	}
+	sources := readConfig(t, "admission/[bp]*.yaml")
+	g.Expect(specs).To(HaveLen(len(sources)))
+	for _, source := range sources {
+		rename := func(name string) string { return release + "-" + strings.TrimPrefix(name, "callback-") }
+		spec, isMap := source.Object["spec"].(map[string]any)
+		g.Expect(isMap).To(BeTrue())
+		if policy, isBinding := spec["policyName"].(string); isBinding {
+			spec["policyName"] = rename(policy)
+		}
+		g.Expect(specs).To(HaveKeyWithValue(source.GetKind()+" "+rename(source.GetName()), asYAML(t, spec)))
+	}
+	for _, object := range render(t, "admission: {enabled: false}") {
+		g.Expect(object.Template).NotTo(HaveSuffix("/admission.yaml"))
+	}
 }
 
 func TestMonitoring_IsThatOfConfig(t *testing.T) {
@@ -149,39 +177,45 @@ func TestOptionalKinds_AreMadeWhereTheAPIServerHasThem(t *testing.T) {
 	g.Expect(ofKind(render(t, "", append(rendering.Monitoring(), rendering.MutatingPolicy)...), optional...)).To(HaveLen(len(optional)))
 }
 
-// What kustomize builds is what the chart renders, Helm's own marks aside.
-func TestKustomize_BuildsWhatTheChartRenders(t *testing.T) {
-	assets, err := fixture.Assets(t.Context(), nil)
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	for folder, values := range map[string]string{
-		"default": "", "namespaced": "{scope: namespaces, namespaces: [identity]}",
-	} {
-		t.Run(folder, func(t *testing.T) {
-			g := NewWithT(t)
-			built, err := exec.Command(filepath.Join(assets, "kubectl"), "kustomize", filepath.Join(root, "config", folder)).Output()
-			g.Expect(err).NotTo(HaveOccurred())
-			found := map[string]string{}
-			for _, object := range documents(t, string(built)) {
-				found[object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName()] = asYAML(t, object.Object)
-			}
-			g.Expect(found).To(HaveKey("Namespace /" + system))
-			delete(found, "Namespace /"+system)
-			for _, object := range render(t, values, rendering.MutatingPolicy) {
-				rendering.Bare(object)
-				if object.GetKind() == "CustomResourceDefinition" {
-					object.SetLabels(nil)
-				}
-				key := object.GetKind() + " " + object.GetNamespace() + "/" + object.GetName()
-				g.Expect(found).To(HaveKey(key))
-				g.Expect(found[key]).To(Equal(asYAML(t, object.Object)))
-				delete(found, key)
-			}
-			g.Expect(found).To(BeEmpty(), "these are not the chart's")
-		})
+// Helm reads no file outside of a chart, so the chart links to config/. A
+// package contains the files to which the links point.
+func TestPackage_ContainsTheFilesOfConfig(t *testing.T) {
+	g := NewWithT(t)
+	archive, err := chartutil.Save(load(t), t.TempDir())
+	g.Expect(err).NotTo(HaveOccurred())
+	packaged, err := loader.LoadFile(archive)
+	g.Expect(err).NotTo(HaveOccurred())
+	contents := map[string]string{}
+	for _, file := range packaged.Files {
+		contents[file.Name] = string(file.Data)
 	}
+	expected := 0
+	for link, pattern := range map[string]string{
+		"admission": "admission/*", "crds": "crd/bases/*", "injection": "injection/*", "monitoring": "monitoring/*",
+	} {
+		sources, err := filepath.Glob(filepath.Join(root, "config", pattern))
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, source := range sources {
+			content, err := os.ReadFile(source)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(contents).To(HaveKeyWithValue("files/"+link+"/"+filepath.Base(source), string(content)))
+			expected++
+		}
+	}
+	g.Expect(expected).To(BeNumerically(">=", 7))
+	found := 0
+	for name := range contents {
+		if strings.HasPrefix(name, "files/") {
+			found++
+		}
+	}
+	g.Expect(found).To(Equal(expected), "no other files")
+	objects, _, err := rendering.Render(packaged, rendering.Release{Name: release, Namespace: system, Values: parse(t, "")})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(objects).To(HaveLen(len(render(t, ""))))
 }
 
-// For those who try it: everything of the samples goes on top of config/default.
+// The samples build on an installation in the namespace callback-system.
 func TestKustomize_SamplesBuild(t *testing.T) {
 	g := NewWithT(t)
 	assets, err := fixture.Assets(t.Context(), nil)
@@ -191,11 +225,6 @@ func TestKustomize_SamplesBuild(t *testing.T) {
 	kinds := map[string]int{}
 	for _, object := range documents(t, string(built)) {
 		kinds[object.GetKind()]++
-		if object.GetKind() == "CallbackProxy" {
-			mode, _, err := unstructured.NestedString(object.Object, "spec", "mode")
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(mode).To(Equal("Deployment"))
-		}
 	}
-	g.Expect(kinds).To(Equal(map[string]int{"Namespace": 2, "Service": 2, "CallbackProxy": 1, "CallbackRoute": 1}))
+	g.Expect(kinds).To(Equal(map[string]int{"Namespace": 2, "Service": 2, "Deployment": 2, "CallbackProxy": 1, "CallbackRoute": 1}))
 }

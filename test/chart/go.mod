@@ -2,10 +2,13 @@ module github.com/callbackproxy/callback-operator/test/chart
 
 go 1.26.0
 
-replace github.com/callbackproxy/callback-operator => ../..
+replace (
+	github.com/callbackproxy/callback-operator => ../..
+	github.com/callbackproxy/callback-operator/hack/chart => ../../hack/chart
+)
 
 require (
-	go.yaml.in/yaml/v3 v3.0.5
+	github.com/callbackproxy/callback-operator/hack/chart v0.0.0
 	helm.sh/helm/v4 v4.3.1
 	k8s.io/apimachinery v0.37.2
 	k8s.io/cli-runtime v0.37.2
@@ -66,6 +69,7 @@ require (
 	github.com/tetratelabs/wazero v1.12.0 // indirect
 	github.com/xlab/treeprint v1.2.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	gomodules.xyz/jsonpatch/v2 v2.4.0 // indirect
 	k8s.io/apiserver v0.37.2 // indirect

@@ -32,7 +32,7 @@ type helmCLI struct {
 	kubeconfig string
 }
 
-// config is that of one command: it remembers what the API server has.
+// config returns the configuration of one command, which caches the discovery.
 func (h *helmCLI) config() *action.Configuration {
 	h.t.Helper()
 	flags := genericclioptions.NewConfigFlags(false)
@@ -45,8 +45,8 @@ func (h *helmCLI) config() *action.Configuration {
 	return config
 }
 
-// install is "helm install". No pod ever runs on this control plane, so it does
-// not wait for any.
+// install runs "helm install". It waits for hooks only, because no pod ever runs
+// on this control plane.
 func (h *helmCLI) install(values string) error {
 	h.t.Helper()
 	install := action.NewInstall(h.config())
@@ -74,12 +74,12 @@ func (h *helmCLI) uninstall() error {
 	return err
 }
 
-// An installation's life: with a fleet of its own in one go, an upgrade that
-// keeps it, an uninstallation that leaves the CRDs and what is theirs, another
-// installation that takes them over, and an end that leaves nothing.
+// Installs the chart together with a fleet, upgrades without replacing the fleet,
+// uninstalls without the CRDs, the fleet and the proxies' right to read their
+// config, adopts these in another installation, and finally removes everything.
 func TestInstall_UpgradeUninstallAndAgain(t *testing.T) {
 	g := NewWithT(t)
-	cp, err := fixture.StartControlPlane(t.Context(), fixture.Options{ControllerManager: true})
+	cp, err := fixture.StartControlPlane(t.Context(), fixture.Options{})
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = cp.Stop() })
 	c := strictClient(t, cp.Config)
@@ -87,53 +87,51 @@ func TestInstall_UpgradeUninstallAndAgain(t *testing.T) {
 
 	installed := helm.install(edge)
 	if installed != nil {
-		// The API server has not seen its new kinds yet. --wait rules it out, on
-		// a cluster in which the manager starts.
+		// The API server does not serve its new kinds yet. With --wait this
+		// cannot happen on a cluster in which the manager starts.
 		g.Expect(installed).To(MatchError(ContainSubstring("no matches for kind")))
 		g.Expect(helm.upgrade(edge)).To(Succeed())
 	}
 	fleet := getFleet(t, c)
 	g.Expect(fleet.Spec.Policy.MaxLifetimeDays).To(BeEquivalentTo(90))
 
-	g.Expect(helm.upgrade(edge+"\nreplicas: 3\ncommonLabels: {a: b}")).To(Succeed(), "the release takes over what was a hook")
+	g.Expect(helm.upgrade(edge+"\nreplicas: 3\ncommonLabels: {a: b}")).To(Succeed(), "the release adopts the former hook")
 	var manager appsv1.Deployment
 	g.Expect(c.Get(t.Context(), client.ObjectKey{Namespace: system, Name: release}, &manager)).To(Succeed())
 	g.Expect(manager.Spec.Replicas).To(HaveValue(BeEquivalentTo(3)))
 	upgraded := getFleet(t, c)
-	g.Expect(upgraded.UID).To(Equal(fleet.UID), "a fleet that is made anew would interrupt every login")
+	g.Expect(upgraded.UID).To(Equal(fleet.UID), "a recreated fleet would interrupt every login")
 	g.Expect(upgraded.Labels).To(HaveKeyWithValue("a", "b"))
 	g.Expect(upgraded.Annotations).NotTo(HaveKey("helm.sh/hook"))
 
 	g.Expect(helm.uninstall()).To(Succeed())
 	g.Expect(getFleet(t, c).UID).To(Equal(fleet.UID))
-	g.Expect(left(t, c)).To(ConsistOf("crd callbackproxies", "crd callbackproxyconfigs", "crd callbackroutes"))
+	g.Expect(remaining(t, c)).To(ConsistOf("crd callbackproxies", "crd callbackproxyconfigs", "crd callbackroutes", release+"-proxy"))
 
-	g.Expect(helm.install(edge)).To(Succeed(), "what was kept is taken over")
+	g.Expect(helm.install(edge)).To(Succeed(), "the release adopts the kept objects")
 	g.Expect(getFleet(t, c).UID).To(Equal(fleet.UID))
 
 	g.Expect(helm.upgrade("crds: {keep: false}\n" + edge + "  keep: false")).To(Succeed())
+	fleet = getFleet(t, c)
+	g.Expect(fleet.Finalizers).To(BeEmpty(), "a finalizer would keep the namespace")
 	g.Expect(helm.uninstall()).To(Succeed())
-	// The API server looks for a minute whether instances of a CRD are left
-	// before it looks again.
-	g.Eventually(func() []string { return left(t, c) }, 3*time.Minute, 200*time.Millisecond).Should(BeEmpty())
-	g.Expect(c.Delete(t.Context(), newNamespace(system))).To(Succeed())
-	g.Eventually(func() error {
-		return c.Get(t.Context(), client.ObjectKey{Name: system}, &corev1.Namespace{})
-	}, time.Minute, 200*time.Millisecond).Should(MatchError(ContainSubstring("not found")), "no finalizer of ours keeps a namespace")
+	// The API server polls the instances of a deleted CRD, and a lost race costs
+	// it a minute.
+	g.Eventually(func() []string { return remaining(t, c) }, 3*time.Minute, 200*time.Millisecond).Should(BeEmpty())
 }
 
 func getFleet(t *testing.T, c client.Client) *callbackv1alpha1.CallbackProxy {
 	t.Helper()
 	var fleet callbackv1alpha1.CallbackProxy
-	// The API server may need a moment to serve a kind that is new.
+	// The API server serves a new kind with a delay.
 	NewWithT(t).Eventually(func() error {
 		return c.Get(t.Context(), client.ObjectKey{Namespace: system, Name: "edge"}, &fleet)
 	}, 30*time.Second, 100*time.Millisecond).Should(Succeed())
 	return &fleet
 }
 
-// left are the objects in the cluster that bear a release's label.
-func left(t *testing.T, c client.Client) []string {
+// remaining returns the objects in the cluster that have the release's label.
+func remaining(t *testing.T, c client.Client) []string {
 	t.Helper()
 	var names []string
 	var crds apiextensionsv1.CustomResourceDefinitionList

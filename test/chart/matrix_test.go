@@ -9,16 +9,16 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 )
 
 // scenario is one way to install the chart.
 type scenario struct {
 	name   string
 	values string
-	// apis that the API server has beside Kubernetes' own.
+	// apis are kinds of the API server in addition to those of Kubernetes.
 	apis []string
-	// golden says that the whole rendering is kept in testdata.
+	// golden compares the whole rendering with a file in testdata.
 	golden bool
 }
 
@@ -29,8 +29,8 @@ proxy:
   - hostname: auth.acme.test
     namespaces: {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: identity}}}
   - {hostname: sso.acme.test}
-  trustedProxies: [10.0.0.0/8]
-  policy: {maxLifetimeDays: 90, afterSunset: [Reject], requireOwner: true, sunsetWarningDays: [], maxRoutesPerNamespace: 50}
+  forwarding: {trustedProxies: [10.0.0.0/8]}
+  policy: {maxLifetimeDays: 90, allowedAfterSunset: [Reject], requireOwner: true, sunsetWarningDays: [], maxRoutesPerNamespace: 50}
 `
 
 func scenarios() []scenario {
@@ -46,7 +46,8 @@ image:
   registry: registry.example.com:5000/identity
   manager: {digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", pullPolicy: Always}
   proxy: {digest: "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}
-imagePullSecrets: [registry]`, apis: everything},
+imagePullSecrets: [registry]
+global: {imagePullSecrets: [registry, {name: mirror}], storageClass: fast}`, apis: everything},
 		{
 			name: "namespaces", values: "{scope: namespaces, namespaces: [tenant-b, tenant-a]}",
 			apis: []string{rendering.MutatingPolicy}, golden: true,
@@ -70,8 +71,8 @@ rbac: {boundRoleBindings: false}`},
 		{name: "edge-with-httproute", apis: []string{rendering.CallbackProxy}, values: edge + `
   keep: false
   httpRoute: {enabled: true, parentRefs: [{name: public, namespace: gateways, sectionName: https}]}`},
-		{name: "edge-run-by-others", apis: []string{rendering.CallbackProxy}, values: edge + `
-  mode: ""
+		{name: "edge-external", apis: []string{rendering.CallbackProxy}, values: edge + `
+  mode: External
   name: other
   listener: {port: 9000}`},
 		{name: "no-injection", values: "injection: {create: never}", apis: everything},
@@ -83,17 +84,24 @@ metrics:
   podMonitor: {create: always}
   prometheusRule: {create: always}
   dashboard: {create: always, annotations: {grafana_folder: Identity}}`},
-		{name: "crds-by-others", values: "crds: {enabled: false}\n" + edge},
+		{name: "crds-applied-separately", values: "crds: {enabled: false}\n" + edge},
 		{name: "nothing-optional", values: `
 crds: {keep: false, annotations: {a: b}}
 rbac: {create: false, boundRoleBindings: false}
-serviceAccount: {create: false, name: mine}
+serviceAccount: {create: false, name: existing}
 networkPolicy: {enabled: false}
 podDisruptionBudget: {enabled: false}
 injection: {create: never}
 metrics: {enabled: false, podMonitor: {create: never}, prometheusRule: {create: never}, dashboard: {create: never}}`, apis: everything},
 		{name: "pods", values: `
-nameOverride: shim
+fullnameOverride: shim
+namespaceOverride: identity
+revisionHistoryLimit: 0
+extraEnv: [{name: GOMEMLIMIT, value: 400MiB}, {name: HTTPS_PROXY, valueFrom: {configMapKeyRef: {name: egress, key: proxy, optional: true}}}]
+extraVolumes: [{name: ca, configMap: {name: ca}}]
+extraVolumeMounts: [{name: ca, mountPath: /etc/ssl/more, readOnly: true}]
+podSecurityContext: {runAsUser: 1000, fsGroup: 1000, supplementalGroups: [2000]}
+containerSecurityContext: {privileged: false}
 commonLabels: {team: identity}
 podLabels: {zone: inner}
 podAnnotations: {a: "1"}
@@ -114,7 +122,7 @@ extraObjects:
 - apiVersion: v1
   kind: ConfigMap
   metadata: {name: "{{ .Release.Name }}-extra", namespace: "{{ .Release.Namespace }}"}
-  data: {image: '{{ include "callback-operator.image" (list . .Values.image.proxy) }}'}
+  data: {image: '{{ include "callback-operator.image" (list . "proxy") }}'}
 - |
   apiVersion: v1
   kind: ConfigMap
@@ -122,7 +130,7 @@ extraObjects:
 	}
 }
 
-// eachScenario runs a test for each way to install, with what it renders.
+// eachScenario runs a test with the rendering of each scenario.
 func eachScenario(t *testing.T, test func(t *testing.T, objects []rendering.Object)) {
 	t.Helper()
 	for _, s := range scenarios() {
@@ -130,11 +138,19 @@ func eachScenario(t *testing.T, test func(t *testing.T, objects []rendering.Obje
 	}
 }
 
+// registry is that of the images in renderings which choose none.
+const registry = "registry.example.com/identity"
+
+// parse decodes values and adds a registry, without which the chart refuses to
+// render, unless they contain settings of images.
 func parse(t *testing.T, values string) map[string]any {
 	t.Helper()
 	parsed := map[string]any{}
 	if err := yaml.UnmarshalStrict([]byte(values), &parsed); err != nil {
 		t.Fatalf("decode values: %v\n%s", err, values)
+	}
+	if parsed["image"] == nil {
+		parsed["image"] = map[string]any{"registry": registry}
 	}
 	return parsed
 }

@@ -14,11 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 )
 
-// rights are what rules allow, one line for each verb, sorted.
-func rights(rules []rbacv1.PolicyRule) []string {
+// listRights returns the rights of rules, one line for each verb, sorted.
+func listRights(rules []rbacv1.PolicyRule) []string {
 	var lines []string
 	for _, rule := range rules {
 		for _, verb := range rule.Verbs {
@@ -51,8 +51,8 @@ func rulesOf(t *testing.T, object *unstructured.Unstructured) []rbacv1.PolicyRul
 	return role.Rules
 }
 
-// managers are the manager's rules of one kind of role in a rendering.
-func managers(t *testing.T, objects []rendering.Object, kind string) []rbacv1.PolicyRule {
+// managerRules returns the manager's rules of one kind of role in a rendering.
+func managerRules(t *testing.T, objects []rendering.Object, kind string) []rbacv1.PolicyRule {
 	t.Helper()
 	bound := map[string]bool{}
 	for _, object := range ofKind(objects, kind+"Binding") {
@@ -73,9 +73,9 @@ func managers(t *testing.T, objects []rendering.Object, kind string) []rbacv1.Po
 	return rules
 }
 
-// generated are the rules that follow from the code, with the chart's name for
-// the proxies' role.
-func generated(t *testing.T, kind string) []rbacv1.PolicyRule {
+// generatedRules returns the rules that are generated from the code, with the
+// chart's name for the proxies' role.
+func generatedRules(t *testing.T, kind string) []rbacv1.PolicyRule {
 	t.Helper()
 	var rules []rbacv1.PolicyRule
 	for _, object := range readConfig(t, "rbac/role.yaml") {
@@ -93,52 +93,52 @@ func generated(t *testing.T, kind string) []rbacv1.PolicyRule {
 	return rules
 }
 
-func TestRights_AreThoseThatTheCodeAsksFor(t *testing.T) {
+func TestRights_AreThoseGeneratedFromTheCode(t *testing.T) {
 	g := NewWithT(t)
 	objects := render(t, "")
-	g.Expect(rights(managers(t, objects, "ClusterRole"))).To(Equal(rights(generated(t, "ClusterRole"))))
-	g.Expect(rights(managers(t, objects, "Role"))).To(Equal(rights(generated(t, "Role"))))
+	g.Expect(listRights(managerRules(t, objects, "ClusterRole"))).To(Equal(listRights(generatedRules(t, "ClusterRole"))))
+	g.Expect(listRights(managerRules(t, objects, "Role"))).To(Equal(listRights(generatedRules(t, "Role"))))
 	for _, object := range readConfig(t, "rbac/accounts.yaml") {
 		if object.GetName() != "callback-proxy" || (object.GetKind() != "ClusterRole" && object.GetKind() != "Role") {
 			continue
 		}
 		for _, role := range ofKind(objects, "ClusterRole") {
 			if role.GetName() == release+"-proxy" {
-				g.Expect(rights(rulesOf(t, role.Unstructured))).To(Equal(rights(rulesOf(t, object))))
+				g.Expect(listRights(rulesOf(t, role.Unstructured))).To(Equal(listRights(rulesOf(t, object))))
 			}
 		}
 	}
 }
 
-// With scope namespaces the same holds in those namespaces, and nothing is left
-// that concerns the cluster but the question who scrapes.
+// With scope namespaces the manager has the same rights in those namespaces. The
+// only cluster-wide rights are those to authenticate and authorize scrapes.
 func TestRights_OfScopeNamespacesAreRoles(t *testing.T) {
 	g := NewWithT(t)
 	const values = "scope: namespaces\nnamespaces: [tenant-a, tenant-b]\n"
 	objects := render(t, values)
 	scrapers := []string{"create subjectaccessreviews.authorization.k8s.io", "create tokenreviews.authentication.k8s.io"}
-	g.Expect(rights(managers(t, objects, "ClusterRole"))).To(Equal(scrapers))
+	g.Expect(listRights(managerRules(t, objects, "ClusterRole"))).To(Equal(scrapers))
 
 	elsewhere := append([]string{"get namespaces", "list namespaces", "watch namespaces"}, scrapers...)
-	wanted := slices.DeleteFunc(rights(slices.Concat(generated(t, "ClusterRole"), generated(t, "Role"))),
+	wanted := slices.DeleteFunc(listRights(slices.Concat(generatedRules(t, "ClusterRole"), generatedRules(t, "Role"))),
 		func(line string) bool { return slices.Contains(elsewhere, line) })
-	g.Expect(rights(managers(t, objects, "Role"))).To(Equal(wanted))
+	g.Expect(listRights(managerRules(t, objects, "Role"))).To(Equal(wanted))
 	for _, namespace := range []string{"tenant-a", "tenant-b", system} {
 		g.Expect(slices.ContainsFunc(ofKind(objects, "RoleBinding"), func(o rendering.Object) bool {
 			return o.GetNamespace() == namespace && o.GetName() == release+"-routes"
 		})).To(BeTrue(), namespace)
 	}
-	g.Expect(managers(t, render(t, values+"metrics: {secure: false}"), "ClusterRole")).To(BeEmpty())
+	g.Expect(managerRules(t, render(t, values+"metrics: {secure: false}"), "ClusterRole")).To(BeEmpty())
 }
 
-// No value gives anybody a wildcard or a look at Secrets, or more than reading
-// to whom nothing was given.
+// No values produce a role with a wildcard, with access to Secrets or with
+// another right that could be used to gain more.
 func TestRoles_NameEveryVerbAndNoSecrets(t *testing.T) {
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()
 		g := NewWithT(t)
 		for _, object := range ofKind(objects, "ClusterRole", "Role") {
-			for _, line := range rights(rulesOf(t, object.Unstructured)) {
+			for _, line := range listRights(rulesOf(t, object.Unstructured)) {
 				g.Expect(line).NotTo(ContainSubstring("*"), object.GetName())
 				g.Expect(line).NotTo(ContainSubstring(" secrets"), object.GetName())
 				g.Expect(line).NotTo(MatchRegexp("^(impersonate|escalate|approve|sign) "), object.GetName())

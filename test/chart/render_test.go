@@ -21,10 +21,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func TestChart_PassesHelmsLinter(t *testing.T) {
 	for _, s := range scenarios() {
@@ -39,8 +39,8 @@ func TestChart_PassesHelmsLinter(t *testing.T) {
 	}
 }
 
-// known are the kinds that the chart may make.
-func known(t *testing.T) *runtime.Scheme {
+// newScheme contains the kinds that the chart may render.
+func newScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -54,10 +54,10 @@ func known(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
-// A field with a typing error would be dropped without a word by an API server
-// that is not asked to be strict.
+// An API server silently drops unknown fields unless the client requests strict
+// validation.
 func TestObjects_HaveOnlyFieldsOfTheirTypes(t *testing.T) {
-	scheme := known(t)
+	scheme := newScheme(t)
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()
 		for _, object := range objects {
@@ -73,16 +73,16 @@ func TestObjects_HaveOnlyFieldsOfTheirTypes(t *testing.T) {
 	})
 }
 
-// Two objects of one name: the second one would silently replace the first.
+// The second of two objects with one name would silently replace the first.
 func TestObjects_HaveTheirOwnNamesAndTheCommonLabels(t *testing.T) {
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()
 		g := NewWithT(t)
-		seen := map[string]bool{}
+		keys := map[string]bool{}
 		for _, object := range objects {
 			key := strings.Join([]string{object.GetAPIVersion(), object.GetKind(), object.GetNamespace(), object.GetName()}, " ")
-			g.Expect(seen).NotTo(HaveKey(key))
-			seen[key] = true
+			g.Expect(keys).NotTo(HaveKey(key))
+			keys[key] = true
 			if strings.HasSuffix(object.Template, "/extra.yaml") {
 				continue
 			}
@@ -92,7 +92,7 @@ func TestObjects_HaveTheirOwnNamesAndTheCommonLabels(t *testing.T) {
 	})
 }
 
-// What Helm keeps with the release is at most 1 MiB.
+// Helm stores the release in a Secret, which holds at most 1 MiB.
 func TestObjects_AreFewEnoughForARelease(t *testing.T) {
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()
@@ -113,7 +113,7 @@ func TestGolden(t *testing.T) {
 			g := NewWithT(t)
 			rendered := ""
 			for _, object := range render(t, s.values, s.apis...) {
-				// The CRDs are compared with config/crd, the files with theirs.
+				// Another test compares the CRDs with config/crd.
 				if object.GetKind() == "CustomResourceDefinition" {
 					continue
 				}
@@ -131,15 +131,22 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// shorten leaves out what has a source of its own, which other tests compare.
+// shorten omits specs that other tests compare with their source in config/.
 func shorten(object rendering.Object) string {
+	field := ""
 	switch object.GetKind() {
 	case "PrometheusRule", "MutatingAdmissionPolicy":
-		text, _, _ := strings.Cut(object.YAML, "\nspec:")
-		return text + "\nspec: # not shown"
+		field = "spec:"
+	case "ValidatingAdmissionPolicy":
+		if strings.HasSuffix(object.Template, "/admission.yaml") {
+			field = "spec:"
+		}
 	case "ConfigMap":
-		text, _, _ := strings.Cut(object.YAML, "\ndata:")
-		return text + "\ndata: # not shown"
+		field = "data:"
 	}
-	return object.YAML
+	if field == "" {
+		return object.YAML
+	}
+	text, _, _ := strings.Cut(object.YAML, "\n"+field)
+	return text + "\n" + field + " # not shown"
 }

@@ -16,10 +16,10 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 )
 
-// identity is somebody whom the API server knows by an account.
+// identity is a ServiceAccount and its expected rights.
 type identity struct {
 	name    string
 	account types.NamespacedName
@@ -27,9 +27,9 @@ type identity struct {
 	mayNot  []string
 }
 
-// common are things that none of ours may do anywhere: "verb
-// resource[/subresource][.group] namespace [name]", - for no namespace.
-var common = []string{
+// forbidden are the rights that no identity has: "verb resource[/subresource][.group]
+// namespace [name]", where - is no namespace.
+var forbidden = []string{
 	"get secrets callback-system", "list secrets callback-system", "watch secrets callback-system",
 	"list secrets -", "get secrets kube-system", "create secrets callback-system", "get secrets identity edge-tls",
 	"create pods callback-system", "delete pods callback-system", "create pods/exec callback-system",
@@ -56,7 +56,7 @@ var common = []string{
 	"patch ingresses.networking.k8s.io callback-system", "approve certificatesigningrequests.certificates.k8s.io -",
 }
 
-// fleetWrites is what is made for fleets of mode Deployment.
+// fleetWrites lists rights on the objects of fleets of mode Deployment.
 func fleetWrites(verbs, namespace string) []string {
 	var lines []string
 	for _, resource := range []string{
@@ -69,7 +69,7 @@ func fleetWrites(verbs, namespace string) []string {
 	return lines
 }
 
-// watched is what is read and written wherever routes are.
+// watched lists the manager's rights in each watched namespace.
 func watched(namespace string) []string {
 	var lines []string
 	for verb := range strings.SplitSeq("get,list,watch", ",") {
@@ -83,7 +83,7 @@ func watched(namespace string) []string {
 	return append(lines,
 		"patch callbackroutes/status.callbackproxy.io "+namespace, "patch callbackproxies/status.callbackproxy.io "+namespace,
 		"create callbackproxyconfigs.callbackproxy.io "+namespace, "update callbackproxyconfigs.callbackproxy.io "+namespace,
-		"delete callbackproxyconfigs.callbackproxy.io "+namespace, "create events.events.k8s.io "+namespace,
+		"delete callbackproxyconfigs.callbackproxy.io "+namespace, "create events "+namespace,
 		"create rolebindings.rbac.authorization.k8s.io "+namespace, "patch rolebindings.rbac.authorization.k8s.io "+namespace,
 	)
 }
@@ -100,10 +100,10 @@ func identities() []identity {
 		return lines
 	}
 	configWrites := slices.Concat(config("create,update,patch,delete", system), config("get,list,watch,create", "identity"), config("list", "-"))
-	reader := slices.Concat(configWrites, common, watched("tenant-b"), fleetWrites("get,create,patch,delete", system), []string{
+	reader := slices.Concat(configWrites, forbidden, watched("tenant-b"), fleetWrites("get,create,patch,delete", system), []string{
 		"get callbackproxies.callbackproxy.io callback-system", "list callbackroutes.callbackproxy.io callback-system",
 		"patch callbackproxies/status.callbackproxy.io callback-system", "get pods callback-system", "list services callback-system",
-		"create events.events.k8s.io callback-system", "get namespaces -", "create tokenreviews.authentication.k8s.io -",
+		"create events callback-system", "get namespaces -", "create tokenreviews.authentication.k8s.io -",
 	})
 	return []identity{
 		{
@@ -113,14 +113,14 @@ func identities() []identity {
 				"create subjectaccessreviews.authorization.k8s.io -", "bind clusterroles.rbac.authorization.k8s.io identity " + release + "-proxy",
 				"list horizontalpodautoscalers.autoscaling callback-system", "update leases.coordination.k8s.io callback-system",
 			}),
-			mayNot: slices.Concat(common, fleetWrites("create,patch,delete", "identity"), fleetWrites("create,patch", "-"),
+			mayNot: slices.Concat(forbidden, fleetWrites("create,patch,delete", "identity"), fleetWrites("create,patch", "-"),
 				[]string{"patch horizontalpodautoscalers.autoscaling callback-system", "patch deployments/scale.apps callback-system"}),
 		},
 		{
 			name: "manager, scope namespaces", account: manager("narrow"),
 			may: slices.Concat(watched("tenant-a"), watched("fleets"), fleetWrites("get,list,watch,create,patch,delete", "fleets"),
 				[]string{"update leases.coordination.k8s.io narrow"}),
-			mayNot: slices.Concat(common, watched("identity"), watched("-"), watched("tenant-b"), fleetWrites("create,patch,delete", "tenant-a"),
+			mayNot: slices.Concat(forbidden, watched("identity"), watched("-"), watched("tenant-b"), fleetWrites("create,patch,delete", "tenant-a"),
 				fleetWrites("create,patch,delete", "narrow"), []string{
 					"get namespaces - tenant-a", "list namespaces -", "watch namespaces -",
 					"bind clusterroles.rbac.authorization.k8s.io - " + release + "-proxy",
@@ -142,43 +142,43 @@ func identities() []identity {
 	}
 }
 
-// The chart's rights and the RoleBinding that the operator makes, as a real API
-// server's authorizer sees them: a proxy that was taken over has its account's.
-func TestT13_WhatAProxyMayDo(t *testing.T) {
-	check(t, func(who identity) bool { return who.account.Name != release })
+// The API server's authorizer decides from the chart's roles and the operator's
+// RoleBinding. An attacker in a proxy has the rights of the proxy's account.
+func TestT13_ProxyReadsItsConfigOnly(t *testing.T) {
+	expectRights(t, func(who identity) bool { return who.account.Name != release })
 }
 
-// The same for the controller, or a bug in it.
-func TestT14_WhatTheManagerMayDo(t *testing.T) {
-	check(t, func(who identity) bool { return who.account.Name == release })
+// The same for an attacker in the manager, or a bug in it.
+func TestT14_ManagerHasNoOtherRights(t *testing.T) {
+	expectRights(t, func(who identity) bool { return who.account.Name == release })
 }
 
-func check(t *testing.T, concerns func(identity) bool) {
+func expectRights(t *testing.T, selected func(identity) bool) {
 	t.Helper()
 	_, c := cluster(t)
 	installRights(t, c)
 	for _, who := range identities() {
-		if !concerns(who) {
+		if !selected(who) {
 			continue
 		}
 		t.Run(who.name, func(t *testing.T) {
 			NewWithT(t).Expect(len(who.mayNot)).To(BeNumerically(">", 60))
 			for _, line := range who.may {
-				if !allowed(t, c, who.account, line) {
-					t.Errorf("may not, and should: %s", line)
+				if !isAllowed(t, c, who.account, line) {
+					t.Errorf("missing right: %s", line)
 				}
 			}
 			for _, line := range who.mayNot {
-				if allowed(t, c, who.account, line) {
-					t.Errorf("may, and should not: %s", line)
+				if isAllowed(t, c, who.account, line) {
+					t.Errorf("excessive right: %s", line)
 				}
 			}
 		})
 	}
 }
 
-// installRights applies the roles of two releases, one of each scope, and what
-// the operator makes for a fleet of each mode.
+// installRights applies the roles of two releases, one of each scope, and the
+// RoleBinding that the operator creates for a fleet of each mode.
 func installRights(t *testing.T, c client.Client) {
 	t.Helper()
 	kinds := []string{"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
@@ -189,7 +189,7 @@ func installRights(t *testing.T, c client.Client) {
 		}
 	}
 	for _, r := range []rendering.Release{
-		{Name: release, Namespace: system},
+		{Name: release, Namespace: system, Values: parse(t, "")},
 		{Name: release + "-narrow", Namespace: "narrow", Values: parse(t,
 			`{scope: namespaces, namespaces: [tenant-a], proxyNamespaces: [fleets], metrics: {secure: false}, serviceAccount: {name: callback-operator}}`)},
 	} {
@@ -215,9 +215,9 @@ func installRights(t *testing.T, c client.Client) {
 	}
 }
 
-// allowed asks the API server's authorizer about an account, in the groups that
-// it is known by.
-func allowed(t *testing.T, c client.Client, account types.NamespacedName, line string) bool {
+// isAllowed returns the decision of the API server's authorizer for an account
+// with its groups.
+func isAllowed(t *testing.T, c client.Client, account types.NamespacedName, line string) bool {
 	t.Helper()
 	fields := strings.Fields(line)
 	resource, group, _ := strings.Cut(fields[1], ".")
@@ -235,7 +235,7 @@ func allowed(t *testing.T, c client.Client, account types.NamespacedName, line s
 		Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + account.Namespace, "system:authenticated"},
 	}}
 	if err := c.Create(t.Context(), review); err != nil {
-		t.Fatalf("ask about %q: %v", line, err)
+		t.Fatalf("review %q: %v", line, err)
 	}
 	return review.Status.Allowed
 }

@@ -12,11 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 )
 
 // Server-side dry-run: validation, CEL compilation of policies, admission.
-func TestObjects_AreTakenByTheAPIServer(t *testing.T) {
+func TestObjects_AreAcceptedByTheAPIServer(t *testing.T) {
 	_, c := cluster(t)
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()
@@ -30,8 +30,8 @@ func TestObjects_AreTakenByTheAPIServer(t *testing.T) {
 	})
 }
 
-// The namespace is held to "restricted" by the API server's own admission; a
-// pod is made of each template, without starting it.
+// The API server enforces the level restricted in the namespace; a dry run
+// creates a pod from each template.
 func TestPods_AreRestricted(t *testing.T) {
 	_, c := cluster(t)
 	const level = "restricted"
@@ -53,20 +53,20 @@ func TestPods_AreRestricted(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: level, Name: "manager", Labels: deployment.Spec.Template.Labels},
 				Spec:       deployment.Spec.Template.Spec,
 			}
-			// Priorities are the cluster's.
+			// The priority class does not exist here.
 			pod.Spec.PriorityClassName = ""
 			g.Expect(c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll)).To(Succeed())
 			pods++
 
 			pod.Spec.Containers[0].SecurityContext.Capabilities = nil
 			g.Expect(c.Create(t.Context(), pod, client.DryRunAll)).To(MatchError(ContainSubstring("violates PodSecurity")),
-				"otherwise nothing is enforced here")
+				"the namespace must enforce the level")
 		}
 	})
 	NewWithT(t).Expect(pods).To(BeNumerically(">=", len(scenarios())))
 }
 
-// What "restricted" does not ask for, and the documentation promises.
+// The documentation promises more than the level restricted requires.
 func TestPods_AreHardened(t *testing.T) {
 	eachScenario(t, func(t *testing.T, objects []rendering.Object) {
 		t.Helper()

@@ -22,22 +22,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/callbackproxy/callback-operator/test/chart/rendering"
+	"github.com/callbackproxy/callback-operator/hack/chart/rendering"
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
 const (
 	root = "../.."
-	// release and system are the names that the documentation uses.
+	// The names that the documentation uses.
 	release = "callback-operator"
 	system  = "callback-system"
 )
 
-// namespaces that renderings of the matrix name.
+// namespaces are those in which renderings of the matrix have objects.
 var namespaces = []string{system, "identity", "tenant-a", "tenant-b", "fleets"}
 
 func TestMain(m *testing.M) {
-	// Helm tells in its log what its results say.
+	// Helm's log repeats its results.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	stop()
@@ -56,8 +56,8 @@ func stop() {
 	}
 }
 
-// cluster is an API server with the kinds that renderings have, shared by the
-// tests that change nothing in it.
+// cluster returns an API server with the kinds of all renderings. Tests that
+// only use dry runs or their own namespaces share it.
 func cluster(t *testing.T) (*fixture.ControlPlane, client.Client) {
 	t.Helper()
 	startOnce.Do(func() { controlPlane, startErr = start(context.Background()) })
@@ -96,8 +96,8 @@ func start(ctx context.Context) (*fixture.ControlPlane, error) {
 	return cp, nil
 }
 
-// monitoringCRDs take everything: what is in their objects is checked against
-// the Go types.
+// monitoringCRDs accept all fields: TestObjects_HaveOnlyFieldsOfTheirTypes
+// compares the objects with the Go types.
 func monitoringCRDs() []*apiextensionsv1.CustomResourceDefinition {
 	var crds []*apiextensionsv1.CustomResourceDefinition
 	for kind, plural := range map[string]string{
@@ -121,10 +121,10 @@ func monitoringCRDs() []*apiextensionsv1.CustomResourceDefinition {
 	return crds
 }
 
-// strictClient has the API server refuse fields that it does not know.
+// strictClient requests strict validation: the API server refuses unknown fields.
 func strictClient(t *testing.T, config *rest.Config) client.Client {
 	t.Helper()
-	plain, err := client.New(config, client.Options{Scheme: known(t)})
+	plain, err := client.New(config, client.Options{Scheme: newScheme(t)})
 	if err != nil {
 		t.Fatalf("make client: %v", err)
 	}

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/test/cluster/app/load"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 )
 
@@ -176,7 +176,7 @@ func (s *step) startTraffic(w way) *traffic {
 }
 
 // stop ends it and returns what it found.
-func (l *traffic) stop() load.Outcome {
+func (l *traffic) stop() *callbacks.Outcome {
 	l.Helper()
 	pod := "load-" + l.name
 	// The command may be cut off by the end of the container that it ends.
@@ -186,8 +186,8 @@ func (l *traffic) stop() load.Outcome {
 		return said == "Succeeded", said + says(err)
 	})
 	said := l.run("logs", pod, "-n", l.namespace("tools"))
-	var outcome load.Outcome
-	if err := json.Unmarshal([]byte(strings.TrimSpace(said)), &outcome); err != nil {
+	outcome := &callbacks.Outcome{}
+	if err := json.Unmarshal([]byte(strings.TrimSpace(said)), outcome); err != nil {
 		l.fail("decode what %s said: %v: %s", pod, err, said)
 	}
 	l.run("delete", "pod", pod, "-n", l.namespace("tools"), "--wait=false")
@@ -198,9 +198,9 @@ func (l *traffic) stop() load.Outcome {
 func (l *traffic) stopClean(during string) {
 	l.Helper()
 	o := l.stop()
-	l.record("%s: %d requests in %.0f s: %d failed, %d duplicates, %d wrong, %d lied, %d corrupted; p99 %.0f ms, slowest %.0f ms",
-		during, o.Sent, o.Seconds, o.Failed, o.Duplicates, o.Wrong, o.Lied, o.Corrupted, o.P99, o.Max)
-	if !o.Clean() {
+	l.record("%s: %d requests in %.0f s: %d failed, %d duplicated, %d misrouted, %d contradicted, %d corrupted; p99 %.0f ms, slowest %.0f ms",
+		during, o.Sent, o.Seconds, o.Failed, o.Duplicated, o.Misrouted, o.Contradicted, o.Corrupted, o.P99, o.Max)
+	if !o.IsClean() {
 		l.fail("somebody noticed: %+v", o)
 	}
 	if got := float64(o.Sent); got < 0.8*o.Seconds*float64(l.rate) {

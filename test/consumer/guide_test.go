@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What a reader copies from the guide is what runs here.
+// The guide shows the files of this package.
 func TestGuide_ShowsTheseFiles(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/test-your-routes.md")
 	if err != nil {

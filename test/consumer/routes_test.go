@@ -18,7 +18,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
-// What the API server says about the route alone.
+// The API server checks the route alone.
 func TestRoute_IsValid(t *testing.T) {
 	route := read[callbackv1alpha1.CallbackRoute](t, "testdata/route.yaml")
 	if err := api.Create(t.Context(), route, client.DryRunAll); err != nil {
@@ -26,27 +26,27 @@ func TestRoute_IsValid(t *testing.T) {
 	}
 }
 
-// That the test above can fail: two backends cannot both get the callbacks.
-func TestRoute_WithTwoActiveBackendsIsRefused(t *testing.T) {
+// The test above can fail: two backends cannot both get the callbacks.
+func TestRoute_WithTwoPrimaryBackendsIsRefused(t *testing.T) {
 	route := read[callbackv1alpha1.CallbackRoute](t, "testdata/route.yaml")
 	route.Spec.Backends[1].Weight = route.Spec.Backends[0].Weight
 	err := api.Create(t.Context(), route, client.DryRunAll)
-	if err == nil || !strings.Contains(err.Error(), "exactly one backend must have the highest weight") {
+	if err == nil || !strings.Contains(err.Error(), "exactly one backend must have a weight above 0") {
 		t.Errorf("want a complaint about the weights, got %v", err)
 	}
 }
 
-// What the operator says about the route and the platform team's fleet.
+// The operator accepts the route for the platform team's fleet.
 func TestRoute_IsAccepted(t *testing.T) {
-	verdict := judge(t, func(*callbackv1alpha1.CallbackRoute) {})
+	verdict := compileRoute(t, func(*callbackv1alpha1.CallbackRoute) {})
 	if !verdict.Accepted.OK || !verdict.ResolvedRefs.OK {
 		t.Errorf("Accepted: %+v\nResolvedRefs: %+v", verdict.Accepted, verdict.ResolvedRefs)
 	}
 }
 
-// That the test above can fail.
-func TestRoute_OfAForeignHostIsNot(t *testing.T) {
-	verdict := judge(t, func(route *callbackv1alpha1.CallbackRoute) {
+// The test above can fail.
+func TestRoute_OfAnotherHostIsNotAccepted(t *testing.T) {
+	verdict := compileRoute(t, func(route *callbackv1alpha1.CallbackRoute) {
 		route.Spec.Hostnames = []callbackv1alpha1.Hostname{"auth.other.com"}
 	})
 	if verdict.Accepted.Reason != callbackv1alpha1.ReasonHostNotAllowed {
@@ -54,9 +54,9 @@ func TestRoute_OfAForeignHostIsNot(t *testing.T) {
 	}
 }
 
-// judge compiles the route as the operator does. The API server fills in the
-// defaults first.
-func judge(t *testing.T, change func(*callbackv1alpha1.CallbackRoute)) compile.Verdict {
+// compileRoute compiles the route as the operator does. The API server fills in
+// the defaults first.
+func compileRoute(t *testing.T, change func(*callbackv1alpha1.CallbackRoute)) compile.Verdict {
 	t.Helper()
 	fleet := read[callbackv1alpha1.CallbackProxy](t, "testdata/fleet.yaml")
 	route := read[callbackv1alpha1.CallbackRoute](t, "testdata/route.yaml")
@@ -66,17 +66,17 @@ func judge(t *testing.T, change func(*callbackv1alpha1.CallbackRoute)) compile.V
 			t.Fatal(err)
 		}
 	}
-	result := compile.Compile(&compile.Snapshot{
+	plan := compile.Compile(&compile.Snapshot{
 		Key:        client.ObjectKeyFromObject(fleet),
 		Proxy:      fleet,
 		Routes:     []compile.Route{{Object: route}},
 		Namespaces: map[string]labels.Set{"identity": {corev1.LabelMetadataName: "identity"}},
 		Services:   services("identity", "legacy-idp", "new-idp"),
 	}, time.Now())
-	return result.Verdicts[0]
+	return plan.Verdicts[0]
 }
 
-// services stand for those that your cluster has, with port 8080.
+// services returns the Services of your cluster, each with port 8080.
 func services(namespace string, names ...string) map[types.NamespacedName]*corev1.Service {
 	all := map[types.NamespacedName]*corev1.Service{}
 	for _, name := range names {

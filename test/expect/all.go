@@ -3,15 +3,17 @@
 
 package expect
 
+// all.go: the rules for all objects of an installation.
+
 import (
 	"errors"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// All returns what contradicts itself in the statuses of an installation, which
-// no waiting mends, and what is not about the present generation, which soon
-// is.
+// All returns the contradictions in the statuses of an installation, which
+// waiting does not resolve, and the statuses that do not describe the present
+// generation yet.
 func All(routes []callbackv1alpha1.CallbackRoute, proxies []callbackv1alpha1.CallbackProxy) (contradictions, late error) {
 	var sound, consistent []error
 	for i := range routes {

@@ -27,7 +27,7 @@ var (
 )
 
 // readyRoute is a route whose status is as good as it can be. It has three
-// backends: blue idles, green is active, and red stands by.
+// backends: blue gets nothing, green is primary, and red is its failover.
 func readyRoute() *callbackv1alpha1.CallbackRoute {
 	n, none, some, many := int32(2), int64(0), int64(3), int64(4)
 	weight := func(w int32) *int32 { return &w }
@@ -35,7 +35,9 @@ func readyRoute() *callbackv1alpha1.CallbackRoute {
 	return &callbackv1alpha1.CallbackRoute{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "identity", Name: "acme-sso", Generation: 3, CreationTimestamp: created},
 		Spec: callbackv1alpha1.CallbackRouteSpec{Backends: []callbackv1alpha1.Backend{
-			{Name: "blue", Weight: weight(0)}, {Name: "green", Weight: weight(100)}, {Name: "red"},
+			{Name: "blue", Weight: weight(0)},
+			{Name: "green", Weight: weight(100), Failover: &callbackv1alpha1.Failover{Backend: "red", LoginState: callbackv1alpha1.LoginStateShared}},
+			{Name: "red", Weight: weight(0)},
 		}},
 		Status: callbackv1alpha1.CallbackRouteStatus{
 			ObservedGeneration: 3,
@@ -46,14 +48,14 @@ func readyRoute() *callbackv1alpha1.CallbackRoute {
 				newCondition("BackendsHealthy", "True", "BackendsHealthy"),
 				newCondition("Ready", "True", "Ready"),
 			},
-			ActiveBackend: "green",
+			PrimaryBackend: "green",
 			Backends: []callbackv1alpha1.BackendStatus{
 				{Name: "blue", Health: "Unknown", Callbacks: &none},
 				{Name: "green", Health: "Healthy", Callbacks: &some, LastCallbackTime: &last},
 				{Name: "red", Health: "Healthy", Callbacks: &none},
 			},
-			Traffic: &callbackv1alpha1.Traffic{Callbacks: &many, LastCallbackTime: &last},
-			Proxies: &callbackv1alpha1.ProxyCounts{Total: &n, Ready: &n, Programmed: &n},
+			Traffic:   &callbackv1alpha1.Traffic{Callbacks: &many, LastCallbackTime: &last},
+			Instances: &callbackv1alpha1.InstanceCounts{Total: &n, Ready: &n, Programmed: &n},
 		},
 	}
 }
@@ -72,7 +74,7 @@ func set(route *callbackv1alpha1.CallbackRoute, conditions ...metav1.Condition) 
 	}
 }
 
-// breakBackend makes a backend unhealthy, and says so in BackendsHealthy.
+// breakBackend makes a backend unhealthy, and BackendsHealthy report it.
 func breakBackend(r *callbackv1alpha1.CallbackRoute, name, reason string) {
 	for i := range r.Status.Backends {
 		if b := &r.Status.Backends[i]; b.Name == name {
@@ -108,7 +110,7 @@ func refuse(r *callbackv1alpha1.CallbackRoute) {
 	for i := range r.Status.Backends {
 		r.Status.Backends[i].Health = callbackv1alpha1.HealthUnknown
 	}
-	r.Status.ActiveBackend, r.Status.Proxies.Programmed = "", &zero
+	r.Status.PrimaryBackend, r.Status.Instances.Programmed = "", &zero
 }
 
 func unmeasure(r *callbackv1alpha1.CallbackRoute) {
@@ -118,7 +120,13 @@ func unmeasure(r *callbackv1alpha1.CallbackRoute) {
 	set(r, newCondition("BackendsHealthy", "Unknown", "NotMeasured"))
 }
 
-// pass lets the sunset pass.
+// end passes a planned sunset: the route stays ready.
+func end(r *callbackv1alpha1.CallbackRoute) {
+	r.Spec.SunsetTime = newCondition("SunsetPassed", "True", "SunsetPassed").LastTransitionTime
+	set(r, newCondition("SunsetPassed", "True", "SunsetPassed"), newCondition("Ready", "True", "SunsetPassed"))
+}
+
+// pass passes a sunset that lay in the past when its generation was new.
 func pass(r *callbackv1alpha1.CallbackRoute) {
 	set(r, newCondition("SunsetPassed", "True", "SunsetPassed"))
 	blame(r, "SunsetPassed")
@@ -144,7 +152,7 @@ func (changes routeChanges) contradict(t *testing.T) {
 			}
 			change(route)
 			if ConsistentRoute(route) == nil {
-				t.Error("is called consistent")
+				t.Error("counts as consistent")
 			}
 		})
 	}
@@ -157,7 +165,7 @@ func TestConsistentRoute_FindsContradictions(t *testing.T) {
 		"about an older generation":    func(r *callbackv1alpha1.CallbackRoute) { r.Generation = 4 },
 		"one condition about an older": func(r *callbackv1alpha1.CallbackRoute) { r.Status.Conditions[1].ObservedGeneration = 2 },
 		"a condition is missing":       func(r *callbackv1alpha1.CallbackRoute) { r.Status.Conditions = r.Status.Conditions[1:] },
-		"no word about health": func(r *callbackv1alpha1.CallbackRoute) {
+		"no condition about health": func(r *callbackv1alpha1.CallbackRoute) {
 			r.Status.Conditions = append(r.Status.Conditions[:3], r.Status.Conditions[4])
 		},
 		"a condition twice": func(r *callbackv1alpha1.CallbackRoute) {
@@ -176,7 +184,7 @@ func TestConsistentRoute_FindsContradictions(t *testing.T) {
 		"refused and programmed": func(r *callbackv1alpha1.CallbackRoute) {
 			refuse(r)
 			set(r, newCondition("Programmed", "True", "Programmed"))
-			r.Status.Proxies.Programmed = r.Status.Proxies.Ready
+			r.Status.Instances.Programmed = r.Status.Instances.Ready
 		},
 		"refused and resolved": func(r *callbackv1alpha1.CallbackRoute) {
 			refuse(r)
@@ -186,7 +194,7 @@ func TestConsistentRoute_FindsContradictions(t *testing.T) {
 			refuse(r)
 			set(r, newCondition("BackendsHealthy", "Unknown", "NotMeasured"))
 		},
-		"refused for two words": func(r *callbackv1alpha1.CallbackRoute) { refuse(r); blame(r, "Programmed") },
+		"refused for two reasons": func(r *callbackv1alpha1.CallbackRoute) { refuse(r); blame(r, "Programmed") },
 		"refused and deprecated": func(r *callbackv1alpha1.CallbackRoute) {
 			refuse(r)
 			r.Spec.DeprecationTime = &created
@@ -196,23 +204,47 @@ func TestConsistentRoute_FindsContradictions(t *testing.T) {
 			refuse(r)
 			set(r, newCondition("SunsetApproaching", "True", "SunsetApproaching"))
 		},
-		"refused and active": func(r *callbackv1alpha1.CallbackRoute) { refuse(r); r.Status.ActiveBackend = "green" },
+		"refused and active": func(r *callbackv1alpha1.CallbackRoute) { refuse(r); r.Status.PrimaryBackend = "green" },
 		"accepted and not part of the config": func(r *callbackv1alpha1.CallbackRoute) {
 			set(r, newCondition("Programmed", "False", "NotAccepted"))
 			blame(r, "Programmed")
-			r.Status.Proxies.Programmed = &zero
+			r.Status.Instances.Programmed = &zero
 		},
-		"no counts":                  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Proxies = nil },
-		"programmed by nobody":       func(r *callbackv1alpha1.CallbackRoute) { r.Status.Proxies.Programmed = &zero },
-		"more programmed than ready": func(r *callbackv1alpha1.CallbackRoute) { r.Status.Proxies.Ready = &zero },
-		"more ready than there are":  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Proxies.Total = &zero },
-		"nobody ready and programmed": func(r *callbackv1alpha1.CallbackRoute) {
-			r.Status.Proxies.Ready, r.Status.Proxies.Programmed = &zero, &zero
+		"stalled and ready": func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Stalled", "True", "Invalid")) },
+		"stalled without a refusal": func(r *callbackv1alpha1.CallbackRoute) {
+			set(r, newCondition("Stalled", "True", "Invalid"), newCondition("Programmed", "False", "RefusedByProxy"))
+			blame(r, "Programmed")
+			r.Status.Instances.Programmed = &zero
 		},
-		"nobody ready and pending": func(r *callbackv1alpha1.CallbackRoute) {
+		"stalled for another reason": func(r *callbackv1alpha1.CallbackRoute) {
+			refuse(r)
+			set(r, newCondition("Stalled", "True", "Invalid"))
+		},
+		"stalled by a conflict": func(r *callbackv1alpha1.CallbackRoute) {
+			refuse(r)
+			set(r, newCondition("Stalled", "True", "Conflict"))
+		},
+		"not stalled": func(r *callbackv1alpha1.CallbackRoute) {
+			refuse(r)
+			set(r, newCondition("Stalled", "False", "Conflict"))
+		},
+		"invalid and not stalled": func(r *callbackv1alpha1.CallbackRoute) {
+			refuse(r)
+			set(r, newCondition("Accepted", "False", "Invalid"))
+			blame(r, "Accepted")
+		},
+		"ready with the reason of an end that is ahead": func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Ready", "True", "SunsetPassed")) },
+		"no counts":                  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Instances = nil },
+		"programmed by no instance":  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Instances.Programmed = &zero },
+		"more programmed than ready": func(r *callbackv1alpha1.CallbackRoute) { r.Status.Instances.Ready = &zero },
+		"more ready than there are":  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Instances.Total = &zero },
+		"none ready and programmed": func(r *callbackv1alpha1.CallbackRoute) {
+			r.Status.Instances.Ready, r.Status.Instances.Programmed = &zero, &zero
+		},
+		"none ready and pending": func(r *callbackv1alpha1.CallbackRoute) {
 			set(r, newCondition("Programmed", "False", "Pending"))
 			blame(r, "Programmed")
-			r.Status.Proxies.Ready, r.Status.Proxies.Programmed = &zero, &zero
+			r.Status.Instances.Ready, r.Status.Instances.Programmed = &zero, &zero
 		},
 	}.contradict(t)
 }
@@ -224,25 +256,51 @@ func TestConsistentRoute_AllowsWhatCanBe(t *testing.T) {
 			one := int32(1)
 			set(r, newCondition("Programmed", "False", "Pending"))
 			blame(r, "Programmed")
-			r.Status.Proxies.Programmed = &one
+			r.Status.Instances.Programmed = &one
 		},
-		"past the sunset": pass,
-		"past the sunset with Warn": func(r *callbackv1alpha1.CallbackRoute) {
-			r.Spec.AfterSunset = callbackv1alpha1.AfterSunsetWarn
+		"past the sunset":           pass,
+		"ready after a planned end": end,
+		"ready after a planned end, without a backend": func(r *callbackv1alpha1.CallbackRoute) {
+			end(r)
+			set(r, newCondition("ResolvedRefs", "False", "BackendNotFound"))
+		},
+		"past the sunset, and an instance is behind": func(r *callbackv1alpha1.CallbackRoute) {
+			one := int32(1)
+			end(r)
+			set(r, newCondition("Programmed", "False", "Pending"))
+			blame(r, "Programmed")
+			r.Status.Instances.Programmed = &one
+		},
+		"stalled by an invalid spec": func(r *callbackv1alpha1.CallbackRoute) {
+			refuse(r)
+			set(r, newCondition("Accepted", "False", "Invalid"), newCondition("Stalled", "True", "Invalid"))
+			blame(r, "Accepted")
+		},
+		"stalled by the policy": func(r *callbackv1alpha1.CallbackRoute) {
+			refuse(r)
+			set(r, newCondition("Accepted", "False", "LifetimeExceedsPolicy"), newCondition("Stalled", "True", "LifetimeExceedsPolicy"))
+			blame(r, "Accepted")
+		},
+		"stalled by a backend": func(r *callbackv1alpha1.CallbackRoute) {
+			set(r, newCondition("ResolvedRefs", "False", "InvalidBackend"), newCondition("Stalled", "True", "InvalidBackend"))
+			blame(r, "ResolvedRefs")
+		},
+		"past the sunset with Serve": func(r *callbackv1alpha1.CallbackRoute) {
+			r.Spec.AfterSunset = callbackv1alpha1.AfterSunsetServe
 			set(r, newCondition("SunsetPassed", "True", "SunsetPassed"))
 		},
 		"past the sunset and held": func(r *callbackv1alpha1.CallbackRoute) {
 			hold(r)
 			set(r, newCondition("SunsetPassed", "True", "SunsetPassed"))
 		},
-		"past the sunset and held no more": func(r *callbackv1alpha1.CallbackRoute) {
+		"past the sunset and the hold expired": func(r *callbackv1alpha1.CallbackRoute) {
 			hold(r)
 			pass(r)
 			expired := newCondition("SunsetHeld", "False", "HoldExpired")
 			expired.Message = "it was: partner is late"
 			set(r, expired)
 		},
-		"the sunset comes, and is held": func(r *callbackv1alpha1.CallbackRoute) {
+		"the sunset approaches, and is held": func(r *callbackv1alpha1.CallbackRoute) {
 			hold(r)
 			set(r, newCondition("SunsetApproaching", "True", "SunsetApproaching"))
 		},
@@ -254,10 +312,10 @@ func TestConsistentRoute_AllowsWhatCanBe(t *testing.T) {
 			refuse(r)
 			r.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "x"}
 		},
-		"nothing is measured":          unmeasure,
-		"an idle one is unhealthy":     func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "blue", "CallbackPathNotServed") },
-		"one stands by":                func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "green", "BackendUnhealthy") },
-		"the one that stands by fails": func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "red", "CallbackPathNotServed") },
+		"nothing is measured":             unmeasure,
+		"one without weight is unhealthy": func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "blue", "CallbackPathNotServed") },
+		"the failover is healthy":         func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "green", "BackendUnhealthy") },
+		"the failover is unhealthy":       func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "red", "CallbackPathNotServed") },
 		"none is served": func(r *callbackv1alpha1.CallbackRoute) {
 			breakBackend(r, "green", "BackendUnhealthy")
 			breakBackend(r, "red", "BackendUnhealthy")

@@ -3,6 +3,8 @@
 
 package expect
 
+// health.go: the rules for backends and their health.
+
 import (
 	"errors"
 	"fmt"
@@ -14,16 +16,16 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// unhealthyReasons are why a backend is not healthy.
+// unhealthyReasons are the reasons of an unhealthy backend.
 var unhealthyReasons = []string{
 	callbackv1alpha1.ReasonBackendUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints, callbackv1alpha1.ReasonCallbackPathNotServed,
 }
 
 // backendsAgree: each backend has a health, and a reason exactly when it is
-// unhealthy. The active one is one of them.
+// unhealthy. The primary one is one of them.
 func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
-	active := route.Status.ActiveBackend
-	told := active == ""
+	primary := route.Status.PrimaryBackend
+	listed := primary == ""
 	for i := range route.Status.Backends {
 		b := &route.Status.Backends[i]
 		if !s.isTrue(callbackv1alpha1.ConditionAccepted) && b.Health != callbackv1alpha1.HealthUnknown {
@@ -32,28 +34,28 @@ func backendsAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
 		if err := backendAgrees(b); err != nil {
 			return err
 		}
-		told = told || b.Name == active
+		listed = listed || b.Name == primary
 	}
-	if !told {
-		return fmt.Errorf("backend %q is active, and not told of", active)
+	if !listed {
+		return fmt.Errorf("backend %q is primary, and not listed", primary)
 	}
 	return nil
 }
 
-// backendsAreDeclared: the backends of the status are those that are declared,
-// and the active one of an accepted route has the highest weight.
+// backendsAreDeclared: the backends of the status are those of the spec, and the
+// primary one of an accepted route is the one with a weight above 0.
 func backendsAreDeclared(route *callbackv1alpha1.CallbackRoute, s status) error {
-	declared, told := route.Spec.Backends, route.Status.Backends
-	if len(declared) != len(told) {
-		return fmt.Errorf("%d backends are declared, the status tells of %d", len(declared), len(told))
+	declared, listed := route.Spec.Backends, route.Status.Backends
+	if len(declared) != len(listed) {
+		return fmt.Errorf("%d backends are declared, the status has %d", len(declared), len(listed))
 	}
-	for i := range told {
-		if told[i].Name != declared[i].Name {
-			return fmt.Errorf("backend %s is declared, the status tells of %s in its place", declared[i].Name, told[i].Name)
+	for i := range listed {
+		if listed[i].Name != declared[i].Name {
+			return fmt.Errorf("backend %s is declared, the status has %s in its place", declared[i].Name, listed[i].Name)
 		}
 	}
-	if s.isTrue(callbackv1alpha1.ConditionAccepted) && route.Status.ActiveBackend != heaviest(declared) {
-		return fmt.Errorf("backend %q is active, %q has the highest weight", route.Status.ActiveBackend, heaviest(declared))
+	if s.isTrue(callbackv1alpha1.ConditionAccepted) && route.Status.PrimaryBackend != nameOf(primaryOf(declared)) {
+		return fmt.Errorf("backend %q is primary, and %q has the weight", route.Status.PrimaryBackend, nameOf(primaryOf(declared)))
 	}
 	return nil
 }
@@ -71,31 +73,32 @@ func backendAgrees(b *callbackv1alpha1.BackendStatus) error {
 	return nil
 }
 
-// weightOf returns a backend's weight; 1 is the schema's default.
-func weightOf(b *callbackv1alpha1.Backend) int32 {
-	if b.Weight == nil {
-		return 1
-	}
-	return *b.Weight
-}
-
-// heaviest names the backend with the highest weight above 0; empty when there
-// is none, or two.
-func heaviest(backends []callbackv1alpha1.Backend) string {
-	name, most := "", int32(0)
+// primaryOf returns the backend with a weight above 0; a single backend needs no
+// weight. Nil when there is none, or several.
+func primaryOf(backends []callbackv1alpha1.Backend) *callbackv1alpha1.Backend {
+	var primary *callbackv1alpha1.Backend
 	for i := range backends {
-		switch weight := weightOf(&backends[i]); {
-		case weight > most:
-			name, most = backends[i].Name, weight
-		case weight == most:
-			name = ""
+		b := &backends[i]
+		if b.Weight == nil && len(backends) > 1 || b.Weight != nil && *b.Weight <= 0 {
+			continue
 		}
+		if primary != nil {
+			return nil
+		}
+		primary = b
 	}
-	return name
+	return primary
 }
 
-// healthAgrees: BackendsHealthy says what the backends' health says, and names
-// every backend that is not well.
+func nameOf(b *callbackv1alpha1.Backend) string {
+	if b == nil {
+		return ""
+	}
+	return b.Name
+}
+
+// healthAgrees: BackendsHealthy follows from the backends' health, and names every
+// unhealthy backend.
 func healthAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	condition := s.find(callbackv1alpha1.ConditionBackendsHealthy)
 	if condition == nil || condition.Reason == callbackv1alpha1.ReasonNotAccepted {
@@ -132,41 +135,38 @@ func healthAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	return nil
 }
 
-// readyFollowsHealth: health stands in the way of Ready exactly when no backend
-// with a weight can be served, or the active one does not serve the path. What
-// comes before it in the order of reasons is said first.
+// readyFollowsHealth: health prevents Ready exactly when neither the primary
+// backend nor its failover can be served, or the primary one does not serve a
+// path. Conditions with a higher rank are reported first.
 func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 	ready := s.find(callbackv1alpha1.ConditionReady)
 	if ready == nil || len(route.Status.Backends) != len(route.Spec.Backends) {
 		return nil
 	}
 	served := isServed(route)
-	blamed := ready.Status != metav1.ConditionTrue && slices.Contains(unhealthyReasons, ready.Reason)
+	unhealthy := ready.Status != metav1.ConditionTrue && slices.Contains(unhealthyReasons, ready.Reason)
 	switch {
-	case blamed && served:
-		return errors.New("a backend is served, and Ready is not True for want of one")
-	case blamed && !(s.isTrue(callbackv1alpha1.ConditionResolvedRefs) && s.isTrue(callbackv1alpha1.ConditionProgrammed)):
-		return errors.New("the condition Ready blames a backend's health before what comes first")
-	case ready.Status == metav1.ConditionTrue && !served:
-		return errors.New("the condition Ready is True, and no backend is served")
+	case unhealthy && served:
+		return errors.New("a backend can be served, and Ready has the reason of an unhealthy one")
+	case unhealthy && !(s.isTrue(callbackv1alpha1.ConditionResolvedRefs) && s.isTrue(callbackv1alpha1.ConditionProgrammed)):
+		return errors.New("the condition Ready has the reason of an unhealthy backend, and a condition of higher rank is not True")
+	case ready.Status == metav1.ConditionTrue && ready.Reason != callbackv1alpha1.ReasonSunsetPassed && !served:
+		return errors.New("the condition Ready is True, and no backend can be served")
 	}
 	return nil
 }
 
-// isServed says whether a backend with a weight may get callbacks, unless the
-// active one does not serve the path: then callbacks go there in vain.
+// isServed reports whether the primary backend or its failover may get callbacks,
+// and the primary one serves their path.
 func isServed(route *callbackv1alpha1.CallbackRoute) bool {
-	served := false
-	for i := range route.Status.Backends {
-		b := &route.Status.Backends[i]
-		if weightOf(&route.Spec.Backends[i]) > 0 && b.Health != callbackv1alpha1.HealthUnhealthy {
-			served = true
-		}
-	}
+	health := map[string]callbackv1alpha1.BackendStatus{}
 	for _, b := range route.Status.Backends {
-		if b.Name == route.Status.ActiveBackend && b.Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
-			return false
-		}
+		health[b.Name] = b
 	}
-	return served
+	primary := primaryOf(route.Spec.Backends)
+	if primary == nil || health[primary.Name].Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
+		return false
+	}
+	return health[primary.Name].Health != callbackv1alpha1.HealthUnhealthy ||
+		primary.Failover != nil && health[primary.Failover.Backend].Health != callbackv1alpha1.HealthUnhealthy
 }

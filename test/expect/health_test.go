@@ -12,7 +12,7 @@ import (
 func TestConsistentRoute_FindsContradictionsAboutBackends(t *testing.T) {
 	few := int64(-1)
 	routeChanges{
-		"a backend is not told":     func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends = r.Status.Backends[:2] },
+		"a backend is missing":      func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends = r.Status.Backends[:2] },
 		"a backend of another name": func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[2].Name = "pink" },
 		"no health":                 func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[0].Health = "" },
 		"healthy for a reason":      func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[1].Reason = "BackendUnhealthy" },
@@ -24,13 +24,13 @@ func TestConsistentRoute_FindsContradictionsAboutBackends(t *testing.T) {
 			breakBackend(r, "red", "BackendUnhealthy")
 			r.Status.Backends[2].Reason = "Tired"
 		},
-		"refused and healthy":          func(r *callbackv1alpha1.CallbackRoute) { refuse(r); r.Status.Backends[1].Health = "Healthy" },
-		"uncounted":                    func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[1].Callbacks = nil },
-		"counted below zero":           func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[1].Callbacks = &few },
-		"active and not declared":      func(r *callbackv1alpha1.CallbackRoute) { r.Status.ActiveBackend = "pink" },
-		"active and not the heaviest":  func(r *callbackv1alpha1.CallbackRoute) { r.Status.ActiveBackend = "red" },
-		"accepted, and none is active": func(r *callbackv1alpha1.CallbackRoute) { r.Status.ActiveBackend = "" },
-		"two are the heaviest":         func(r *callbackv1alpha1.CallbackRoute) { r.Spec.Backends[2].Weight = r.Spec.Backends[1].Weight },
+		"refused and healthy":           func(r *callbackv1alpha1.CallbackRoute) { refuse(r); r.Status.Backends[1].Health = "Healthy" },
+		"uncounted":                     func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[1].Callbacks = nil },
+		"counted below zero":            func(r *callbackv1alpha1.CallbackRoute) { r.Status.Backends[1].Callbacks = &few },
+		"primary and not declared":      func(r *callbackv1alpha1.CallbackRoute) { r.Status.PrimaryBackend = "pink" },
+		"primary without the weight":    func(r *callbackv1alpha1.CallbackRoute) { r.Status.PrimaryBackend = "red" },
+		"accepted, and none is primary": func(r *callbackv1alpha1.CallbackRoute) { r.Status.PrimaryBackend = "" },
+		"two have a weight":             func(r *callbackv1alpha1.CallbackRoute) { r.Spec.Backends[2].Weight = r.Spec.Backends[1].Weight },
 
 		"healthy, and one is not": func(r *callbackv1alpha1.CallbackRoute) {
 			breakBackend(r, "red", "BackendUnhealthy")
@@ -54,11 +54,11 @@ func TestConsistentRoute_FindsContradictionsAboutBackends(t *testing.T) {
 			breakBackend(r, "red", "BackendUnhealthy")
 			r.Status.Backends[0].Health, r.Status.Backends[0].Reason = "Unhealthy", "BackendUnhealthy"
 		},
-		"not ready, and one stands by": func(r *callbackv1alpha1.CallbackRoute) {
+		"not ready, and the failover is healthy": func(r *callbackv1alpha1.CallbackRoute) {
 			breakBackend(r, "green", "BackendUnhealthy")
 			blame(r, "BackendsHealthy")
 		},
-		"not ready by an idle one": func(r *callbackv1alpha1.CallbackRoute) {
+		"not ready by one without weight": func(r *callbackv1alpha1.CallbackRoute) {
 			breakBackend(r, "blue", "CallbackPathNotServed")
 			blame(r, "BackendsHealthy")
 		},
@@ -67,7 +67,7 @@ func TestConsistentRoute_FindsContradictionsAboutBackends(t *testing.T) {
 			breakBackend(r, "red", "NoReadyEndpoints")
 		},
 		"ready, and the path is not served": func(r *callbackv1alpha1.CallbackRoute) { breakBackend(r, "green", "CallbackPathNotServed") },
-		"blames health before what comes first": func(r *callbackv1alpha1.CallbackRoute) {
+		"blames health before a higher rank": func(r *callbackv1alpha1.CallbackRoute) {
 			breakBackend(r, "green", "CallbackPathNotServed")
 			blame(r, "BackendsHealthy")
 			set(r, newCondition("ResolvedRefs", "False", "BackendNotFound"))

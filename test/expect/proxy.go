@@ -3,6 +3,8 @@
 
 package expect
 
+// proxy.go: the rules for the status of a CallbackProxy.
+
 import (
 	"errors"
 	"fmt"
@@ -32,20 +34,23 @@ var proxyReasons = reasons{
 	callbackv1alpha1.ConditionReady: {
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
 	},
+	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
+		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable,
+		callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
+	}},
 	callbackv1alpha1.ConditionClockSuspect: {metav1.ConditionTrue: {callbackv1alpha1.ReasonClockSuspect}},
 }
 
-// ConsistentProxy returns why the status of a CallbackProxy contradicts
-// itself, or why tools read it otherwise than it is meant; nil when nothing
-// does. It holds whenever nothing is held back that is known: the status is
-// about the present generation.
+// ConsistentProxy returns the contradictions in the status of a CallbackProxy,
+// and the tools that read it otherwise than it is meant; nil when there are none.
+// It requires that the status describes the present generation.
 func ConsistentProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 	s := statusOf(proxy.Generation, proxy.Status.ObservedGeneration, proxy.Status.Conditions)
 	return aboutProxy(proxy, s.isCurrent(), soundProxy(proxy, s))
 }
 
-// SoundProxy is what holds of ConsistentProxy at any moment, as SoundRoute does
-// of ConsistentRoute.
+// SoundProxy is the part of ConsistentProxy that holds at any moment; see
+// SoundRoute.
 func SoundProxy(proxy *callbackv1alpha1.CallbackProxy) error {
 	s := statusOf(proxy.Generation, proxy.Status.ObservedGeneration, proxy.Status.Conditions)
 	if s.isUnwritten() {
@@ -60,6 +65,7 @@ func soundProxy(proxy *callbackv1alpha1.CallbackProxy, s status) error {
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionReady),
 		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
+		s.stalledHasACause(),
 		routesAgree(proxy.Status.Routes),
 		instancesAgree(&proxy.Status, s),
 		ToolsAgree(proxy),
@@ -87,18 +93,24 @@ func routesAgree(counts *callbackv1alpha1.RouteCounts) error {
 	return nil
 }
 
-// modeAgrees: only a fleet that the operator runs can be one that it cannot run.
+// modeAgrees: refusals to run a fleet are those of a fleet that the operator runs.
 func modeAgrees(mode callbackv1alpha1.ProxyMode, s status) error {
 	accepted, programmed := s.reason(callbackv1alpha1.ConditionAccepted), s.reason(callbackv1alpha1.ConditionProgrammed)
 	switch {
 	case accepted == callbackv1alpha1.ReasonNamespaceNotManaged && mode != callbackv1alpha1.ModeDeployment:
 		return fmt.Errorf("reason %s outside mode Deployment", accepted)
-	case accepted == callbackv1alpha1.ReasonNameTaken && mode == "":
-		return fmt.Errorf("reason %s without a mode", accepted)
-	case programmed == callbackv1alpha1.ReasonNotDeployed && mode == "":
-		return fmt.Errorf("reason %s without a mode", programmed)
+	case accepted == callbackv1alpha1.ReasonNameTaken && isExternal(mode):
+		return fmt.Errorf("reason %s in mode External", accepted)
+	case programmed == callbackv1alpha1.ReasonNotDeployed && isExternal(mode):
+		return fmt.Errorf("reason %s in mode External", programmed)
 	}
 	return nil
+}
+
+// isExternal reports whether the user runs the proxies; objects from before the
+// field have no mode.
+func isExternal(mode callbackv1alpha1.ProxyMode) bool {
+	return mode == callbackv1alpha1.ModeExternal || mode == ""
 }
 
 // instancesAgree: Programmed is True only if every instance is Current, and an
@@ -117,7 +129,7 @@ func instancesAgree(proxy *callbackv1alpha1.CallbackProxyStatus, s status) error
 			return fmt.Errorf("instance %s is %s, and runs another config", instance.Pod, instance.State)
 		}
 		if instance.LastReportTime != nil && instance.State != callbackv1alpha1.InstanceUnreachable {
-			return fmt.Errorf("instance %s is %s, and was heard of at %s", instance.Pod, instance.State, instance.LastReportTime)
+			return fmt.Errorf("instance %s is %s, and has a lastReportTime: %s", instance.Pod, instance.State, instance.LastReportTime)
 		}
 	}
 	return nil

@@ -51,14 +51,14 @@ func TestConsistentProxy_FindsContradictions(t *testing.T) {
 		"programmed and one is behind":             func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].State = callbackv1alpha1.InstanceBehind },
 		"current with another config":              func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].Hash = "other" },
 		"current with another generation":          func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].Generation = 6 },
-		"current and silent":                       func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].LastReportTime = &called },
+		"current with a lastReportTime":            func(p *callbackv1alpha1.CallbackProxy) { p.Status.Instances[0].LastReportTime = &called },
 		"a namespace that nothing is to be run in": func(p *callbackv1alpha1.CallbackProxy) { stop(p, 0, "NamespaceNotManaged") },
 		"sidecars in a namespace that is not given": func(p *callbackv1alpha1.CallbackProxy) {
 			p.Spec.Mode = callbackv1alpha1.ModeSidecar
 			stop(p, 0, "NamespaceNotManaged")
 		},
-		"a name that nobody needs":  func(p *callbackv1alpha1.CallbackProxy) { stop(p, 0, "NameTaken") },
-		"what nobody was to deploy": func(p *callbackv1alpha1.CallbackProxy) { stop(p, 1, "NotDeployed") },
+		"a name without a use":      func(p *callbackv1alpha1.CallbackProxy) { stop(p, 0, "NameTaken") },
+		"no deployment is declared": func(p *callbackv1alpha1.CallbackProxy) { stop(p, 1, "NotDeployed") },
 		"a clock that is not suspect": func(p *callbackv1alpha1.CallbackProxy) {
 			p.Status.Conditions = append(p.Status.Conditions, newCondition("ClockSuspect", "False", "ClockSuspect"))
 		},
@@ -70,7 +70,7 @@ func TestConsistentProxy_FindsContradictions(t *testing.T) {
 			}
 			change(proxy)
 			if ConsistentProxy(proxy) == nil {
-				t.Error("is called consistent")
+				t.Error("counts as consistent")
 			}
 		})
 	}
@@ -93,7 +93,7 @@ func TestConsistentProxy_AllowsWhatCanBe(t *testing.T) {
 			p.Spec.Mode = callbackv1alpha1.ModeDeployment
 			stop(p, 1, "NotDeployed")
 		},
-		"one is silent": func(p *callbackv1alpha1.CallbackProxy) {
+		"one is unreachable": func(p *callbackv1alpha1.CallbackProxy) {
 			pending := newCondition("Programmed", "False", "Pending")
 			p.Status.Conditions[1] = pending
 			pending.Type = "Ready"

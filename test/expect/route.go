@@ -1,10 +1,12 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package expect says what must hold of every status, whoever wrote it and
-// whatever it is about: that it does not contradict itself. Pure; errors name
-// the contradiction.
+// Package expect has the rules that every status must meet: it contradicts
+// neither itself nor its object, and tools read it as it is meant. Input: an
+// object with its status; output: an error that names each contradiction. Pure.
 package expect
+
+// route.go: the rules for the status of a CallbackRoute.
 
 import (
 	"errors"
@@ -31,6 +33,7 @@ var routeReasons = reasons{
 		metav1.ConditionTrue: {callbackv1alpha1.ReasonResolvedRefs},
 		metav1.ConditionFalse: {
 			callbackv1alpha1.ReasonBackendNotFound, callbackv1alpha1.ReasonRefNotPermitted, callbackv1alpha1.ReasonInvalidBackend,
+			callbackv1alpha1.ReasonUnsupportedProtocol,
 		},
 		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotAccepted},
 	},
@@ -47,9 +50,14 @@ var routeReasons = reasons{
 		metav1.ConditionUnknown: {callbackv1alpha1.ReasonNotMeasured, callbackv1alpha1.ReasonNotAccepted, callbackv1alpha1.ReasonSunsetPassed},
 	},
 	callbackv1alpha1.ConditionReady: {
-		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady},
-		// False has the reason of what stands in the way; see readyHasACause.
+		metav1.ConditionTrue: {callbackv1alpha1.ReasonReady, callbackv1alpha1.ReasonSunsetPassed},
+		// False has the reason of the condition that prevents it; see readyHasACause.
 	},
+	callbackv1alpha1.ConditionStalled: {metav1.ConditionTrue: {
+		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable, callbackv1alpha1.ReasonHostNotAllowed,
+		callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonLifetimeExceedsPolicy, callbackv1alpha1.ReasonAfterSunsetNotAllowed,
+		callbackv1alpha1.ReasonOwnerRequired, callbackv1alpha1.ReasonInvalidBackend, callbackv1alpha1.ReasonUnsupportedProtocol,
+	}},
 	callbackv1alpha1.ConditionDeprecated:        {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
 	callbackv1alpha1.ConditionSunsetApproaching: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetApproaching}},
 	callbackv1alpha1.ConditionSunsetPassed:      {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetPassed}},
@@ -59,18 +67,18 @@ var routeReasons = reasons{
 	},
 }
 
-// ConsistentRoute returns why the status of a CallbackRoute contradicts
-// itself, its spec or its annotations, or why tools read it otherwise than it is
-// meant; nil when nothing does. It holds whenever nothing is held back that
-// is known: the status is about the present generation.
+// ConsistentRoute returns the contradictions in the status of a CallbackRoute, to
+// its spec and to its annotations, and the tools that read it otherwise than it
+// is meant; nil when there are none. It requires that the status describes the
+// present generation.
 func ConsistentRoute(route *callbackv1alpha1.CallbackRoute) error {
 	s := statusOf(route.Generation, route.Status.ObservedGeneration, route.Status.Conditions)
-	return aboutRoute(route, s.isCurrent(), soundRoute(route, s), holdIsTold(route, s))
+	return aboutRoute(route, s.isCurrent(), soundRoute(route, s), holdIsReported(route, s))
 }
 
-// SoundRoute is what holds of ConsistentRoute at any moment, whatever has not
-// been written yet: that there is no status at all, or one that contradicts
-// neither itself nor, as far as it is about the present one, the spec.
+// SoundRoute is the part of ConsistentRoute that holds at any moment, also while
+// a write is outstanding: there is no status at all, or one that contradicts
+// neither itself nor, when it describes the present generation, the spec.
 func SoundRoute(route *callbackv1alpha1.CallbackRoute) error {
 	s := statusOf(route.Generation, route.Status.ObservedGeneration, route.Status.Conditions)
 	if s.isUnwritten() {
@@ -84,18 +92,20 @@ func soundRoute(route *callbackv1alpha1.CallbackRoute, s status) error {
 		s.isWellFormed(routeReasons),
 		s.has(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed,
 			callbackv1alpha1.ConditionBackendsHealthy, callbackv1alpha1.ConditionReady),
-		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed),
+		s.readyNeeds(callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionProgrammed),
 		s.readyHasACause(),
+		resolvedOrEnded(s),
+		s.stalledHasACause(),
 		notAcceptedIsNowhere(route, s),
 		endComesOnce(s),
 		backendsAgree(route, s),
 		healthAgrees(route, s),
 		trafficAgrees(route, s),
-		countsAgree(route.Status.Proxies, s),
+		countsAgree(route.Status.Instances, s),
 		ToolsAgree(route),
 	}
 	if s.isCurrent() == nil {
-		errs = append(errs, endIsTold(route, s), backendsAreDeclared(route, s), readyFollowsHealth(route, s))
+		errs = append(errs, endIsReported(route, s), backendsAreDeclared(route, s), readyFollowsHealth(route, s))
 	}
 	return errors.Join(errs...)
 }
@@ -107,41 +117,50 @@ func aboutRoute(route *callbackv1alpha1.CallbackRoute, errs ...error) error {
 	return nil
 }
 
-// notAcceptedIsNowhere: a route that is not accepted was not looked at any
-// further, is no part of the config, and has no phase.
+// resolvedOrEnded: a route is ready with unresolved backends only after its end.
+func resolvedOrEnded(s status) error {
+	if s.isTrue(callbackv1alpha1.ConditionReady) && !s.isTrue(callbackv1alpha1.ConditionResolvedRefs) &&
+		s.reason(callbackv1alpha1.ConditionReady) != callbackv1alpha1.ReasonSunsetPassed {
+		return errors.New("condition Ready is True, and ResolvedRefs is not")
+	}
+	return nil
+}
+
+// notAcceptedIsNowhere: for a route that is not accepted, all further conditions
+// have reason NotAccepted; it is no part of the config, and has no phase.
 func notAcceptedIsNowhere(route *callbackv1alpha1.CallbackRoute, s status) error {
 	further := []string{
 		callbackv1alpha1.ConditionResolvedRefs, callbackv1alpha1.ConditionProgrammed, callbackv1alpha1.ConditionBackendsHealthy,
 	}
 	if s.isTrue(callbackv1alpha1.ConditionAccepted) {
 		if slices.ContainsFunc(further, func(kind string) bool { return s.reason(kind) == callbackv1alpha1.ReasonNotAccepted }) {
-			return errors.New("accepted, and a condition says that it is not")
+			return errors.New("accepted, and a condition has reason NotAccepted")
 		}
 		return nil
 	}
 	if slices.ContainsFunc(further, func(kind string) bool { return s.reason(kind) != callbackv1alpha1.ReasonNotAccepted }) {
-		return errors.New("not accepted, and a condition does not know it")
+		return errors.New("not accepted, and a condition has another reason than NotAccepted")
 	}
 	if s.reason(callbackv1alpha1.ConditionReady) != s.reason(callbackv1alpha1.ConditionAccepted) {
-		return errors.New("not accepted, and Ready gives another reason")
+		return errors.New("not accepted, and Ready has another reason than Accepted")
 	}
 	for _, kind := range []string{
 		callbackv1alpha1.ConditionDeprecated, callbackv1alpha1.ConditionSunsetApproaching,
 		callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionSunsetHeld,
 	} {
 		if s.find(kind) != nil {
-			return fmt.Errorf("not accepted, and its end is told by %s", kind)
+			return fmt.Errorf("not accepted, and the condition %s is present", kind)
 		}
 	}
-	if route.Status.ActiveBackend != "" {
-		return errors.New("not accepted, and a backend is active")
+	if route.Status.PrimaryBackend != "" {
+		return errors.New("not accepted, and it has a primary backend")
 	}
 	return nil
 }
 
 // countsAgree: programmed <= ready <= total, and all of them exactly when
 // Programmed is True.
-func countsAgree(counts *callbackv1alpha1.ProxyCounts, s status) error {
+func countsAgree(counts *callbackv1alpha1.InstanceCounts, s status) error {
 	if counts == nil || counts.Total == nil || counts.Ready == nil || counts.Programmed == nil {
 		return errors.New("the instances are not counted")
 	}
@@ -151,11 +170,11 @@ func countsAgree(counts *callbackv1alpha1.ProxyCounts, s status) error {
 	}
 	all := ready > 0 && programmed == ready
 	if all != s.isTrue(callbackv1alpha1.ConditionProgrammed) {
-		return fmt.Errorf("%d of %d ready instances are programmed, and Programmed says otherwise", programmed, ready)
+		return fmt.Errorf("%d of %d ready instances are programmed, and the condition Programmed contradicts that", programmed, ready)
 	}
 	if (ready == 0) != (s.reason(callbackv1alpha1.ConditionProgrammed) == callbackv1alpha1.ReasonNoReadyInstances) &&
 		s.isTrue(callbackv1alpha1.ConditionAccepted) {
-		return fmt.Errorf("%d instances are ready, and Programmed says otherwise", ready)
+		return fmt.Errorf("%d instances are ready, and the condition Programmed contradicts that", ready)
 	}
 	return nil
 }

@@ -16,12 +16,11 @@ func edit(r *callbackv1alpha1.CallbackRoute) {
 	heavy := int32(200)
 	r.Generation++
 	r.Spec.Backends = append([]callbackv1alpha1.Backend{{Name: "new", Weight: &heavy}}, r.Spec.Backends[1:]...)
-	r.Spec.AfterSunset, r.Spec.DeprecationTime = callbackv1alpha1.AfterSunsetWarn, &created
+	r.Spec.AfterSunset, r.Spec.DeprecationTime = callbackv1alpha1.AfterSunsetServe, &created
 	r.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "INC-7"}
 }
 
-// A status that is late is no contradiction, whatever it was about; it is not
-// all that there is to say, though.
+// A late status is sound, and not consistent with the present generation.
 func TestSoundRoute_AllowsWhatIsLate(t *testing.T) {
 	for name, change := range (routeChanges{
 		"ready":           func(*callbackv1alpha1.CallbackRoute) {},
@@ -33,7 +32,7 @@ func TestSoundRoute_AllowsWhatIsLate(t *testing.T) {
 			breakBackend(r, "red", "BackendUnhealthy")
 			blame(r, "BackendsHealthy")
 		},
-		"nothing is said yet": func(r *callbackv1alpha1.CallbackRoute) {
+		"not written yet": func(r *callbackv1alpha1.CallbackRoute) {
 			r.Status = callbackv1alpha1.CallbackRouteStatus{ObservedGeneration: -1}
 		},
 	}) {
@@ -48,13 +47,13 @@ func TestSoundRoute_AllowsWhatIsLate(t *testing.T) {
 				t.Error(err)
 			}
 			if ConsistentRoute(route) == nil {
-				t.Error("is called all that there is to say")
+				t.Error("counts as consistent")
 			}
 		})
 	}
 }
 
-// What contradicts itself does so at any moment.
+// A contradiction is one at any moment.
 func TestSoundRoute_FindsContradictions(t *testing.T) {
 	for name, change := range (routeChanges{
 		"no status":                func(r *callbackv1alpha1.CallbackRoute) { r.Status = callbackv1alpha1.CallbackRouteStatus{} },
@@ -65,15 +64,15 @@ func TestSoundRoute_FindsContradictions(t *testing.T) {
 		"a condition twice": func(r *callbackv1alpha1.CallbackRoute) {
 			r.Status.Conditions = append(r.Status.Conditions, r.Status.Conditions[0])
 		},
-		"no word about Ready":  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Conditions = r.Status.Conditions[:4] },
+		"no condition Ready":   func(r *callbackv1alpha1.CallbackRoute) { r.Status.Conditions = r.Status.Conditions[:4] },
 		"ready though pending": func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Programmed", "False", "Pending")) },
 		"an end that passed, ahead": func(r *callbackv1alpha1.CallbackRoute) {
 			pass(r)
 			set(r, newCondition("SunsetApproaching", "True", "SunsetApproaching"))
 		},
-		"blames an end, of none": func(r *callbackv1alpha1.CallbackRoute) { pass(r); r.Status.Conditions = r.Status.Conditions[:5] },
-		"an active one of none":  func(r *callbackv1alpha1.CallbackRoute) { r.Status.ActiveBackend = "yellow" },
-		"ill and called healthy": func(r *callbackv1alpha1.CallbackRoute) {
+		"ready by an end of none": func(r *callbackv1alpha1.CallbackRoute) { pass(r); r.Status.Conditions = r.Status.Conditions[:5] },
+		"a primary one of none":   func(r *callbackv1alpha1.CallbackRoute) { r.Status.PrimaryBackend = "yellow" },
+		"unhealthy and reported healthy": func(r *callbackv1alpha1.CallbackRoute) {
 			r.Status.Backends[0].Health = callbackv1alpha1.HealthUnhealthy
 		},
 	}) {
@@ -85,7 +84,7 @@ func TestSoundRoute_FindsContradictions(t *testing.T) {
 			}
 			change(route)
 			if SoundRoute(route) == nil {
-				t.Error("is called sound")
+				t.Error("counts as sound")
 			}
 		})
 	}
@@ -102,7 +101,7 @@ func TestSoundProxy(t *testing.T) {
 		t.Error(err)
 	}
 	if ConsistentProxy(late()) == nil {
-		t.Error("is called all that there is to say")
+		t.Error("counts as consistent")
 	}
 	fresh := late()
 	fresh.Status = callbackv1alpha1.CallbackProxyStatus{ObservedGeneration: -1}
@@ -119,22 +118,22 @@ func TestSoundProxy(t *testing.T) {
 		proxy := late()
 		change(proxy)
 		if SoundProxy(proxy) == nil {
-			t.Errorf("%s: is called sound", name)
+			t.Errorf("%s: counts as sound", name)
 		}
 	}
 }
 
-func TestAll_TellsContradictionsFromWhatIsLate(t *testing.T) {
+func TestAll_SeparatesContradictionsFromLateStatuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		route        func(*callbackv1alpha1.CallbackRoute)
 		proxy        func(*callbackv1alpha1.CallbackProxy)
 		wrong, later bool
 	}{
-		"all is said":      {},
+		"all consistent":   {},
 		"a route is late":  {route: edit, later: true},
 		"a proxy is late":  {proxy: func(p *callbackv1alpha1.CallbackProxy) { p.Generation++ }, later: true},
-		"a route is wrong": {route: func(r *callbackv1alpha1.CallbackRoute) { r.Status.ActiveBackend = "yellow" }, wrong: true, later: true},
-		"a proxy says twice": {proxy: func(p *callbackv1alpha1.CallbackProxy) {
+		"a route is wrong": {route: func(r *callbackv1alpha1.CallbackRoute) { r.Status.PrimaryBackend = "yellow" }, wrong: true, later: true},
+		"a condition twice": {proxy: func(p *callbackv1alpha1.CallbackProxy) {
 			p.Status.Conditions = append(p.Status.Conditions, p.Status.Conditions[0])
 		}, wrong: true, later: true},
 	} {

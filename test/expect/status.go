@@ -3,6 +3,8 @@
 
 package expect
 
+// status.go: the rules for the conditions of both kinds.
+
 import (
 	"errors"
 	"fmt"
@@ -13,7 +15,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// status is what both kinds have in common.
+// status is the common part of both kinds.
 type status struct {
 	generation, observed int64
 	conditions           []metav1.Condition
@@ -43,14 +45,14 @@ func (s status) reason(kind string) string {
 	return ""
 }
 
-// unwritten is the observedGeneration of an object of which nothing was said
-// yet: the schema's default.
+// unwritten is the observedGeneration before the first write: the schema's
+// default.
 const unwritten = -1
 
-// isUnwritten says whether there is nothing but the schema's default.
+// isUnwritten reports whether the status is only the schema's default.
 func (s status) isUnwritten() bool { return s.observed == unwritten && len(s.conditions) == 0 }
 
-// isCurrent: the status is about the present generation.
+// isCurrent: the status describes the present generation.
 func (s status) isCurrent() error {
 	if s.observed != s.generation {
 		return fmt.Errorf("observedGeneration is %d, the generation is %d", s.observed, s.generation)
@@ -58,9 +60,9 @@ func (s status) isCurrent() error {
 	return nil
 }
 
-// isWellFormed: each condition once, about the same generation as the whole
-// status, with a known reason for its status, and with a message. Nothing is
-// about a generation that is still to come.
+// isWellFormed: each condition is present once, describes the generation of the
+// whole status, and has a reason that fits its status and a message. No
+// generation lies in the future.
 func (s status) isWellFormed(known reasons) error {
 	var errs []error
 	if s.observed < 1 || s.observed > s.generation {
@@ -74,9 +76,9 @@ func (s status) isWellFormed(known reasons) error {
 		case !exists:
 			errs = append(errs, fmt.Errorf("unknown condition %s", c.Type))
 		case seen[c.Type]:
-			errs = append(errs, fmt.Errorf("condition %s is there twice", c.Type))
+			errs = append(errs, fmt.Errorf("condition %s is present twice", c.Type))
 		case c.Type == callbackv1alpha1.ConditionReady && c.Status == metav1.ConditionFalse:
-			// Its reason is another condition's.
+			// It repeats the reason of another condition.
 		case !ruled:
 			errs = append(errs, fmt.Errorf("condition %s is %s", c.Type, c.Status))
 		case !slices.Contains(allowed, c.Reason):
@@ -84,7 +86,7 @@ func (s status) isWellFormed(known reasons) error {
 		}
 		seen[c.Type] = true
 		if c.ObservedGeneration != s.observed {
-			errs = append(errs, fmt.Errorf("condition %s is about generation %d, the status about %d", c.Type, c.ObservedGeneration, s.observed))
+			errs = append(errs, fmt.Errorf("condition %s describes generation %d, the status %d", c.Type, c.ObservedGeneration, s.observed))
 		}
 		if c.Message == "" || c.LastTransitionTime.IsZero() {
 			errs = append(errs, fmt.Errorf("condition %s lacks a message or a time", c.Type))
@@ -110,6 +112,27 @@ func (s status) readyNeeds(kinds ...string) error {
 		}
 	}
 	return nil
+}
+
+// stalledHasACause: Stalled repeats a refusal, a stalled object is not ready, and
+// one that is invalid is stalled at once.
+func (s status) stalledHasACause() error {
+	stalled := s.find(callbackv1alpha1.ConditionStalled)
+	if stalled == nil {
+		if s.reason(callbackv1alpha1.ConditionAccepted) == callbackv1alpha1.ReasonInvalid {
+			return errors.New("invalid, and not stalled")
+		}
+		return nil
+	}
+	if s.isTrue(callbackv1alpha1.ConditionReady) {
+		return errors.New("stalled and ready")
+	}
+	for _, kind := range []string{callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs} {
+		if c := s.find(kind); c != nil && c.Status == metav1.ConditionFalse && c.Reason == stalled.Reason && c.Message == stalled.Message {
+			return nil
+		}
+	}
+	return fmt.Errorf("stalled with reason %s, and no refusal explains it", stalled.Reason)
 }
 
 // readyHasACause: Ready that is not True repeats the reason and the message

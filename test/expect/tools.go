@@ -3,6 +3,8 @@
 
 package expect
 
+// tools.go: the statuses as kstatus and kubectl wait read them.
+
 import (
 	"fmt"
 	"strings"
@@ -15,11 +17,12 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// ToolsAgree returns why a tool reads an object otherwise than its conditions
-// mean: kstatus (Flux, Helm 4) must say Current exactly while Ready is True of
-// the present generation, and kubectl wait must end for Ready, and for each
-// other condition, exactly while that is; nil when both do. An object without a status is called Current
-// by kstatus, so that is an error as well. What is being deleted is Terminating.
+// ToolsAgree returns the difference between the conditions of an object and its
+// reading by tools: kstatus (Flux, Helm 4) must compute Current exactly while
+// Ready is True for the present generation, and Failed while Stalled is; kubectl
+// wait must end for each condition exactly while that is True. An object without
+// a status is Current for kstatus, so that is an error as well. An object that
+// is being deleted is Terminating.
 func ToolsAgree(object runtime.Object) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -34,15 +37,18 @@ func ToolsAgree(object runtime.Object) error {
 	switch result.Status {
 	case kstatus.CurrentStatus:
 		if !ready {
-			return fmt.Errorf("kstatus says %s (%s), and the object is not ready", result.Status, result.Message)
+			return fmt.Errorf("kstatus is %s (%s), and the object is not ready", result.Status, result.Message)
 		}
 	case kstatus.InProgressStatus, kstatus.FailedStatus:
-		if ready {
-			return fmt.Errorf("kstatus says %s (%s), and the object is ready", result.Status, result.Message)
+		if stalled := holds(u, callbackv1alpha1.ConditionStalled); stalled != (result.Status == kstatus.FailedStatus) {
+			return fmt.Errorf("kstatus is %s (%s), the object is stalled: %t", result.Status, result.Message, stalled)
 		}
-	case kstatus.TerminatingStatus: // whatever else it is
+		if ready {
+			return fmt.Errorf("kstatus is %s (%s), and the object is ready", result.Status, result.Message)
+		}
+	case kstatus.TerminatingStatus:
 	case kstatus.NotFoundStatus, kstatus.UnknownStatus:
-		return fmt.Errorf("kstatus says %s (%s)", result.Status, result.Message)
+		return fmt.Errorf("kstatus is %s (%s)", result.Status, result.Message)
 	}
 	for _, kind := range append([]string{callbackv1alpha1.ConditionReady}, typesOf(u)...) {
 		if ends, meant := waitEnds(u, kind), holds(u, kind); ends != meant {
@@ -52,8 +58,8 @@ func ToolsAgree(object runtime.Object) error {
 	return nil
 }
 
-// holds is what is meant: a condition is True, and it and the whole status
-// speak of the present generation.
+// holds reports whether a condition is True and describes, as the whole status,
+// the present generation.
 func holds(u *unstructured.Unstructured, kind string) bool {
 	observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
 	condition := conditionOf(u, kind)
@@ -62,9 +68,9 @@ func holds(u *unstructured.Unstructured, kind string) bool {
 	return value == string(metav1.ConditionTrue) && observed == u.GetGeneration() && about == u.GetGeneration()
 }
 
-// waitEnds does what kubectl wait does (k8s.io/kubectl/pkg/cmd/wait): it
-// believes a condition, whatever the case of its letters, unless that or else
-// the whole status speaks of an older generation.
+// waitEnds does the same as kubectl wait (k8s.io/kubectl/pkg/cmd/wait): a
+// condition counts, in any case of its letters, unless it or else the whole status
+// describes an older generation.
 func waitEnds(u *unstructured.Unstructured, kind string) bool {
 	condition := conditionOf(u, kind)
 	value, found, err := unstructured.NestedString(condition, "status")

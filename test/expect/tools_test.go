@@ -38,11 +38,11 @@ func TestToolsAgree(t *testing.T) {
 		// condition's first.
 		{
 			"a condition of an older generation",
-			change(func(r *callbackv1alpha1.CallbackRoute) { ready(r).ObservedGeneration = 2 }), "kstatus says Current",
+			change(func(r *callbackv1alpha1.CallbackRoute) { ready(r).ObservedGeneration = 2 }), "kstatus is Current",
 		},
 		{
 			"a condition of no generation",
-			change(func(r *callbackv1alpha1.CallbackRoute) { ready(r).ObservedGeneration = 0 }), "kstatus says Current",
+			change(func(r *callbackv1alpha1.CallbackRoute) { ready(r).ObservedGeneration = 0 }), "kstatus is Current",
 		},
 		{
 			"another condition of an older generation than the status",
@@ -60,19 +60,19 @@ func TestToolsAgree(t *testing.T) {
 		},
 		{
 			"no status at all",
-			change(func(r *callbackv1alpha1.CallbackRoute) { r.Status = callbackv1alpha1.CallbackRouteStatus{} }), "kstatus says Current",
+			change(func(r *callbackv1alpha1.CallbackRoute) { r.Status = callbackv1alpha1.CallbackRouteStatus{} }), "kstatus is Current",
 		},
 		{
 			"no condition Ready",
-			change(func(r *callbackv1alpha1.CallbackRoute) { r.Status.Conditions = r.Status.Conditions[:4] }), "kstatus says Current",
+			change(func(r *callbackv1alpha1.CallbackRoute) { r.Status.Conditions = r.Status.Conditions[:4] }), "kstatus is Current",
 		},
 		{
 			"ready and reconciling",
-			change(func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Reconciling", "True", "Reconciling")) }), "kstatus says InProgress",
+			change(func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Reconciling", "True", "Reconciling")) }), "kstatus is InProgress",
 		},
 		{
 			"ready and stalled",
-			change(func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Stalled", "True", "Stalled")) }), "kstatus says Failed",
+			change(func(r *callbackv1alpha1.CallbackRoute) { set(r, newCondition("Stalled", "True", "Stalled")) }), "kstatus is Failed",
 		},
 	} {
 		err := ToolsAgree(tc.object)

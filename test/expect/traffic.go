@@ -3,6 +3,8 @@
 
 package expect
 
+// traffic.go: the rules for the counters.
+
 import (
 	"errors"
 	"fmt"
@@ -11,8 +13,8 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// trafficAgrees: no count exceeds what it is a part of, quiet is since the last
-// callback or since the creation, and SunsetPassed counts what came late.
+// trafficAgrees: no count exceeds its total, quietSince is the last callback or
+// the creation, and SunsetPassed counts the callbacks after the sunset.
 func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	t := route.Status.Traffic
 	if t == nil || t.Callbacks == nil {
@@ -20,13 +22,13 @@ func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	}
 	for _, n := range []*int64{t.AfterSunset, t.Other, t.Refused} {
 		if n != nil && *n <= 0 {
-			return fmt.Errorf("a count is %d, and said", *n)
+			return fmt.Errorf("a count is %d and present", *n)
 		}
 	}
 	if t.AfterSunset != nil && *t.AfterSunset > *t.Callbacks || *t.Callbacks < 0 {
 		return fmt.Errorf("%d callbacks, of which more came after the sunset", *t.Callbacks)
 	}
-	return errors.Join(quietAgrees(route, s), lateOnesAgree(route, s))
+	return errors.Join(quietAgrees(route, s), lateCallbacksAgree(route, s))
 }
 
 func quietAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
@@ -45,9 +47,9 @@ func quietAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	return nil
 }
 
-// lateOnesAgree: SunsetPassed counts what came after a sunset, unless the last
-// of it came before this one.
-func lateOnesAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
+// lateCallbacksAgree: SunsetPassed counts the callbacks after a sunset, unless the last
+// of them came before this one.
+func lateCallbacksAgree(route *callbackv1alpha1.CallbackRoute, s status) error {
 	passed, t := s.find(callbackv1alpha1.ConditionSunsetPassed), route.Status.Traffic
 	if passed == nil {
 		return nil

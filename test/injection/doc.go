@@ -1,7 +1,6 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package injection holds the tests of the admission policies in
-// config/injection: what a real API server makes of pods that ask for a
-// sidecar, and that it is what package workload builds.
+// Package injection tests the admission policies in config/injection on a real
+// API server: the injected sidecar equals that of package workload.
 package injection

@@ -27,9 +27,9 @@ import (
 
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
-// What docs/sidecar.md tells to apply is what the API server takes, its pod
-// gets the sidecar, and the denial is worded as it is there.
-func TestPage_HoldsWhatItShows(t *testing.T) {
+// The API server accepts the objects of docs/sidecar.md, injects the sidecar into
+// its pod, and denies with the message of the page.
+func TestPage_MatchesTheAPIServer(t *testing.T) {
 	g, c := NewWithT(t), mustServer(t)
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "sidecar.md"))
 	g.Expect(err).NotTo(HaveOccurred())

@@ -21,7 +21,7 @@ import (
 
 const image = "callback-proxy:dev"
 
-// byHand puts the sidecar into a pod as package workload builds it.
+// byHand adds the sidecar of package workload to a pod.
 func byHand(proxy *callbackv1alpha1.CallbackProxy, pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
 	pod.Spec.InitContainers = append([]corev1.Container{workload.Container(proxy, image)}, pod.Spec.InitContainers...)
@@ -52,9 +52,8 @@ func amounts(cpu, memory string) callbackv1alpha1.ResourceAmounts {
 	return a
 }
 
-// What the API server injects is what package workload builds, after the same
-// defaulting and the same admission of the pod's account, for every pod and
-// every CallbackProxy. The namespace enforces the Pod Security level restricted.
+// The API server injects the same sidecar as package workload builds, after
+// the same defaulting and the same admission of the pod's account. The namespace enforces the Pod Security level restricted.
 func TestInjection_EqualsWorkload(t *testing.T) {
 	c := mustServer(t)
 	pods := map[string]func(*corev1.Pod){
@@ -163,8 +162,8 @@ func TestInjection_HappensOnce(t *testing.T) {
 	g.Expect(again.Spec.Volumes).To(HaveLen(len(pod.Spec.Volumes)))
 }
 
-// Pods that do not ask are left alone, and so is a pod that is changed later.
-func TestInjection_LeavesOthersAlone(t *testing.T) {
+// Pods without the label, and updates of pods, stay unchanged.
+func TestInjection_SkipsOtherPods(t *testing.T) {
 	g, c := NewWithT(t), mustServer(t)
 	g.Expect(newNamespace(t.Context(), c, "alone", nil)).To(Succeed())
 	g.Expect(c.Create(t.Context(), newProxy("alone", "edge", nil))).To(Succeed())
@@ -177,8 +176,9 @@ func TestInjection_LeavesOthersAlone(t *testing.T) {
 	g.Expect(pod.Spec.InitContainers).To(BeEmpty())
 }
 
-// Who asks for a sidecar that cannot be had is told what to do.
-func TestInjection_DeniesWhatWouldRunWithout(t *testing.T) {
+// A labelled pod without its sidecar is denied with a message that lists the
+// remedies.
+func TestInjection_DeniesPodsWithoutTheirSidecar(t *testing.T) {
 	c := mustServer(t)
 	g := NewWithT(t)
 	for _, namespace := range []string{"denied", "denied-other", "denied-empty"} {
@@ -186,7 +186,7 @@ func TestInjection_DeniesWhatWouldRunWithout(t *testing.T) {
 	}
 	g.Expect(c.Create(t.Context(), newProxy("denied", "sidecar", nil))).To(Succeed())
 	g.Expect(c.Create(t.Context(), newProxy("denied-other", "elsewhere", nil))).To(Succeed())
-	for name, mode := range map[string]callbackv1alpha1.ProxyMode{"fleet": callbackv1alpha1.ModeDeployment, "modeless": ""} {
+	for name, mode := range map[string]callbackv1alpha1.ProxyMode{"fleet": callbackv1alpha1.ModeDeployment, "external": callbackv1alpha1.ModeExternal} {
 		g.Expect(c.Create(t.Context(), newProxy("denied", name, func(s *callbackv1alpha1.CallbackProxySpec) {
 			s.Mode, s.Sidecar = mode, callbackv1alpha1.ProxySidecar{}
 		}))).To(Succeed())
@@ -202,10 +202,10 @@ func TestInjection_DeniesWhatWouldRunWithout(t *testing.T) {
 		name, namespace, proxy string
 		change                 func(*corev1.Pod)
 	}{
-		{"no such proxy", "denied", "nobody", nil},
+		{"no such proxy", "denied", "missing", nil},
 		{"empty name", "denied", "", func(p *corev1.Pod) { p.Labels = map[string]string{callbackv1alpha1.InjectLabel: ""} }},
 		{"mode Deployment", "denied", "fleet", nil},
-		{"no mode", "denied", "modeless", nil},
+		{"mode External", "denied", "external", nil},
 		{"another namespace's", "denied", "elsewhere", nil},
 		{"no proxy in the namespace", "denied-empty", "sidecar", nil},
 		{"a container of that name", "denied", "sidecar", fake()},
@@ -221,13 +221,13 @@ func TestInjection_DeniesWhatWouldRunWithout(t *testing.T) {
 			err := c.Create(t.Context(), newPod(tc.namespace, tc.proxy, tc.change))
 			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
 			g.Expect(err).To(MatchError(ContainSubstring(
-				"asks for the sidecar of CallbackProxy '" + tc.proxy + "', and the pod has none: namespace '" + tc.namespace + "' needs a CallbackProxy of that name with spec.mode Sidecar")))
+				"requires the sidecar of CallbackProxy '" + tc.proxy + "', and the pod has none: create a CallbackProxy of that name with spec.mode Sidecar in namespace '" + tc.namespace + "'")))
 			g.Expect(err).To(MatchError(ContainSubstring("kubectl callback inject")))
 		})
 	}
 }
 
-// A change of the CallbackProxy is in the next pod.
+// A change of the CallbackProxy applies to the next pod.
 func TestInjection_FollowsItsProxy(t *testing.T) {
 	g, c := NewWithT(t), mustServer(t)
 	g.Expect(newNamespace(t.Context(), c, "follows", nil)).To(Succeed())

@@ -28,8 +28,8 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// patience is for what the API server does a moment after it was told: a
-// policy that was written is in force within a second or so.
+// patience is the limit for the API server to enforce a new policy, which takes
+// about a second.
 const patience = 60 * time.Second
 
 var started *fixture.ControlPlane
@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// theServer is an API server with our CRDs and policies in force, and with the
-// admission of service accounts as everywhere.
+// theServer is an API server that enforces the policies and has the default
+// admission of service accounts.
 var theServer = sync.OnceValues(func() (client.Client, error) {
 	crds, err := fixture.CRDs()
 	if err != nil {
@@ -145,7 +145,7 @@ func newProxy(namespace, name string, change func(*callbackv1alpha1.CallbackProx
 	return p
 }
 
-// newPod returns an application that asks for the sidecar of a proxy, or for
+// newPod returns an application whose label names the sidecar of a proxy, or for
 // none, and meets the Pod Security level restricted.
 func newPod(namespace, proxy string, change func(*corev1.Pod)) *corev1.Pod {
 	yes, no := true, false

@@ -13,7 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// dashboard is what the test looks at of a dashboard of Grafana.
+// dashboard is the part of a Grafana dashboard that the tests read.
 type dashboard struct {
 	Title         string `json:"title"`
 	UID           string `json:"uid"`
@@ -54,8 +54,7 @@ type datasource struct {
 	UID  string `json:"uid"`
 }
 
-// chosen is the data source that the reader chooses: nobody else's has the
-// name of ours.
+// chosen is the data source that the user selects in the dashboard.
 var chosen = &datasource{Type: "prometheus", UID: "${datasource}"}
 
 type box struct{ X, Y, W, H int }
@@ -79,7 +78,7 @@ func readDashboard(t *testing.T) dashboard {
 
 var legendReference = regexp.MustCompile(`\{\{ *(\w+) *\}\}`)
 
-func TestDashboard_NamesWhatIsExported(t *testing.T) {
+func TestDashboard_UsesExportedMetrics(t *testing.T) {
 	all := metricsOfBoth(t)
 	for _, panel := range readDashboard(t).Panels {
 		for _, target := range panel.Targets {
@@ -93,7 +92,7 @@ func TestDashboard_NamesWhatIsExported(t *testing.T) {
 	}
 }
 
-func TestDashboard_PanelsSayWhatTheyShow(t *testing.T) {
+func TestDashboard_PanelsAreDescribed(t *testing.T) {
 	g := NewWithT(t)
 	board := readDashboard(t)
 	g.Expect(board.Panels).NotTo(BeEmpty())
@@ -116,7 +115,7 @@ func TestDashboard_PanelsSayWhatTheyShow(t *testing.T) {
 		ids[panel.ID] = true
 		g.Expect(panel.GridPos.X+panel.GridPos.W).To(BeNumerically("<=", 24), panel.Title)
 		for _, other := range board.Panels[:i] {
-			g.Expect(panel.GridPos.overlaps(other.GridPos)).To(BeFalse(), "%s lies on %s", panel.Title, other.Title)
+			g.Expect(panel.GridPos.overlaps(other.GridPos)).To(BeFalse(), "%s overlaps %s", panel.Title, other.Title)
 		}
 	}
 }

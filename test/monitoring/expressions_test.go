@@ -13,16 +13,16 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// targetLabels are added by Prometheus, when it scrapes.
+// targetLabels are added by Prometheus when it scrapes.
 var targetLabels = []string{"job", "instance", "namespace", "pod"}
 
-// variables of Grafana that stand for a duration, and what they may stand for.
-// Others only stand inside of strings, where PromQL takes them as they are.
+// variables replaces Grafana's variables for durations. Other variables occur
+// in strings only, which PromQL accepts unchanged.
 var variables = strings.NewReplacer("$__rate_interval", "5m", "$__range", "3h")
 
-// check returns what is wrong with an expression: metrics that nobody exports,
-// and labels that no metric of the part in question has. available are the
-// labels that its result may have.
+// check returns the problems of an expression: metrics that are not exported,
+// and labels that no metric of the same part has. available are the labels that
+// its result may have.
 func (r registered) check(expression string) (problems, available []string) {
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(variables.Replace(expression))
 	if err != nil {
@@ -39,12 +39,12 @@ type checker struct {
 	problems []string
 }
 
-func (c *checker) complain(format string, args ...any) {
+func (c *checker) report(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
 // labelsOf returns the labels that a part of an expression may have, and
-// complains about those that it names and that cannot be there.
+// reports labels in it that no metric has.
 func (c *checker) labelsOf(node parser.Node) []string {
 	if selector, is := node.(*parser.VectorSelector); is {
 		return c.labelsOfSelector(selector)
@@ -96,7 +96,7 @@ func (c *checker) labelsOfSelector(n *parser.VectorSelector) []string {
 		}
 	}
 	if !exported {
-		c.complain("nobody exports %s", n.Name)
+		c.report("no program exports %s", n.Name)
 	}
 	known = slices.Concat(known, targetLabels)
 	for _, matcher := range n.LabelMatchers {
@@ -110,7 +110,7 @@ func (c *checker) labelsOfSelector(n *parser.VectorSelector) []string {
 func (c *checker) need(available, named []string, where parser.Node) {
 	for _, label := range named {
 		if !slices.Contains(available, label) {
-			c.complain("there is no label %s in %s", label, where)
+			c.report("there is no label %s in %s", label, where)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func text(node parser.Expr) string {
 	}
 }
 
-func TestCheck_FindsWhatIsNotExported(t *testing.T) {
+func TestCheck_FindsMetricsThatAreNotExported(t *testing.T) {
 	all := metricsOfBoth(t)
 	for expression, complaint := range map[string]string{
 		`callbackroute_info`: "",
@@ -138,10 +138,10 @@ func TestCheck_FindsWhatIsNotExported(t *testing.T) {
 		`count_values by (name) ("generation", callbackproxy_instance_config_generation) * on (generation) vector(1)`: "there is no label generation",
 		`sum by (generation) (count_values by (name) ("generation", callbackproxy_instance_config_generation))`:       "",
 		`max by (route) (label_join(callbackroute_info, "route", "/", "namespace", "name"))`:                          "",
-		`callbackroute_infos`:                            "nobody exports callbackroute_infos",
-		`callbackproxy_request_duration_seconds`:         "nobody exports callbackproxy_request_duration_seconds",
-		`callbackproxy_request_duration_seconds_buckets`: "nobody exports callbackproxy_request_duration_seconds_buckets",
-		`up`: "nobody exports up",
+		`callbackroute_infos`:                            "no program exports callbackroute_infos",
+		`callbackproxy_request_duration_seconds`:         "no program exports callbackproxy_request_duration_seconds",
+		`callbackproxy_request_duration_seconds_buckets`: "no program exports callbackproxy_request_duration_seconds_buckets",
+		`up`: "no program exports up",
 		`callbackroute_info{host="auth.acme.test"}`:                                          "there is no label host in",
 		`sum by (rute) (callbackproxy_requests_total)`:                                       "there is no label rute in",
 		`sum without (rute) (callbackproxy_requests_total)`:                                  "there is no label rute in",

@@ -20,8 +20,8 @@ var (
 
 type row struct{ meaning, query string }
 
-// readPage returns the metrics of docs/metrics.md with their labels, and what
-// else it says of each.
+// readPage returns the metrics of docs/metrics.md with their labels, meanings
+// and queries.
 func readPage(t *testing.T) (registered, map[string]row) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.FromSlash(root + "/docs/metrics.md"))
@@ -48,14 +48,14 @@ func TestPage_DescribesEachMetricAndNoOther(t *testing.T) {
 	page, _ := readPage(t)
 	exported := metricsOfBoth(t)
 	for name, labels := range exported {
-		g.Expect(page).To(HaveKeyWithValue(name, ConsistOf(labels)), "what docs/metrics.md says of %s", name)
+		g.Expect(page).To(HaveKeyWithValue(name, ConsistOf(labels)), "the labels of %s in docs/metrics.md", name)
 	}
 	for name := range page {
-		g.Expect(exported).To(HaveKey(name), "docs/metrics.md describes what nobody exports")
+		g.Expect(exported).To(HaveKey(name), "docs/metrics.md describes a metric that is not exported")
 	}
 }
 
-func TestPage_QueriesNameWhatIsExported(t *testing.T) {
+func TestPage_QueriesUseExportedMetrics(t *testing.T) {
 	g := NewWithT(t)
 	all := metricsOfBoth(t)
 	_, texts := readPage(t)

@@ -16,9 +16,9 @@ import (
 
 const casesFile = "alerts_test.yaml"
 
-// promtool returns the path of the program that promtool/go.mod pins. It is
-// built when Go's cache does not hold it, without the service discoveries, which are most
-// of it.
+// promtool returns the path of the program that promtool/go.mod pins. Go builds
+// it when it is not cached, without service discoveries, which are the largest
+// part.
 func promtool(t *testing.T) string {
 	t.Helper()
 	build := exec.CommandContext(t.Context(), "go", "tool", "-n", "promtool")
@@ -40,7 +40,7 @@ func run(t *testing.T, dir, program string, args ...string) (output string, ok b
 	return string(out), err == nil
 }
 
-// write puts a rules file as Prometheus reads it into a folder.
+// write encodes a rules file for Prometheus into a directory.
 func write(t *testing.T, dir, name string, content any) {
 	t.Helper()
 	encoded, err := yaml.Marshal(content)
@@ -52,8 +52,7 @@ func write(t *testing.T, dir, name string, content any) {
 	}
 }
 
-// Each alert fires when it should, T16 among them: the seconds past a sunset
-// can be alerted on.
+// Each alert fires in its case; for T16, alerts cover the time around a sunset.
 func TestT16_AlertsFireWhenTheyShould(t *testing.T) {
 	g := NewWithT(t)
 	program, dir := promtool(t), t.TempDir()

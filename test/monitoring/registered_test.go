@@ -4,8 +4,6 @@
 package monitoring
 
 import (
-	"log/slog"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,18 +16,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/callbackproxy/callback-operator/controllers"
-	controllermetrics "github.com/callbackproxy/callback-operator/controllers/metrics"
-	"github.com/callbackproxy/callback-operator/proxy"
+	managermetrics "github.com/callbackproxy/callback-operator/controllers/metrics"
+	proxymetrics "github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
-// registered is what manager and proxy export: the labels of each metric, by
-// its name. The names of what libraries bring along are left out.
+// registered are the metrics of manager and proxy with their labels, without
+// those of libraries.
 type registered map[string][]string
 
 // ours matches the names of the metrics that this project defines.
 var ours = regexp.MustCompile(`^callback(_operator|proxy|route)_`)
 
-// histograms are those metrics that are stored under three names.
+// histograms are the metrics that Prometheus stores under three names.
 var histograms = []string{"callbackproxy_request_duration_seconds"}
 
 // describer is a registry, or a collector that is registered later.
@@ -37,12 +35,12 @@ type describer interface {
 	Describe(ch chan<- *prometheus.Desc)
 }
 
-// metricsOfBoth asks the registries of both programs, as their own code fills
-// them. Series come and go, so it is the descriptions that are asked for.
+// metricsOfBoth reads the descriptions in the registries of both programs,
+// because series exist only while they have values.
 func metricsOfBoth(t *testing.T) registered {
 	t.Helper()
 	found := registered{}
-	for _, source := range []describer{managerRegistry(t), controllermetrics.NewCollector(nil), proxyRegistry()} {
+	for _, source := range []describer{managerRegistry(t), managermetrics.NewCollector(nil), proxyRegistry()} {
 		for name, labels := range described(t, source) {
 			if _, twice := found[name]; twice {
 				t.Fatalf("both programs export %s", name)
@@ -60,23 +58,16 @@ func managerRegistry(t *testing.T) *prometheus.Registry {
 	observeClock() // as cmd/manager does
 	registry, is := metrics.Registry.(*prometheus.Registry)
 	if !is {
-		t.Fatalf("the manager's registry is a %T, which cannot be asked", metrics.Registry)
+		t.Fatalf("the manager's registry is a %T, which cannot be read", metrics.Registry)
 	}
 	return registry
 }
 
-// proxyRegistry makes what cmd/proxy makes before it serves. The registry is
-// the Metrics' own, hence the detour.
-func proxyRegistry() *prometheus.Registry {
-	m := proxy.NewMetrics()
-	m.ObserveHealth(func() int { return 0 })
-	proxy.NewState(slog.New(slog.DiscardHandler), m, time.Now)
-	return (*prometheus.Registry)(reflect.ValueOf(m).Elem().FieldByName("registry").UnsafePointer())
-}
+func proxyRegistry() *prometheus.Registry { return proxymetrics.New().Registry() }
 
 var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
 
-// described returns our metrics of one source.
+// described returns the metrics of one source, without those of libraries.
 func described(t *testing.T, source describer) registered {
 	t.Helper()
 	descriptions := make(chan *prometheus.Desc)
@@ -99,7 +90,7 @@ func described(t *testing.T, source describer) registered {
 	return found
 }
 
-func TestRegistered_HoldsWhatBothProgramsExport(t *testing.T) {
+func TestRegistered_ContainsTheMetricsOfBothPrograms(t *testing.T) {
 	g := NewWithT(t)
 	all := metricsOfBoth(t)
 	g.Expect(len(all)).To(BeNumerically(">", 30))
@@ -111,8 +102,8 @@ func TestRegistered_HoldsWhatBothProgramsExport(t *testing.T) {
 	g.Expect(all).NotTo(HaveKey("go_goroutines"))
 }
 
-// A histogram has buckets, a sum and a count, and none of them bears its name:
-// the expressions have to be told which metrics are some.
+// The series of a histogram have the suffixes _bucket, _sum and _count, so the
+// check of expressions needs a list of histograms.
 func TestRegistered_HistogramsAreKnown(t *testing.T) {
 	g := NewWithT(t)
 	var found []string

@@ -66,7 +66,7 @@ func (p prometheusRule) alerts() []rule {
 	return all
 }
 
-func TestRules_NameWhatIsExported(t *testing.T) {
+func TestRules_UseExportedMetrics(t *testing.T) {
 	all := metricsOfBoth(t)
 	for _, rule := range readRules(t).alerts() {
 		problems, _ := all.check(rule.Expr)
@@ -76,8 +76,7 @@ func TestRules_NameWhatIsExported(t *testing.T) {
 
 var labelReference = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// An annotation with a label that the alert does not have is rendered with
-// nothing in its place.
+// An annotation renders a label that the alert lacks as an empty text.
 func TestRules_AnnotationsNameLabelsOfTheirAlert(t *testing.T) {
 	all := metricsOfBoth(t)
 	for _, rule := range readRules(t).alerts() {
@@ -90,7 +89,7 @@ func TestRules_AnnotationsNameLabelsOfTheirAlert(t *testing.T) {
 	}
 }
 
-func TestRules_TellWhatToDo(t *testing.T) {
+func TestRules_HaveARunbook(t *testing.T) {
 	g := NewWithT(t)
 	rules := readRules(t)
 	g.Expect(rules.APIVersion).To(Equal("monitoring.coreos.com/v1"))

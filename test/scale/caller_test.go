@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// answerTimeout bounds one callback.
-const answerTimeout = 10 * time.Second
+// responseTimeout bounds one callback.
+const responseTimeout = 10 * time.Second
 
-// caller sends callbacks over one connection that stays open, with as little
-// work of its own as there can be: it shares two cores with what it measures.
+// caller sends callbacks over one connection that stays open, with as little work
+// of its own as possible: it shares two cores with the processes that it measures.
 type caller struct {
 	conn net.Conn
 	in   *bufio.Reader
 }
 
 func newCaller(address string) (*caller, error) {
-	conn, err := net.DialTimeout("tcp", address, answerTimeout)
+	conn, err := net.DialTimeout("tcp", address, responseTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("connect to a proxy: %w", err)
 	}
@@ -32,14 +32,14 @@ func newCaller(address string) (*caller, error) {
 
 func (c *caller) close() { _ = c.conn.Close() }
 
-// callback is a request as it goes over the wire.
+// callback is a request on the wire.
 func (p place) callback() []byte {
 	return fmt.Appendf(nil, "GET %s?code=c&state=s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path(), hostname(p.fleet, p.host))
 }
 
-// send sends a request and returns the status and the body of the answer.
+// send sends a request and returns the status and the body of the response.
 func (c *caller) send(request []byte) (status int, body string, err error) {
-	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(responseTimeout)); err != nil {
 		return 0, "", err
 	}
 	if _, err := c.conn.Write(request); err != nil {
@@ -47,12 +47,12 @@ func (c *caller) send(request []byte) (status int, body string, err error) {
 	}
 	response, err := http.ReadResponse(c.in, nil)
 	if err != nil {
-		return 0, "", fmt.Errorf("read an answer: %w", err)
+		return 0, "", fmt.Errorf("read a response: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		return 0, "", fmt.Errorf("read an answer: %w", err)
+		return 0, "", fmt.Errorf("read a response: %w", err)
 	}
 	return response.StatusCode, string(content), nil
 }

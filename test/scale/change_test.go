@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
 const (
@@ -23,11 +24,11 @@ const (
 	changes = 10
 	// changePatience is how long one change may take.
 	changePatience = 30 * time.Second
-	// probeInterval is the time between two callbacks that look for a change.
+	// probeInterval is the time between two callbacks of a probe.
 	probeInterval = time.Millisecond
 )
 
-// configEvent is something that happened to a part of a config.
+// configEvent is an event of a part of a config.
 type configEvent struct {
 	at    time.Time
 	kind  watch.EventType
@@ -35,9 +36,9 @@ type configEvent struct {
 	fleet string
 }
 
-// change switches the active backend of some routes, one after the other, and
-// reports how long each step took from the moment at which the API server was
-// asked.
+// change switches the primary backend of some routes, one after the other, and
+// reports how long each step took from the moment of the request to the API
+// server.
 func (r *run) change() {
 	r.b.Helper()
 	events := r.watchConfigs()
@@ -97,19 +98,19 @@ func (r *run) edit(ctx context.Context, p place, change func(*callbackv1alpha1.C
 		}
 		route := object.(*callbackv1alpha1.CallbackRoute).DeepCopy()
 		change(route)
-		return r.client.Update(ctx, route)
+		return r.Client.Update(ctx, route)
 	})
 }
 
-// watchConfigs tells what happens to the parts of all configs. Their content
-// is not asked for.
+// watchConfigs returns the events of the parts of all configs, without their
+// content.
 func (r *run) watchConfigs() <-chan configEvent {
 	r.b.Helper()
 	kind := callbackv1alpha1.SchemeGroupVersion.WithKind("CallbackProxyConfigList")
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind)
-	r.Expect(r.client.List(r.ctx, list, client.InNamespace(system))).To(Succeed())
-	w, err := r.client.Watch(r.ctx, list, client.InNamespace(system),
+	r.Expect(r.Client.List(r.ctx, list, client.InNamespace(installation.Namespace))).To(Succeed())
+	w, err := r.Client.Watch(r.ctx, list, client.InNamespace(installation.Namespace),
 		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
 	r.Expect(err).NotTo(HaveOccurred())
 	r.b.Cleanup(w.Stop)
@@ -143,16 +144,16 @@ func (r *run) waitIndex(events <-chan configEvent, number int) (at time.Time, sh
 				shards++
 			}
 		case <-timer.C:
-			r.Expect(false).To(BeTrue(), "the change was not published; the manager's log ends with\n%s", r.logs())
+			r.Expect(false).To(BeTrue(), "the change was not published; the manager's log ends with\n%s", r.logTail())
 		}
 	}
 }
 
-// probe asks a route's proxy until a backend answers, and tells when that was;
-// the zero time when it never did.
+// probe sends callbacks of a route until a backend responds, and returns when
+// that was; the zero time when it never did.
 func (r *run) probe(p place, backend string) <-chan time.Time {
 	r.b.Helper()
-	c, err := newCaller(r.proxyIP(p.fleet) + ":8080")
+	c, err := newCaller(r.Proxies[p.fleet].Address)
 	r.Expect(err).NotTo(HaveOccurred())
 	served := make(chan time.Time, 1)
 	go func() {
@@ -169,7 +170,7 @@ func (r *run) probe(p place, backend string) <-chan time.Time {
 	return served
 }
 
-// drain forgets what happened before.
+// drain drops earlier events.
 func drain(events <-chan configEvent) {
 	for {
 		select {

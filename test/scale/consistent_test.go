@@ -14,8 +14,8 @@ import (
 	"github.com/callbackproxy/callback-operator/test/expect"
 )
 
-// expectConsistent looks at every status after all that was measured: none
-// contradicts itself, and soon each is about the present generation.
+// expectConsistent judges every status at the end: none contradicts itself, and
+// each describes the present generation soon.
 func (r *run) expectConsistent() {
 	r.b.Helper()
 	r.Eventually(r.consistent, 30*time.Second, 2*time.Second).Should(Succeed())
@@ -24,7 +24,7 @@ func (r *run) expectConsistent() {
 func (r *run) consistent() error {
 	var routes callbackv1alpha1.CallbackRouteList
 	var proxies callbackv1alpha1.CallbackProxyList
-	errs := []error{r.client.List(r.ctx, &routes), r.client.List(r.ctx, &proxies)}
+	errs := []error{r.Client.List(r.ctx, &routes), r.Client.List(r.ctx, &proxies)}
 	if len(routes.Items) != r.n {
 		errs = append(errs, fmt.Errorf("%d routes are stored, %d were created", len(routes.Items), r.n))
 	}

@@ -21,8 +21,8 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// floor measures the API server alone: what no controller can be faster than.
-// Each kind of status write starts from routes that have none.
+// floor measures the API server alone: the lower bound for every controller. Each
+// kind of status write starts from routes that have none.
 func (r *run) floor() {
 	r.b.Helper()
 	var took time.Duration
@@ -40,11 +40,11 @@ func (r *run) floor() {
 	r.timeEach("status by update, second", r.statusUpdated(2))
 	r.timeEach("one event", r.eventCreated)
 	r.timeEach("spec by merge patch", func(ctx context.Context, p place) error {
-		return r.client.Patch(ctx, named(p), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"owner":"somebody else"}}`)))
+		return r.Client.Patch(ctx, named(p), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"owner":"another-team@acme.test"}}`)))
 	})
 }
 
-// timeEach reports how long something takes when it is done for every route.
+// timeEach reports how long an action takes for all routes.
 func (r *run) timeEach(name string, do func(context.Context, place) error) {
 	r.b.Helper()
 	r.lapse.begin()
@@ -57,7 +57,7 @@ func (r *run) timeEach(name string, do func(context.Context, place) error) {
 // renew replaces all routes by new ones without a status.
 func (r *run) renew() {
 	r.b.Helper()
-	r.Expect(r.each(func(ctx context.Context, p place) error { return r.client.Delete(ctx, named(p)) })).To(Succeed())
+	r.Expect(r.each(func(ctx context.Context, p place) error { return r.Client.Delete(ctx, named(p)) })).To(Succeed())
 	r.createAll()
 }
 
@@ -67,7 +67,7 @@ func named(p place) *callbackv1alpha1.CallbackRoute {
 	return route
 }
 
-// statusOfSize is a status of the size that the manager's have.
+// statusOfSize is a status of the same size as the manager's.
 func statusOfSize(round int) callbackv1alpha1.CallbackRouteStatus {
 	status := callbackv1alpha1.CallbackRouteStatus{ObservedGeneration: 1}
 	for _, kind := range []string{
@@ -104,7 +104,7 @@ func (r *run) statusApplied(round int) func(context.Context, place) error {
 			ObjectMetaApplyConfiguration: metav1ac.ObjectMeta().WithNamespace(tenant(p.tenant)).WithName(p.name()),
 			Status:                       content,
 		}
-		return r.client.Status().Apply(ctx, patch, client.ForceOwnership, client.FieldOwner("bench"))
+		return r.Client.Status().Apply(ctx, patch, client.ForceOwnership, client.FieldOwner("bench"))
 	}
 }
 
@@ -114,7 +114,7 @@ func (r *run) statusPatched(round int) func(context.Context, place) error {
 		if err != nil {
 			return err
 		}
-		return r.client.Status().Patch(ctx, named(p), client.RawPatch(types.MergePatchType, content), client.FieldOwner("bench"))
+		return r.Client.Status().Patch(ctx, named(p), client.RawPatch(types.MergePatchType, content), client.FieldOwner("bench"))
 	}
 }
 
@@ -128,13 +128,13 @@ func (r *run) statusUpdated(round int) func(context.Context, place) error {
 			}
 			route := object.(*callbackv1alpha1.CallbackRoute).DeepCopy()
 			route.Status = statusOfSize(round)
-			return r.client.Status().Update(ctx, route, client.FieldOwner("bench"))
+			return r.Client.Status().Update(ctx, route, client.FieldOwner("bench"))
 		})
 	}
 }
 
 func (r *run) eventCreated(ctx context.Context, p place) error {
-	return r.client.Create(ctx, &eventsv1.Event{
+	return r.Client.Create(ctx, &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: tenant(p.tenant), Name: p.name()},
 		EventTime:  metav1.NowMicro(), ReportingController: "bench", ReportingInstance: "bench-0",
 		Action: "Programmed", Reason: "Programmed", Type: "Normal",

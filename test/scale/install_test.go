@@ -3,290 +3,193 @@
 
 package scale
 
+// install_test.go: the installation of one run: twenty fleets of one proxy each.
+
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 	"github.com/callbackproxy/callback-operator/test/fixture"
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
 const (
-	system  = "callback-system"
 	fleets  = 20
 	workers = 16
-	// startPatience is for one process on a busy machine.
-	startPatience = time.Minute
 )
 
-// networks numbers the installations of a run, so that each has loopback
-// addresses of its own: 127.1.<n>.x.
-var networks atomic.Int32
+// colours are the backends of each route; the first one is primary at first.
+var colours = []string{"blue", "green"}
 
-// run is one installation and what was measured of it.
+// run is one installation and its figures.
 type run struct {
 	*WithT
+	*installation.Installation
+
 	b        *testing.B
 	ctx      context.Context
 	settings settings
 	n        int
-	dir      string
-	network  string
-
-	controlPlane *fixture.ControlPlane
-	client       client.WithWatch
-	manager      *fixture.Process
-	proxies      [fleets]*fixture.Process
-	tracker      *tracker
-	lapse        *lapse
-	figures      []figure
-	filled       time.Duration // from the first create to all Programmed
+	// profile is the address of the manager's profiler, if there is one.
+	profile string
+	tracker *tracker
+	lapse   *lapse
+	figures []figure
+	filled  time.Duration // from the first create to all Programmed
 }
 
-// newRun brings up an installation with all fleets and services, the manager
+// newRun brings up an installation with all fleets and Services, the manager
 // and one proxy for each fleet, and no route.
 func newRun(b *testing.B, s settings, n int) *run {
 	b.Helper()
-	r := newFloor(b, s, n)
-	r.kubectl("apply", "-f", r.root("config", "rbac"))
-	services := r.createPlatform()
-	manager, proxy := r.build()
-	r.startManager(manager)
-	r.startProxies(proxy, services)
-	r.say("%d routes: manager and %d proxies run", n, fleets)
+	r := &run{WithT: NewWithT(b), b: b, ctx: b.Context(), settings: s, n: n}
+	dir := b.TempDir()
+	manager, proxy := r.build(dir)
+	o := r.options(dir)
+	o.Manager, o.Proxy, o.Managers = manager, proxy, 1
+	if s.profiles != "" {
+		r.profile = "127.0.0.1:6060"
+		o.Env = []string{profileVariable + "=" + r.profile}
+	}
+	o.Prepare = func(ctx context.Context, in *installation.Installation) error {
+		if err := createTenants(ctx, in); err != nil {
+			return err
+		}
+		return createPlatform(ctx, in)
+	}
+	for i := range fleets {
+		o.Proxies = append(o.Proxies, installation.ProxyOptions{Fleet: fleet(i)})
+	}
+	r.start(o)
+	r.log("%d routes: manager and %d proxies run", n, fleets)
 	return r
 }
 
 // newFloor brings up the API server alone.
 func newFloor(b *testing.B, s settings, n int) *run {
 	b.Helper()
-	r := &run{
-		WithT: NewWithT(b), b: b, ctx: b.Context(), settings: s, n: n, dir: b.TempDir(),
-		network: fmt.Sprintf("127.1.%d", networks.Add(1)),
-	}
-	crds, err := fixture.CRDs()
-	r.Expect(err).NotTo(HaveOccurred())
-	r.controlPlane, err = fixture.StartControlPlane(r.ctx, fixture.Options{
-		CRDs: []string{crds}, ReferenceGrant: true,
-		// An API server with memory to spare, as a cluster's has: with Go's own
-		// setting a third of its time is garbage collection, and here it takes
-		// that from the two cores on which everything else runs.
-		Env: []string{"GOGC=400"},
-	})
-	r.Expect(err).NotTo(HaveOccurred())
-	b.Cleanup(func() { _ = r.controlPlane.Stop() })
-	scheme := runtime.NewScheme()
-	r.Expect(corev1.AddToScheme(scheme)).To(Succeed())
-	r.Expect(eventsv1.AddToScheme(scheme)).To(Succeed())
-	r.Expect(callbackv1alpha1.AddToScheme(scheme)).To(Succeed())
-	r.client, err = client.NewWithWatch(r.unlimited(), client.Options{Scheme: scheme})
-	r.Expect(err).NotTo(HaveOccurred())
-	r.kubectl("create", "namespace", system)
-	for i := range tenants {
-		r.kubectl("create", "namespace", tenant(i))
-	}
-	r.tracker = startTracker(r)
-	r.lapse = newLapse(r)
+	r := &run{WithT: NewWithT(b), b: b, ctx: b.Context(), settings: s, n: n}
+	o := r.options(b.TempDir())
+	o.Prepare = createTenants
+	r.start(o)
 	return r
 }
 
-// unlimited is the administrator's access without a client-side rate limit.
-func (r *run) unlimited() *rest.Config {
-	config := rest.CopyConfig(r.controlPlane.Config)
-	config.QPS = -1
-	return config
+func (r *run) options(dir string) installation.Options {
+	return installation.Options{
+		Dir: dir,
+		// An API server with memory to spare, as in a cluster: with Go's own setting
+		// a third of its time is garbage collection, on the two cores that everything
+		// else here runs on.
+		ControlPlaneEnv: []string{"GOGC=400"},
+	}
+}
+
+func (r *run) start(o installation.Options) {
+	r.b.Helper()
+	var err error
+	r.Installation, err = installation.Start(r.ctx, o)
+	r.Expect(err).NotTo(HaveOccurred())
+	r.b.Cleanup(func() { _ = r.Stop() })
+	r.tracker = startTracker(r)
+	r.lapse = newLapse(r)
 }
 
 // close ends the installation before the next one begins.
 func (r *run) close() {
-	for _, p := range r.proxies {
-		if p != nil {
-			p.Kill()
-		}
-	}
-	if r.manager != nil {
-		r.manager.Kill()
-	}
 	r.tracker.stop()
-	_ = r.controlPlane.Stop()
+	_ = r.Stop()
 }
 
-func (r *run) say(format string, args ...any) {
+// managerProcess is the manager's present process.
+func (r *run) managerProcess() *fixture.Process { return r.Managers[0].Process() }
+
+// createTenants creates the namespaces of the routes.
+func createTenants(ctx context.Context, in *installation.Installation) error {
+	for i := range tenants {
+		if err := in.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tenant(i)}}); err != nil {
+			return fmt.Errorf("create a namespace: %w", err)
+		}
+	}
+	return nil
+}
+
+// createPlatform creates the fleets and the tenants' Services. The addresses of
+// the Services lead to two backends, by colour.
+func createPlatform(ctx context.Context, in *installation.Installation) error {
+	for i := range fleets {
+		if err := in.Client.Create(ctx, fleetObject(i)); err != nil {
+			return fmt.Errorf("create a fleet: %w", err)
+		}
+	}
+	for _, colour := range colours {
+		host, err := in.NextHost()
+		if err != nil {
+			return err
+		}
+		backend, err := callbacks.StartBackend(ctx, colour, host+":8080", nil)
+		if err != nil {
+			return err
+		}
+		in.Backends[colour] = backend
+		for i := range tenants {
+			for pair := range pairs {
+				service := serviceObject(tenant(i), serviceName(colour, pair))
+				if err := in.Client.Create(ctx, service); err != nil {
+					return fmt.Errorf("create a Service: %w", err)
+				}
+				in.Connect(service.Spec.ClusterIP+":8080", backend.Address())
+			}
+		}
+	}
+	return nil
+}
+
+// build builds the programs; the manager with a profiler when profiles are
+// wanted.
+func (r *run) build(dir string) (manager, proxy string) {
+	r.b.Helper()
+	dir = filepath.Join(dir, "bin")
+	r.Expect(os.MkdirAll(dir, 0o700)).To(Succeed())
+	manager, proxy, err := fixture.BuildBinaries(r.ctx, dir, fixture.Build{})
+	r.Expect(err).NotTo(HaveOccurred())
+	if r.settings.profiles != "" {
+		r.buildProfiled(dir, manager)
+	}
+	return manager, proxy
+}
+
+// log reports progress while the benchmark runs.
+func (r *run) log(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format(time.TimeOnly)+" "+format+"\n", args...)
 }
 
 func (r *run) report(name, value string) {
 	r.figures = append(r.figures, figure{name: name, value: value})
-	r.say("  %s: %s", name, value)
+	r.log("  %s: %s", name, value)
 }
 
-// judge reports a value that must hold.
+// judge reports a value that has a limit.
 func (r *run) judge(name, value, limit string, ok bool) {
 	f := figure{name: name, value: value, limit: limit, ok: ok}
 	r.figures = append(r.figures, f)
-	r.say("  %s: %s (%s)", name, f.shown(), limit)
+	r.log("  %s: %s (%s)", name, f.shown(), limit)
 }
 
-func (r *run) root(elements ...string) string {
-	r.b.Helper()
-	root, err := fixture.RepositoryRoot()
-	r.Expect(err).NotTo(HaveOccurred())
-	return filepath.Join(append([]string{root}, elements...)...)
-}
-
-func (r *run) kubectl(args ...string) {
-	r.b.Helper()
-	command := exec.CommandContext(r.ctx, filepath.Join(r.controlPlane.Assets, "kubectl"),
-		append([]string{"--kubeconfig", r.controlPlane.Kubeconfig}, args...)...)
-	out, err := command.CombinedOutput()
-	r.Expect(err).NotTo(HaveOccurred(), string(out))
-}
-
-// account returns a kubeconfig of a service account: nothing here has more
-// rights than an installation gives it.
-func (r *run) account(name string) string {
-	r.b.Helper()
-	access, err := r.controlPlane.ServiceAccountConfig(r.ctx, system, name)
-	r.Expect(err).NotTo(HaveOccurred())
-	path := filepath.Join(r.dir, name+".kubeconfig")
-	r.Expect(fixture.WriteKubeconfig(path, access)).To(Succeed())
-	return path
-}
-
-func (r *run) startManager(path string) {
-	r.b.Helper()
-	var err error
-	health := r.network + ".1:8081"
-	r.manager, err = fixture.StartProcess(fixture.Command{
-		Name: "manager", Path: path, Log: filepath.Join(r.dir, "manager.log"),
-		Env: []string{profileVariable + "=" + r.profileAddress()},
-		Args: []string{
-			"--kubeconfig=" + r.account("callback-manager"), "--leader-elect-namespace=" + system,
-			"--metrics-bind-address=" + r.network + ".1:8080", "--metrics-secure=false",
-			"--health-probe-bind-address=" + health,
-		},
-	})
-	r.Expect(err).NotTo(HaveOccurred())
-	r.b.Cleanup(r.manager.Kill)
-	r.ready(r.manager, health)
-}
-
-func (r *run) ready(p *fixture.Process, address string) {
-	r.b.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, startPatience)
-	defer cancel()
-	r.Expect(p.WaitReady(ctx, "http://"+address+"/readyz", nil)).To(Succeed())
-}
-
-func (r *run) proxyIP(fleet int) string { return fmt.Sprintf("%s.%d", r.network, 10+fleet) }
-
-// startProxies starts one proxy for each fleet and the pod that stands for it.
-// The Services' addresses lead to two backends, whatever the namespace.
-func (r *run) startProxies(path string, services map[string]string) {
-	r.b.Helper()
-	kubeconfig := r.account("callback-proxy")
-	var mapped []string
-	addresses := map[string]string{}
-	for i, name := range colours {
-		addresses[name] = fmt.Sprintf("%s.%d:8080", r.network, 2+i)
-		r.startBackend(name, addresses[name])
-	}
-	for ip, colour := range services {
-		mapped = append(mapped, "--connect-to="+ip+":8080="+addresses[colour])
-	}
-	for i := range r.proxies {
-		var err error
-		r.proxies[i], err = fixture.StartProcess(fixture.Command{
-			Name: "proxy of " + fleet(i), Path: path, Log: filepath.Join(r.dir, fleet(i)+".log"),
-			Args: append([]string{
-				"--kubeconfig=" + kubeconfig, "--namespace=" + system, "--proxy=" + fleet(i),
-				"--listen-address=" + r.proxyIP(i) + ":8080", "--admin-address=" + r.proxyIP(i) + ":9090",
-				"--state-dir=" + filepath.Join(r.dir, "state-"+fleet(i)), "--drain-delay=0s",
-			}, mapped...),
-		})
-		r.Expect(err).NotTo(HaveOccurred())
-		r.b.Cleanup(r.proxies[i].Kill)
-	}
-	for i, p := range r.proxies {
-		r.ready(p, r.proxyIP(i)+":9090")
-		_, err := fixture.ProxyPod(r.ctx, r.client, system, fleet(i), fleet(i)+"-0", r.proxyIP(i), 9090)
-		r.Expect(err).NotTo(HaveOccurred())
-	}
-}
-
-// startBackend answers everything with its name.
-func (r *run) startBackend(name, address string) {
-	r.b.Helper()
-	backend, err := fixture.StartBackend(r.ctx, address, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, name)
-	}))
-	r.Expect(err).NotTo(HaveOccurred())
-	r.b.Cleanup(func() { _ = backend.Close() })
-}
-
-// colours are the backends of each route; the first one is active at first.
-var colours = []string{"blue", "green"}
-
-// createPlatform creates the fleets and the tenants' Services, and returns the
-// colour of each Service by its address.
-func (r *run) createPlatform() map[string]string {
-	r.b.Helper()
-	for i := range fleets {
-		r.Expect(r.client.Create(r.ctx, fleetObject(i))).To(Succeed())
-	}
-	services := map[string]string{}
-	for i := range tenants {
-		for pair := range pairs {
-			for _, colour := range colours {
-				service := serviceObject(tenant(i), serviceName(colour, pair))
-				r.Expect(r.client.Create(r.ctx, service)).To(Succeed())
-				services[service.Spec.ClusterIP] = colour
-			}
-		}
-	}
-	return services
-}
-
-// build makes the binaries; the manager with a profiler when one is wanted.
-func (r *run) build() (manager, proxy string) {
-	r.b.Helper()
-	dir := filepath.Join(r.dir, "bin")
-	r.Expect(os.MkdirAll(dir, 0o700)).To(Succeed())
-	manager, proxy, err := fixture.BuildBinaries(r.ctx, dir, fixture.Build{})
-	r.Expect(err).NotTo(HaveOccurred())
-	if r.settings.profiles != "" {
-		r.buildProfiled(manager)
-	}
-	return manager, proxy
-}
-
-func (r *run) profileAddress() string {
-	if r.settings.profiles == "" {
+// logTail returns the end of the manager's log, for a failure.
+func (r *run) logTail() string {
+	if len(r.Managers) == 0 {
 		return ""
 	}
-	return r.network + ".1:6060"
-}
-
-// logs returns the end of the manager's log, for a failure.
-func (r *run) logs() string {
-	if r.manager == nil {
-		return ""
-	}
-	return strings.TrimSpace(r.manager.Tail(20))
+	return strings.TrimSpace(r.managerProcess().Tail(20))
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestTable_NamesWhatMissesItsLimit(t *testing.T) {
+func TestTable_NamesFiguresAboveTheirLimit(t *testing.T) {
 	var all table
 	all.add(100, []figure{{name: "time", value: "1 s", limit: "under 60 s", ok: true}, {name: "memory", value: "60 MB"}})
 	all.add(1000, []figure{{name: "time", value: "61 s", limit: "under 60 s"}})
@@ -24,7 +24,7 @@ func TestTable_NamesWhatMissesItsLimit(t *testing.T) {
 	}
 }
 
-func TestResult_CountsEveryOtherAnswer(t *testing.T) {
+func TestResult_CountsEveryOtherResponse(t *testing.T) {
 	fine := &result{codes: map[int]int{410: 3}, last: map[int]time.Duration{410: time.Second}}
 	if !fine.all(410) || fine.all(200) || fine.others(410) != "none" {
 		t.Errorf("three times 410 is judged as %q", fine.others(410))
@@ -38,7 +38,7 @@ func TestResult_CountsEveryOtherAnswer(t *testing.T) {
 	}
 }
 
-func TestWrites_AreToldApart(t *testing.T) {
+func TestWrites_AreSeparated(t *testing.T) {
 	for want, labels := range map[string]map[string]string{
 		"APPLY callbackroutes/status":     {"verb": "APPLY", "resource": "callbackroutes", "subresource": "status", "code": "200"},
 		"PUT callbackproxyconfigs (409)":  {"verb": "PUT", "resource": "callbackproxyconfigs", "code": "409"},

@@ -30,7 +30,7 @@ const ticks = 100
 
 func megabytes(n uint64) string { return fmt.Sprintf("%.0f MB", float64(n)/(1<<20)) }
 
-// childrenNamed finds the processes with a program's name that we started.
+// childrenNamed returns the child processes with a program's name.
 func childrenNamed(name string) []int {
 	var pids []int
 	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -52,7 +52,7 @@ func childrenNamed(name string) []int {
 	return pids
 }
 
-// programs are whose CPU time is told apart.
+// programs are those whose CPU time is reported.
 var programs = []string{"manager", "proxy", "kube-apiserver", "etcd", "bench"}
 
 // lapse measures from one point to the next.
@@ -67,7 +67,7 @@ type lapse struct {
 
 func newLapse(r *run) *lapse {
 	r.b.Helper()
-	c, err := rest.HTTPClientFor(r.controlPlane.Config)
+	c, err := rest.HTTPClientFor(r.ControlPlane.Config)
 	r.Expect(err).NotTo(HaveOccurred())
 	return &lapse{run: r, http: c}
 }
@@ -118,7 +118,7 @@ func (l *lapse) cpuNow() map[string]time.Duration {
 }
 
 // machineBusy is how long all cores together have worked since they started.
-// What is not ours of it tells how quiet the machine was.
+// The part of other processes shows how quiet the machine was.
 func machineBusy() time.Duration {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -146,7 +146,7 @@ var label = regexp.MustCompile(`(\w+)="([^"]*)"`)
 // it is not a success.
 func (l *lapse) writesNow() map[string]int64 {
 	l.run.b.Helper()
-	response, err := l.http.Get(l.run.controlPlane.Config.Host + "/metrics")
+	response, err := l.http.Get(l.run.ControlPlane.Config.Host + "/metrics")
 	l.run.Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = response.Body.Close() }()
 	out := map[string]int64{}
@@ -183,8 +183,8 @@ func writeKey(labels map[string]string) string {
 	return key
 }
 
-// split takes the writes that are no news to anybody from the others: leases
-// are renewed, and reviews of access write nothing.
+// split separates writes that change something from the others: leases are
+// renewed, and reviews of access write nothing.
 func split(writes map[string]int64) (news, others map[string]int64) {
 	news, others = map[string]int64{}, map[string]int64{}
 	for key, n := range writes {

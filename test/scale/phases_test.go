@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// patience is how long a phase may take before it is given up.
+	// patience is the limit for a phase.
 	patience = 15 * time.Minute
 	// quietFor is how long there must be no write before rest is measured, and
-	// quietWithin how long that is waited for.
+	// quietWithin the limit for that.
 	quietFor    = 5 * time.Second
 	quietWithin = 3 * time.Minute
 )
@@ -30,9 +30,9 @@ func (r *run) create() {
 	programmed := r.tracker.expect(r.n, isProgrammed)
 	r.lapse.begin()
 	began, took := r.createAll()
-	r.report("created, by the API server's word", seconds(took))
+	r.report("created, by the API server's responses", seconds(took))
 	last, err := r.tracker.wait(r.ctx, programmed, patience)
-	r.Expect(err).NotTo(HaveOccurred(), "Programmed; the manager's log ends with\n%s", r.logs())
+	r.Expect(err).NotTo(HaveOccurred(), "Programmed; the manager's log ends with\n%s", r.logTail())
 	stopProfiles()
 	r.filled = last.Sub(began)
 	r.judge("from the first create to all Programmed", seconds(r.filled), "under 60 s", r.filled < time.Minute)
@@ -46,10 +46,9 @@ func (r *run) create() {
 // routeStatus is the write of a route's status.
 const routeStatus = "APPLY callbackroutes/status"
 
-// reportWrites reports what was written in a phase, in short, and says it in
-// full.
+// reportWrites reports the writes of a phase, and logs them in full.
 func (r *run) reportWrites(phase string, writes map[string]int64) {
-	r.say("  writes, %s: %s", phase, shown(writes))
+	r.log("  writes, %s: %s", phase, shown(writes))
 	configs := int64(0)
 	for key, n := range writes {
 		if strings.Contains(key, " callbackproxyconfigs") {
@@ -61,7 +60,7 @@ func (r *run) reportWrites(phase string, writes map[string]int64) {
 }
 
 func (r *run) reportMemory(when string) {
-	u, err := fixture.UsageOf(r.manager.PID())
+	u, err := fixture.UsageOf(r.managerProcess().PID())
 	r.Expect(err).NotTo(HaveOccurred())
 	r.report("manager RSS "+when, megabytes(u.Resident))
 }
@@ -75,13 +74,13 @@ func (r *run) rest() {
 	news, others := split(r.lapse.end("steady"))
 	perMinute := float64(total(news)) * time.Minute.Seconds() / r.settings.steady.Seconds()
 	r.judge("steady: API writes a minute", fmt.Sprintf("%.0f", perMinute), "0", total(news) == 0)
-	r.say("  steady: %s; and %s", shown(news), shown(others))
+	r.log("  steady: %s; and %s", shown(news), shown(others))
 	r.report("steady: leases renewed", strconv.FormatInt(total(others), 10))
 	r.reportMemory("at rest")
 }
 
-// waitQuiet waits until nothing is written any more, events included, and
-// says how long that took.
+// waitQuiet waits until no writes come any more, events included, and returns
+// how long that took.
 func (r *run) waitQuiet() string {
 	r.b.Helper()
 	began := time.Now()
@@ -100,17 +99,18 @@ func (r *run) waitQuiet() string {
 	return seconds(last.Sub(began))
 }
 
-// sum reports what holds for the whole run.
+// sum reports the figures of the whole run.
 func (r *run) sum() {
 	r.b.Helper()
-	u, err := fixture.UsageOf(r.manager.PID())
+	u, err := fixture.UsageOf(r.managerProcess().PID())
 	r.Expect(err).NotTo(HaveOccurred())
 	r.judge("manager RSS, peak", megabytes(u.Peak), "at most 256 MB", u.Peak <= 256<<20)
 	var most uint64
-	for _, p := range r.proxies {
-		u, err := fixture.UsageOf(p.PID())
+	for _, p := range r.Proxies {
+		u, err := fixture.UsageOf(p.Process().PID())
 		r.Expect(err).NotTo(HaveOccurred())
 		most = max(most, u.Peak)
 	}
 	r.report("proxy RSS, peak of the largest", megabytes(most))
+	r.judge("manager restarts", strconv.Itoa(r.Managers[0].Restarts()), "none", r.Managers[0].Restarts() == 0)
 }

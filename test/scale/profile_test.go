@@ -16,14 +16,15 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// profileVariable tells a manager that was built with a profiler where to
-// listen.
+// profileVariable has the address of the profiler.
 const profileVariable = "SCALE_PROFILE_ADDRESS"
 
-// profiler is added to the manager's main package at build time, so that what
-// is profiled is the product itself and the product holds no hook for it.
+// profiler is added to the manager's main package at build time, so the profiles
+// are of the product itself, which has no hook for them.
 const profiler = `package main
 
 import (
@@ -38,18 +39,20 @@ func init() {
 `
 
 // buildProfiled builds the manager with the profiler laid over its source.
-func (r *run) buildProfiled(path string) {
+func (r *run) buildProfiled(dir, path string) {
 	r.b.Helper()
-	source := filepath.Join(r.dir, "profiler.go")
+	root, err := fixture.RepositoryRoot()
+	r.Expect(err).NotTo(HaveOccurred())
+	source := filepath.Join(dir, "profiler.go")
 	r.Expect(os.WriteFile(source, []byte(profiler), 0o600)).To(Succeed())
 	overlay, err := json.Marshal(map[string]any{
-		"Replace": map[string]string{r.root("cmd", "manager", "profiler.go"): source},
+		"Replace": map[string]string{filepath.Join(root, "cmd", "manager", "profiler.go"): source},
 	})
 	r.Expect(err).NotTo(HaveOccurred())
-	file := filepath.Join(r.dir, "overlay.json")
+	file := filepath.Join(dir, "overlay.json")
 	r.Expect(os.WriteFile(file, overlay, 0o600)).To(Succeed())
 	build := exec.CommandContext(r.ctx, "go", "build", "-overlay", file, "-o", path, "./cmd/manager")
-	build.Dir = r.root()
+	build.Dir = root
 	out, err := build.CombinedOutput()
 	r.Expect(err).NotTo(HaveOccurred(), string(out))
 }
@@ -59,19 +62,19 @@ func (r *run) buildProfiled(path string) {
 const profileSeconds = 20
 
 // startProfiles takes CPU profiles of the manager and the API server until the
-// returned function is called, and then what is on the manager's heap.
+// returned function is called, and then a profile of the manager's heap.
 func (r *run) startProfiles() (stop func()) {
 	r.b.Helper()
 	if r.settings.profiles == "" {
 		return func() {}
 	}
 	r.Expect(os.MkdirAll(r.settings.profiles, 0o700)).To(Succeed())
-	manager := "http://" + r.profileAddress()
+	manager := "http://" + r.profile
 	ctx, cancel := context.WithCancel(r.ctx)
 	var taking sync.WaitGroup
 	for name, take := range map[string]func(string, string){
 		"manager":   func(path, file string) { r.fetch(http.DefaultClient, manager+path, file) },
-		"apiserver": func(path, file string) { r.fetch(r.lapse.http, r.controlPlane.Config.Host+path, file) },
+		"apiserver": func(path, file string) { r.fetch(r.lapse.http, r.ControlPlane.Config.Host+path, file) },
 	} {
 		taking.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
@@ -90,7 +93,7 @@ func (r *run) fetch(c *http.Client, url, name string) {
 	began := time.Now()
 	response, err := c.Get(url)
 	if err != nil {
-		r.say("no profile %s: %v", name, err)
+		r.log("no profile %s: %v", name, err)
 		return
 	}
 	defer func() { _ = response.Body.Close() }()
@@ -98,5 +101,5 @@ func (r *run) fetch(c *http.Client, url, name string) {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(r.settings.profiles, name+".pprof"), content, 0o600)
 	}
-	r.say("profile %s after %s (%v)", name, time.Since(began).Round(time.Second), err)
+	r.log("profile %s after %s (%v)", name, time.Since(began).Round(time.Second), err)
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/installation"
 )
 
 const (
@@ -31,7 +32,7 @@ func hostname(fleet, host int) callbackv1alpha1.Hostname {
 	return callbackv1alpha1.Hostname(fmt.Sprintf("auth-%d.edge-%02d.acme.test", host, fleet))
 }
 
-// place says where a route belongs. Neighbours are in different fleets, and
+// place is the position of a route. Neighbours are in different fleets, and
 // each tenant has routes in all of them.
 type place struct{ number, fleet, tenant, host, pair int }
 
@@ -46,7 +47,10 @@ func (p place) path() string {
 }
 
 func fleetObject(i int) *callbackv1alpha1.CallbackProxy {
-	proxy := &callbackv1alpha1.CallbackProxy{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: fleet(i)}}
+	proxy := &callbackv1alpha1.CallbackProxy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: installation.Namespace, Name: fleet(i)},
+		Spec:       callbackv1alpha1.CallbackProxySpec{Mode: callbackv1alpha1.ModeExternal},
+	}
 	for h := range hosts {
 		proxy.Spec.Hosts = append(proxy.Spec.Hosts, callbackv1alpha1.ProxyHost{
 			Hostname:   hostname(i, h),
@@ -66,15 +70,15 @@ func serviceObject(namespace, name string) *corev1.Service {
 	}
 }
 
-// routeObject is what an identity team applies.
+// routeObject is the route of an identity team.
 func routeObject(p place, sunset time.Time) *callbackv1alpha1.CallbackRoute {
 	route := &callbackv1alpha1.CallbackRoute{
 		ObjectMeta: metav1.ObjectMeta{Namespace: tenant(p.tenant), Name: p.name()},
 		Spec: callbackv1alpha1.CallbackRouteSpec{
-			ProxyRef:   callbackv1alpha1.ProxyReference{Namespace: system, Name: callbackv1alpha1.ObjectName(fleet(p.fleet))},
+			ProxyRef:   callbackv1alpha1.ProxyReference{Namespace: installation.Namespace, Name: callbackv1alpha1.ObjectName(fleet(p.fleet))},
 			Hostnames:  []callbackv1alpha1.Hostname{hostname(p.fleet, p.host)},
 			Protocol:   callbackv1alpha1.ProtocolOIDC,
-			Callback:   callbackv1alpha1.Callback{Path: callbackv1alpha1.CallbackPath(p.path())},
+			Callbacks:  []callbackv1alpha1.Callback{{Name: "login", Path: callbackv1alpha1.CallbackPath(p.path())}},
 			SunsetTime: metav1.NewTime(sunset),
 			InfoURL:    "https://wiki.acme.test/sso-migration",
 			Owner:      "identity-team@acme.test",
@@ -91,7 +95,7 @@ func routeObject(p place, sunset time.Time) *callbackv1alpha1.CallbackRoute {
 	return route
 }
 
-// each does something for every route, several at a time.
+// each runs an action for every route, several at a time.
 func (r *run) each(do func(ctx context.Context, p place) error) error {
 	group, ctx := errgroup.WithContext(r.ctx)
 	group.SetLimit(workers)
@@ -110,7 +114,7 @@ func (r *run) createAll() (began time.Time, took time.Duration) {
 	r.b.Helper()
 	sunset := farSunset()
 	began = time.Now()
-	err := r.each(func(ctx context.Context, p place) error { return r.client.Create(ctx, routeObject(p, sunset)) })
+	err := r.each(func(ctx context.Context, p place) error { return r.Client.Create(ctx, routeObject(p, sunset)) })
 	took = time.Since(began)
 	r.Expect(err).NotTo(HaveOccurred())
 	return began, took

@@ -20,33 +20,33 @@ import (
 )
 
 const (
-	// rehearsal is how long before the sunset every route is asked, which also
-	// opens the connections.
+	// rehearsal is how long before the sunset a first sweep begins, which also opens
+	// the connections.
 	rehearsal = 30 * time.Second
-	// callersPerFleet is how many connections ask the routes of one proxy.
+	// callersPerFleet is the number of connections to one proxy.
 	callersPerFleet = 2
 )
 
-// sunset lets all routes end in the same second, and asks each of them from
-// that second on.
+// sunset ends all routes in the same second, and sends a callback to each of them
+// from that second on.
 func (r *run) sunset() {
 	r.b.Helper()
 	end := r.moveSunsets()
 	time.Sleep(time.Until(end.Add(-rehearsal)))
 	callers := r.openCallers() // a connection without a request is closed soon
 	before := r.sweep(callers, time.Now())
-	r.judge("just before the sunset: answers other than 200", before.others(http.StatusOK), "none", before.all(http.StatusOK))
+	r.judge("just before the sunset: responses other than 200", before.others(http.StatusOK), "none", before.all(http.StatusOK))
 
 	ended := r.tracker.expect(r.n, hasEnded)
 	r.Expect(time.Until(end)).To(BeNumerically(">", 5*time.Second), "the rehearsal took too long")
 	time.Sleep(time.Until(end.Add(-3 * time.Second)))
 	r.lapse.begin()
 	after := r.sweep(callers, end)
-	r.judge("from the sunset on: answers other than 410", after.others(http.StatusGone), "none", after.all(http.StatusGone))
+	r.judge("from the sunset on: responses other than 410", after.others(http.StatusGone), "none", after.all(http.StatusGone))
 	r.report("sweep over all routes from the sunset on, took", millis(after.took))
-	r.report("sweep: answer time, median/max", spread(after.times))
+	r.report("sweep: response time, median/max", spread(after.times))
 	last, err := r.tracker.wait(r.ctx, ended, patience)
-	r.Expect(err).NotTo(HaveOccurred(), "SunsetPassed; the manager's log ends with\n%s", r.logs())
+	r.Expect(err).NotTo(HaveOccurred(), "SunsetPassed; the manager's log ends with\n%s", r.logTail())
 	r.judge("from the sunset to all statuses", seconds(last.Sub(end)), "under 60 s", last.Sub(end) < time.Minute)
 	writes, _ := split(r.lapse.end("sunset"))
 	r.reportWrites("sunset", writes)
@@ -56,8 +56,8 @@ func (r *run) sunset() {
 	}
 }
 
-// moveSunsets gives all routes the same sunset, so far ahead that all of it is
-// acknowledged before, judged by how long the creation took.
+// moveSunsets sets the same sunset for all routes, so far ahead that all proxies
+// acknowledge it before, by the duration of the creation.
 func (r *run) moveSunsets() (end time.Time) {
 	r.b.Helper()
 	end = time.Now().Add(2*r.filled + time.Minute).Truncate(time.Second)
@@ -70,7 +70,7 @@ func (r *run) moveSunsets() (end time.Time) {
 		return r.edit(ctx, p, func(route *callbackv1alpha1.CallbackRoute) { route.Spec.SunsetTime = metav1.NewTime(end) })
 	})
 	r.Expect(err).NotTo(HaveOccurred())
-	r.report("sunset of every route moved, by the API server's word", seconds(time.Since(began)))
+	r.report("sunset of every route moved, by the API server's responses", seconds(time.Since(began)))
 	last, err := r.tracker.wait(r.ctx, programmed, time.Until(end)-rehearsal)
 	r.Expect(err).NotTo(HaveOccurred(), "the moved sunsets were not acknowledged in time")
 	r.report("from the first move to all Programmed", seconds(last.Sub(began)))
@@ -85,24 +85,25 @@ func (r *run) openCallers() []*caller {
 	r.b.Helper()
 	var callers []*caller
 	for i := range fleets * callersPerFleet {
-		c, err := newCaller(r.proxyIP(i/callersPerFleet) + ":8080")
+		c, err := newCaller(r.Proxies[i/callersPerFleet].Address)
 		r.Expect(err).NotTo(HaveOccurred())
 		callers = append(callers, c)
 	}
 	return callers
 }
 
-// result is what a sweep saw.
+// result is the result of a sweep.
 type result struct {
 	took  time.Duration
 	times []time.Duration
-	codes map[int]int // answers by status; 0: none
-	// last is when the last answer of each status came, after the begin.
+	codes map[int]int // responses by status; 0: none
+	// last is when the last response of each status came, after the begin.
 	last map[int]time.Duration
-	err  error // why there was no answer, once
+	err  error // the reason of a missing response
 }
 
-// sweep asks every route once, beginning at a given moment, as fast as it can.
+// sweep sends one callback to every route, from a given moment on, as fast as it
+// can.
 func (r *run) sweep(callers []*caller, begin time.Time) *result {
 	r.b.Helper()
 	work := make([][][]byte, len(callers))
@@ -113,22 +114,22 @@ func (r *run) sweep(callers []*caller, begin time.Time) *result {
 	}
 	out := &result{codes: map[int]int{}, last: map[int]time.Duration{}}
 	var mu sync.Mutex
-	var asking sync.WaitGroup
+	var sending sync.WaitGroup
 	time.Sleep(time.Until(begin))
 	for i, c := range callers {
-		asking.Go(func() {
-			mine := c.ask(work[i], begin)
+		sending.Go(func() {
+			mine := c.sendAll(work[i], begin)
 			mu.Lock()
 			defer mu.Unlock()
 			out.merge(mine)
 		})
 	}
-	asking.Wait()
+	sending.Wait()
 	out.took = time.Since(begin)
 	return out
 }
 
-func (c *caller) ask(requests [][]byte, begin time.Time) *result {
+func (c *caller) sendAll(requests [][]byte, begin time.Time) *result {
 	out := &result{codes: map[int]int{}, last: map[int]time.Duration{}}
 	for _, request := range requests {
 		sent := time.Now()
@@ -154,7 +155,7 @@ func (s *result) merge(other *result) {
 
 func (s *result) all(status int) bool { return len(s.codes) == 1 && s.codes[status] > 0 }
 
-// others words the answers that are not the expected ones.
+// others describes the responses that are not the expected ones.
 func (s *result) others(expected int) string {
 	var out []string
 	for status, n := range s.codes {

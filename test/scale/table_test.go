@@ -14,7 +14,7 @@ import (
 type figure struct {
 	name  string
 	value string
-	// limit is what must hold, in words; empty: nothing must.
+	// limit is the limit in words; empty: there is none.
 	limit string
 	ok    bool
 }

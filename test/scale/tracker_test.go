@@ -44,11 +44,11 @@ func startTracker(r *run) *tracker {
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list := &callbackv1alpha1.CallbackRouteList{}
-			err := r.client.List(ctx, list, &client.ListOptions{Raw: &o})
+			err := r.Client.List(ctx, list, &client.ListOptions{Raw: &o})
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return r.client.Watch(ctx, &callbackv1alpha1.CallbackRouteList{}, &client.ListOptions{Raw: &o})
+			return r.Client.Watch(ctx, &callbackv1alpha1.CallbackRouteList{}, &client.ListOptions{Raw: &o})
 		},
 	}
 	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
@@ -56,8 +56,8 @@ func startTracker(r *run) *tracker {
 		ObjectType:    &callbackv1alpha1.CallbackRoute{},
 		Transform:     cache.TransformFunc(slim),
 		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    t.see,
-			UpdateFunc: func(_, object any) { t.see(object) },
+			AddFunc:    t.record,
+			UpdateFunc: func(_, object any) { t.record(object) },
 		},
 	})
 	t.store = store
@@ -66,7 +66,7 @@ func startTracker(r *run) *tracker {
 	return t
 }
 
-// slim drops what nobody looks at here.
+// slim drops unused fields.
 func slim(object any) (any, error) {
 	if accessor, err := meta.Accessor(object); err == nil {
 		accessor.SetManagedFields(nil)
@@ -74,7 +74,7 @@ func slim(object any) (any, error) {
 	return object, nil
 }
 
-func (t *tracker) see(object any) {
+func (t *tracker) record(object any) {
 	route, is := object.(*callbackv1alpha1.CallbackRoute)
 	if !is {
 		return
@@ -82,11 +82,11 @@ func (t *tracker) see(object any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.wanted != nil {
-		t.wanted.see(route)
+		t.wanted.record(route)
 	}
 }
 
-func (g *goal) see(route *callbackv1alpha1.CallbackRoute) {
+func (g *goal) record(route *callbackv1alpha1.CallbackRoute) {
 	key := route.Namespace + "/" + route.Name
 	if !g.holds(route) {
 		delete(g.met, key)
@@ -111,7 +111,7 @@ func (t *tracker) expect(want int, holds func(*callbackv1alpha1.CallbackRoute) b
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, object := range t.store.List() {
-		g.see(object.(*callbackv1alpha1.CallbackRoute))
+		g.record(object.(*callbackv1alpha1.CallbackRoute))
 	}
 	t.wanted = g
 	return g
@@ -142,16 +142,16 @@ func (t *tracker) wait(ctx context.Context, g *goal, most time.Duration) (time.T
 	return last, nil
 }
 
-// isProgrammed says whether the present generation of a route is served.
+// isProgrammed reports whether the present generation of a route is served.
 func isProgrammed(route *callbackv1alpha1.CallbackRoute) bool {
 	c := meta.FindStatusCondition(route.Status.Conditions, callbackv1alpha1.ConditionProgrammed)
 	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == route.Generation
 }
 
-// hasEnded says whether a status tells that the sunset has passed.
+// hasEnded reports whether a status has the sunset, and Ready its reason.
 func hasEnded(route *callbackv1alpha1.CallbackRoute) bool {
 	passed := meta.FindStatusCondition(route.Status.Conditions, callbackv1alpha1.ConditionSunsetPassed)
 	ready := meta.FindStatusCondition(route.Status.Conditions, callbackv1alpha1.ConditionReady)
 	return passed != nil && passed.Status == metav1.ConditionTrue && ready != nil &&
-		ready.Status == metav1.ConditionFalse && ready.Reason == callbackv1alpha1.ReasonSunsetPassed
+		ready.Status == metav1.ConditionTrue && ready.Reason == callbackv1alpha1.ReasonSunsetPassed
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
@@ -50,6 +51,20 @@ func (s *Scenario) ObserveFleet(t testing.TB, table *routetable.Table) *status.F
 	return fleet
 }
 
+// storeStatuses computes the statuses of the pass Before and stores them.
+func (s *Scenario) storeStatuses(t testing.TB) {
+	t.Helper()
+	plan := compile.Compile(&s.Snapshot, s.Before)
+	fleet := s.ObserveFleet(t, plan.Table)
+	for i := range plan.Verdicts {
+		v := &plan.Verdicts[i]
+		v.Route.Status = status.ComputeRoute(v, s.Observe(v.Route, fleet), s.Before)
+	}
+	if s.Snapshot.Proxy != nil {
+		s.Snapshot.Proxy.Status = status.ComputeProxy(s.Snapshot.Proxy, plan, fleet, s.Before)
+	}
+}
+
 // targets returns the reports of an instance about the addresses of backends.
 func (i *Instance) targets(table *routetable.Table) map[string]routetable.TargetReport {
 	out := map[string]routetable.TargetReport{}
@@ -60,7 +75,12 @@ func (i *Instance) targets(table *routetable.Table) map[string]routetable.Target
 			for _, address := range backend.Addresses {
 				name := route.ID() + "/" + backend.Name
 				i.report(out, name, address, routetable.TargetID(address, backend.Check))
-				i.report(out, "preflight "+name, address, routetable.PreflightID(address, route, backend))
+				for c := range route.Callbacks {
+					callback := &route.Callbacks[c]
+					probe := "pathProbe " + name
+					i.report(out, probe, address, routetable.PathProbeID(address, route, callback, backend))
+					i.report(out, probe+"/"+callback.Name, address, routetable.PathProbeID(address, route, callback, backend))
+				}
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func Large(b *testing.B, file string) *Scenario {
 		route := model.DeepCopy()
 		route.Namespace, route.Name, route.UID = fmt.Sprint("team-", i%50), fmt.Sprint("route-", i), ""
 		route.Spec.Hostnames = []callbackv1alpha1.Hostname{callbackv1alpha1.Hostname(fmt.Sprintf("h%d.acme.com", i%50))}
-		route.Spec.Callback.Path = callbackv1alpha1.CallbackPath(fmt.Sprint("/cb/", i))
+		route.Spec.Callbacks[0].Path = callbackv1alpha1.CallbackPath(fmt.Sprint("/cb/", i))
 		s.AddRoute(compile.Route{Object: route})
 		s.AddNamespace(route.Namespace, map[string]string{"team": fmt.Sprint(i % 50)})
 	}

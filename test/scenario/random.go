@@ -16,13 +16,13 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
-	"github.com/callbackproxy/callback-operator/test/crd/specimen"
+	"github.com/callbackproxy/callback-operator/test/schema"
+	"github.com/callbackproxy/callback-operator/test/schema/specimen"
 )
 
 // Random draws a scenario: a random CallbackProxy, and those of 30 random routes
@@ -37,7 +37,7 @@ func Random(t testing.TB, random *rand.Rand) *Scenario {
 	}
 	if spec := &s.Snapshot.Proxy.Spec; random.IntN(3) > 0 {
 		spec.Policy.MaxLifetimeDays = []int32{150, 3650}[random.IntN(2)]
-		spec.Policy.AfterSunset = []callbackv1alpha1.AfterSunset{"Reject", "Warn"}
+		spec.Policy.AllowedAfterSunset = []callbackv1alpha1.AfterSunset{"Reject", "Serve"}
 		spec.Hosts = nil
 		for _, host := range []callbackv1alpha1.Hostname{"auth.acme.com", "login.acme.com", "a", "1.2.3.example", "xn--bcher-kva.example"} {
 			given := callbackv1alpha1.HostNamespaces{From: callbackv1alpha1.NamespacesFromAll}
@@ -61,11 +61,11 @@ func Random(t testing.TB, random *rand.Rand) *Scenario {
 			s.addRandomService(random, types.NamespacedName{Namespace: namespace, Name: name})
 		}
 	}
-	s.Snapshot.Grants = []gatewayv1beta1.ReferenceGrant{{
+	s.Snapshot.Grants = []gatewayv1.ReferenceGrant{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "all"},
-		Spec: gatewayv1beta1.ReferenceGrantSpec{
-			From: []gatewayv1beta1.ReferenceGrantFrom{{Group: "callbackproxy.io", Kind: "CallbackRoute", Namespace: "identity"}},
-			To:   []gatewayv1beta1.ReferenceGrantTo{{Kind: "Service"}},
+		Spec: gatewayv1.ReferenceGrantSpec{
+			From: []gatewayv1.ReferenceGrantFrom{{Group: "callbackproxy.io", Kind: "CallbackRoute", Namespace: "identity"}},
+			To:   []gatewayv1.ReferenceGrantTo{{Kind: "Service"}},
 		},
 	}}
 	return s
@@ -161,9 +161,9 @@ func (i *Instance) measure(random *rand.Rand, backend string) {
 	}
 	switch random.IntN(4) {
 	case 0:
-		i.Health["preflight "+backend] = healthy
+		i.Health["pathProbe "+backend] = healthy
 	case 1:
-		i.Health["preflight "+backend] = routetable.TargetPathNotServed
+		i.Health["pathProbe "+backend] = routetable.TargetPathNotServed
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,13 +28,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/status"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/test/crd/schema"
+	"github.com/callbackproxy/callback-operator/test/schema"
 )
 
 // Published is the version of the config in every scenario.
@@ -43,6 +44,9 @@ var Published = routetable.Version{Epoch: 1, Generation: 7}
 type Scenario struct {
 	// Now is the present time.
 	Now time.Time `json:"now"`
+	// Before is the time of an earlier pass over the same objects, whose statuses
+	// are stored; zero: no pass came before.
+	Before time.Time `json:"before,omitzero"`
 	// Proxy names the CallbackProxy, as namespace/name.
 	Proxy string `json:"proxy"`
 	// APIServer are the addresses of the API server.
@@ -58,6 +62,10 @@ type Scenario struct {
 	Deployed status.Deployed `json:"deployed,omitzero"`
 	// Traffic holds the counters of routes, by namespace/name.
 	Traffic map[string]status.Traffic `json:"traffic,omitempty"`
+	// Previous is what the table published last holds, without route entries: a
+	// claim counts the same in a route and in a hold without a release time. The
+	// UID is namespace.name unless it is given.
+	Previous []routetable.Hold `json:"previous,omitempty"`
 	// Since is the config generation that published a route first, by
 	// namespace/name; the present one unless it is given.
 	Since map[string]int64 `json:"since,omitempty"`
@@ -82,8 +90,8 @@ type Instance struct {
 	// LastReportTime is the time of its last report.
 	LastReportTime time.Time `json:"lastReportTime,omitzero"`
 	// Health is the reported state of backends, by namespace/route/backend:
-	// Healthy, Unmeasured, or the reason of Unhealthy. "preflight " before it is
-	// the state of the path probe; "@" and an IP:port behind it select one address.
+	// Healthy, Unmeasured, or the reason of Unhealthy. "pathProbe " before it is
+	// the state of its path probes, of one callback with its name behind it; "@" and an IP:port behind it select one address.
 	Health map[string]string `json:"health,omitempty"`
 }
 
@@ -137,6 +145,9 @@ func Parse(t testing.TB, text string) *Scenario {
 			s.Add(t, object)
 		}
 	}
+	if s != nil && !s.Before.IsZero() {
+		s.storeStatuses(t)
+	}
 	return s
 }
 
@@ -156,6 +167,15 @@ func (s *Scenario) Start(t testing.TB) {
 		Services:       map[types.NamespacedName]*corev1.Service{},
 		EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 		Forbidden:      s.APIServer,
+	}
+	for i := range s.Previous {
+		hold := &s.Previous[i]
+		hold.UID = cmp.Or(hold.UID, hold.Namespace+"."+hold.Name)
+		slices.SortFunc(hold.Claims, routetable.Claim.Compare)
+		s.AddNamespace(hold.Namespace, nil)
+	}
+	if len(s.Previous) > 0 {
+		s.Snapshot.Previous = &routetable.Table{Holds: s.Previous}
 	}
 }
 
@@ -207,7 +227,7 @@ func (s *Scenario) Add(t testing.TB, object map[string]any) {
 		key := types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
 		s.Snapshot.EndpointSlices[key] = append(s.Snapshot.EndpointSlices[key], *slice)
 	case "ReferenceGrant":
-		grant := gatewayv1beta1.ReferenceGrant{}
+		grant := gatewayv1.ReferenceGrant{}
 		decode(t, object, &grant)
 		s.Snapshot.Grants = append(s.Snapshot.Grants, grant)
 	default:

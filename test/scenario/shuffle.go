@@ -30,9 +30,9 @@ func (s *Scenario) Shuffle(random *rand.Rand) *Scenario {
 	if s.Snapshot.Proxy != nil {
 		other.Snapshot.Proxy = s.Snapshot.Proxy.DeepCopy()
 		other.Snapshot.Proxy.Spec.Hosts = shuffled(s.Snapshot.Proxy.Spec.Hosts, random)
-		other.Snapshot.Proxy.Spec.TrustedProxies = shuffled(s.Snapshot.Proxy.Spec.TrustedProxies, random)
+		other.Snapshot.Proxy.Spec.Forwarding.TrustedProxies = shuffled(s.Snapshot.Proxy.Spec.Forwarding.TrustedProxies, random)
 		other.Snapshot.Proxy.Spec.Policy.SunsetWarningDays = shuffled(s.Snapshot.Proxy.Spec.Policy.SunsetWarningDays, random)
-		other.Snapshot.Proxy.Spec.Policy.AfterSunset = shuffled(s.Snapshot.Proxy.Spec.Policy.AfterSunset, random)
+		other.Snapshot.Proxy.Spec.Policy.AllowedAfterSunset = shuffled(s.Snapshot.Proxy.Spec.Policy.AllowedAfterSunset, random)
 	}
 	return &other
 }

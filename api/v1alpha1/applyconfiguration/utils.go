@@ -21,6 +21,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=callbackproxy.io, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("Backend"):
 		return &apiv1alpha1.BackendApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BackendPath"):
+		return &apiv1alpha1.BackendPathApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BackendStatus"):
 		return &apiv1alpha1.BackendStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Callback"):
@@ -41,16 +43,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CallbackRouteSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CallbackRouteStatus"):
 		return &apiv1alpha1.CallbackRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Failover"):
+		return &apiv1alpha1.FailoverApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Forwarding"):
+		return &apiv1alpha1.ForwardingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HealthCheck"):
 		return &apiv1alpha1.HealthCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostNamespaces"):
 		return &apiv1alpha1.HostNamespacesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("InstanceCounts"):
+		return &apiv1alpha1.InstanceCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Listener"):
 		return &apiv1alpha1.ListenerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Policy"):
 		return &apiv1alpha1.PolicyApplyConfiguration{}
-	case v1alpha1.SchemeGroupVersion.WithKind("ProxyCounts"):
-		return &apiv1alpha1.ProxyCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyDeployment"):
 		return &apiv1alpha1.ProxyDeploymentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyHost"):

@@ -1,4 +1,4 @@
-{{/* The manager's flags, one a line. */}}
+{{/* The manager's flags, one on each line. The proxies' image is the environment variable PROXY_IMAGE. */}}
 {{- define "callback-operator.args" -}}
 - --leader-elect={{ .Values.leaderElection.enabled }}
 {{- if .Values.leaderElection.enabled }}
@@ -13,9 +13,8 @@
 {{- else }}
 - --metrics-bind-address=0
 {{- end }}
-- --proxy-image={{ include "callback-operator.image" (list . .Values.image.proxy) }}
 - --proxy-image-pull-policy={{ .Values.image.proxy.pullPolicy }}
-{{- with .Values.imagePullSecrets }}
+{{- with (include "callback-operator.pullSecrets" . | fromYaml).items }}
 - --proxy-image-pull-secrets={{ join "," . }}
 {{- end }}
 - --proxy-cluster-role={{ include "callback-operator.proxyRole" . }}

@@ -1,14 +1,21 @@
-{{/* The full name: the release's, after nameOverride when that is set. Everything is named after it. */}}
+{{/* The full name, the first part of every object's name: fullnameOverride, or the release's name and nameOverride. */}}
 {{- define "callback-operator.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Labels by which the manager's pods are found; never changed, a Deployment's selector is immutable. */}}
+{{/* The namespace of the manager and of the release's fleet. */}}
+{{- define "callback-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{/* Labels that select the manager's pods. They must not change, because a Deployment's selector is immutable. */}}
 {{- define "callback-operator.selector" -}}
 app.kubernetes.io/name: callback-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -25,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
-{{/* Labels of one object: (list $ map). What is given goes before what is common. */}}
+{{/* Labels of one object: (list $ map). The map overrides the common labels. */}}
 {{- define "callback-operator.labelsWith" -}}
 {{- $labels := include "callback-operator.labels" (index . 0) | fromYaml -}}
 {{- toYaml (mergeOverwrite $labels (index . 1 | default dict)) -}}
@@ -44,13 +51,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "callback-operator.fullname" . }}-proxy
 {{- end -}}
 
-{{/* An image: (list $ .Values.image.manager). */}}
+{{/*
+An image: (list $ "manager") or (list $ "proxy"). A node would look for an image without a registry at Docker Hub, so it is refused
+here. With pullPolicy Never a node pulls nothing, so that the name needs no registry.
+*/}}
 {{- define "callback-operator.image" -}}
 {{- $root := index . 0 -}}
-{{- $image := index . 1 -}}
+{{- $name := index . 1 -}}
+{{- $image := index $root.Values.image $name -}}
 {{- $repository := $image.repository -}}
-{{- with $root.Values.image.registry -}}
+{{- with $root.Values.image.registry | default (($root.Values.global).imageRegistry) -}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
+{{- $host := splitList "/" $repository | first -}}
+{{- $qualified := and (contains "/" $repository) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) -}}
+{{- if not (or $qualified (eq $image.pullPolicy "Never")) -}}
+{{- fail (printf "image.%s: %q names no registry: set image.registry, such as registry.example.com/identity (or image.%s.pullPolicy Never for an image that is loaded into the nodes)" $name $repository $name) -}}
 {{- end -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $repository $image.digest -}}
@@ -59,9 +75,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* Namespaces in which fleets may be run, as a YAML list under the key items. */}}
+{{/* Names of the pull secrets, as a YAML list under the key items. */}}
+{{- define "callback-operator.pullSecrets" -}}
+{{- $names := .Values.imagePullSecrets -}}
+{{- range ((.Values.global).imagePullSecrets) -}}
+{{- if kindIs "map" . -}}
+{{- $names = append $names .name -}}
+{{- else -}}
+{{- $names = append $names . -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "items" (uniq $names)) -}}
+{{- end -}}
+
+{{/* Namespaces in which the manager may run fleets, as a YAML list under the key items. */}}
 {{- define "callback-operator.proxyNamespaces" -}}
-{{- toYaml (dict "items" (.Values.proxyNamespaces | default (list .Release.Namespace) | uniq | sortAlpha)) -}}
+{{- toYaml (dict "items" (.Values.proxyNamespaces | default (list (include "callback-operator.namespace" .)) | uniq | sortAlpha)) -}}
 {{- end -}}
 
 {{/* Namespaces that the manager watches with scope namespaces, as a YAML list under the key items. */}}
@@ -70,7 +99,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- toYaml (dict "items" (concat .Values.namespaces $fleets | uniq | sortAlpha)) -}}
 {{- end -}}
 
-{{/* "true" when an object of a kind is to be made: (list $ create "group/version/Kind"). */}}
+{{/* "true" when the release contains objects of a kind: (list $ create "group/version/Kind"). */}}
 {{- define "callback-operator.wants" -}}
 {{- $create := index . 1 -}}
 {{- if or (eq $create "always") (and (eq $create "auto") ((index . 0).Capabilities.APIVersions.Has (index . 2))) -}}
@@ -78,7 +107,7 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* "true" when the CallbackProxy cannot be part of the release yet, as its kind is not there. */}}
+{{/* "true" when the release itself installs the kind CallbackProxy, so that the CallbackProxy has to be a hook. */}}
 {{- define "callback-operator.kindsAreNew" -}}
 {{- if and .Values.crds.enabled (not (.Capabilities.APIVersions.Has "callbackproxy.io/v1alpha1/CallbackProxy")) -}}
 true

@@ -1,8 +1,8 @@
 {{/*
-What the manager may do. test/chart keeps these rules equal to config/rbac/role.yaml, which is generated from the code.
+The rights of the manager. test/chart compares them with config/rbac/role.yaml, which is generated from the code.
 */}}
 
-{{/* Wherever routes, fleets and their Services are: everywhere, or in each watched namespace. */}}
+{{/* Rights in all namespaces, or in each watched namespace. */}}
 {{- define "callback-operator.rules.watched" -}}
 - apiGroups: [""]
   resources: [pods, services]
@@ -19,13 +19,13 @@ What the manager may do. test/chart keeps these rules equal to config/rbac/role.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-- apiGroups: [events.k8s.io]
+- apiGroups: [""]
   resources: [events]
   verbs: [create]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [referencegrants]
   verbs: [get, list, watch]
-# To let proxies read their config. What may be bound is one ClusterRole, which reads compiled configs and nothing else.
+# For RoleBindings of proxies to one ClusterRole, which reads compiled configs only.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   verbs: [create, get, list, patch, watch]
@@ -35,14 +35,14 @@ What the manager may do. test/chart keeps these rules equal to config/rbac/role.
   verbs: [bind]
 {{- end -}}
 
-{{/* What has no namespace: labels of namespaces, to which hosts are given. */}}
+{{/* Rights on namespaces: CallbackProxies select them by label. */}}
 {{- define "callback-operator.rules.cluster" -}}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
 {{- end -}}
 
-{{/* To ask the API server who scrapes, and whether they may. */}}
+{{/* Rights to authenticate and authorize requests for /metrics. */}}
 {{- define "callback-operator.rules.scrapers" -}}
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
@@ -52,7 +52,7 @@ What the manager may do. test/chart keeps these rules equal to config/rbac/role.
   verbs: [create]
 {{- end -}}
 
-{{/* In the namespaces where fleets may be run, and nowhere else. */}}
+{{/* Rights in the namespaces in which the manager may run fleets. */}}
 {{- define "callback-operator.rules.fleets" -}}
 - apiGroups: [""]
   resources: [serviceaccounts, services]
@@ -71,14 +71,14 @@ What the manager may do. test/chart keeps these rules equal to config/rbac/role.
   verbs: [create, delete, get, list, patch, watch]
 {{- end -}}
 
-{{/* In the release's namespace: which manager leads. */}}
+{{/* Rights in the manager's namespace: leader election. */}}
 {{- define "callback-operator.rules.leader" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create, get, update]
 {{- end -}}
 
-{{/* A role and its binding to the manager: (list $ kind namespace name rules). The namespace of a ClusterRole is empty. */}}
+{{/* A role and its binding to the manager: (list $ kind namespace name rules). A ClusterRole has an empty namespace. */}}
 {{- define "callback-operator.grant" -}}
 {{- $root := index . 0 -}}
 {{- $kind := index . 1 -}}
@@ -113,5 +113,5 @@ roleRef:
 subjects:
 - kind: ServiceAccount
   name: {{ include "callback-operator.serviceAccount" $root }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ include "callback-operator.namespace" $root }}
 {{- end -}}

@@ -16,10 +16,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/browser"
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/latency"
-	"github.com/callbackproxy/callback-operator/test/cluster/app/load"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 )
 
@@ -149,38 +148,4 @@ func runLatency(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	return writeLine(stdout, comparison)
-}
-
-// runLoad prints its one line when it was told to stop, or after its time.
-func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := flag.NewFlagSet("load", flag.ContinueOnError)
-	o := load.Options{Backends: map[string]string{}}
-	var expected list
-	flags.StringVar(&o.Name, "name", "load", "part of every state")
-	flags.StringVar(&o.Target, "target", "", "host:port")
-	flags.StringVar(&o.Host, "host", "", "the header")
-	flags.StringVar(&o.Path, "path", "", "path of the callback")
-	flags.IntVar(&o.Rate, "rate", 50, "requests per second")
-	flags.Var(pairs(o.Backends), "backend", "NAME=host:port of a backend that records, may be repeated")
-	flags.Var(&expected, "expect", "name of a backend that may get callbacks, may be repeated; all of them by default")
-	seconds := flags.Int("seconds", 0, "how long; 0: until SIGTERM")
-	if err := parse(flags, args); err != nil {
-		return err
-	}
-	if o.Target == "" || o.Path == "" || o.Rate <= 0 {
-		return errors.New("want --target, --path and a --rate above 0")
-	}
-	o.Expected = expected
-	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	l, err := load.New(starting, o)
-	if err != nil {
-		return err
-	}
-	if *seconds > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, time.Duration(*seconds)*time.Second)
-		defer stop()
-	}
-	return writeLine(stdout, l.Run(ctx))
 }

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 )
 
 // command is one subcommand. It runs until it is done or ctx ends.
@@ -38,7 +40,7 @@ func commands() []command {
 		{"get", "one request, and its status and body", runGet},
 		{"streams", "everything that the application does, through a sidecar", runStreams},
 		{"latency", "compare two ways to one server", runLatency},
-		{"load", "callbacks at a constant rate until SIGTERM, then the comparison with the records", runLoad},
+		{"load", "callbacks at a constant rate until SIGTERM, then the comparison with the records", callbacks.RunLoad},
 	}
 }
 
@@ -89,22 +91,6 @@ func (l *list) String() string { return strings.Join(*l, ",") }
 // Set adds a value.
 func (l *list) Set(value string) error {
 	*l = append(*l, value)
-	return nil
-}
-
-// pairs is a flag of NAME=VALUE that may be repeated.
-type pairs map[string]string
-
-// String is asked by the flag package.
-func (pairs) String() string { return "" }
-
-// Set adds a pair.
-func (p pairs) Set(value string) error {
-	name, value, found := strings.Cut(value, "=")
-	if !found {
-		return errors.New("want NAME=VALUE")
-	}
-	p[name] = value
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -22,9 +23,9 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/callbackproxy/callback-operator/hack/demo/identity"
-	"github.com/callbackproxy/callback-operator/hack/demo/provider"
-	"github.com/callbackproxy/callback-operator/test/cluster/app/record"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
+	"github.com/callbackproxy/callback-operator/test/idp/provider"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 )
 
@@ -126,14 +127,18 @@ func (s *service) serve(ctx context.Context, next http.Handler) error {
 			hangs.Store(!hangs.Load())
 		}
 	}()
-	recorded := record.New(s.name, s.callbacks).Handler(next)
+	recorder := callbacks.NewRecorder(s.name, nil)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == readyPath:
-		case hangs.Load() && r.URL.Path != record.Path:
+		case r.URL.Path == callbacks.RecordPath:
+			recorder.ServeHTTP(w, r)
+		case hangs.Load():
 			<-r.Context().Done()
+		case slices.Contains(s.callbacks, r.URL.Path) && callbacks.IsCallback(r):
+			recorder.ServeHTTP(w, r)
 		default:
-			recorded.ServeHTTP(w, r)
+			next.ServeHTTP(w, r)
 		}
 	})
 	return listenAndServe(ctx, s.listen, handler, s.linger)

@@ -33,6 +33,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Backend
   map:
     fields:
+    - name: failover
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Failover
     - name: healthCheck
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthCheck
@@ -42,16 +45,29 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
-    - name: path
+    - name: paths
       type:
-        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.BackendPath
+          elementRelationship: associative
+          keys:
+          - callback
     - name: service
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ServiceReference
     - name: weight
       type:
         scalar: numeric
-      default: 1
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.BackendPath
+  map:
+    fields:
+    - name: callback
+      type:
+        scalar: string
+    - name: path
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.BackendStatus
   map:
     fields:
@@ -75,16 +91,18 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Callback
   map:
     fields:
+    - name: name
+      type:
+        scalar: string
     - name: path
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
+    - name: pathProbe
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.PathProbe
     - name: pathType
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.PathType
-      default: Exact
-    - name: preflight
-      type:
-        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Preflight
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxy
@@ -149,6 +167,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: deployment
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyDeployment
+    - name: forwarding
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Forwarding
     - name: hosts
       type:
         list:
@@ -169,7 +190,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Policy
       default:
-        afterSunset:
+        allowedAfterSunset:
         - Reject
         maxLifetimeDays: 180
         maxRoutesPerNamespace: 1000
@@ -181,12 +202,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sidecar
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxySidecar
-    - name: trustedProxies
-      type:
-        list:
-          elementType:
-            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CIDR
-          elementRelationship: associative
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxyStatus
   map:
     fields:
@@ -253,12 +268,17 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
-    - name: callback
+    - name: callbacks
       type:
-        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Callback
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Callback
+          elementRelationship: associative
+          keys:
+          - name
     - name: deprecationTime
       type:
-        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+        scalar: string
     - name: hostnames
       type:
         list:
@@ -279,7 +299,7 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyReference
     - name: sunsetTime
       type:
-        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+        scalar: string
     - name: timeouts
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Timeouts
@@ -288,9 +308,6 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackRouteStatus
   map:
     fields:
-    - name: activeBackend
-      type:
-        scalar: string
     - name: backends
       type:
         list:
@@ -307,17 +324,38 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: instances
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.InstanceCounts
     - name: observedGeneration
       type:
         scalar: numeric
-    - name: proxies
+    - name: primaryBackend
       type:
-        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyCounts
+        scalar: string
     - name: traffic
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Traffic
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConfigPart
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Failover
+  map:
+    fields:
+    - name: backend
+      type:
+        scalar: string
+    - name: loginState
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.LoginState
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Forwarding
+  map:
+    fields:
+    - name: trustedProxies
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CIDR
+          elementRelationship: associative
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.FromNamespaces
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Health
@@ -333,7 +371,7 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: numeric
     - name: path
       type:
-        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProbePath
     - name: timeoutSeconds
       type:
         scalar: numeric
@@ -353,12 +391,23 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: from
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.FromNamespaces
-      default: Same
     - name: selector
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Hostname
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.InstanceCounts
+  map:
+    fields:
+    - name: programmed
+      type:
+        scalar: numeric
+    - name: ready
+      type:
+        scalar: numeric
+    - name: total
+      type:
+        scalar: numeric
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.InstanceState
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.LabelValue
@@ -370,16 +419,20 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 8080
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.LoginState
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Namespace
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ObjectName
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathProbe
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathType
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Policy
   map:
     fields:
-    - name: afterSunset
+    - name: allowedAfterSunset
       type:
         list:
           elementType:
@@ -409,22 +462,10 @@ var schemaYAML = typed.YAMLObject(`types:
       - 30
       - 7
       - 1
-- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Preflight
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProbePath
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Protocol
   scalar: string
-- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyCounts
-  map:
-    fields:
-    - name: programmed
-      type:
-        scalar: numeric
-    - name: ready
-      type:
-        scalar: numeric
-    - name: total
-      type:
-        scalar: numeric
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyDeployment
   map:
     fields:
@@ -457,8 +498,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: namespaces
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HostNamespaces
-      default:
-        from: Same
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyInstance
   map:
     fields:

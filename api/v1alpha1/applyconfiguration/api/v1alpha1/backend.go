@@ -12,28 +12,34 @@ import (
 // BackendApplyConfiguration represents a declarative configuration of the Backend type for use
 // with apply.
 //
-// Backend is one service that may receive the callback.
+// Backend is one service that may receive the callbacks.
 type BackendApplyConfiguration struct {
 	// name of the backend within the route.
 	Name *string `json:"name,omitempty"`
 	// service is the Kubernetes Service behind the backend.
 	Service *ServiceReferenceApplyConfiguration `json:"service,omitempty"`
-	// weight is the backend's rank. The backend with the highest weight gets
-	// every callback; others above 0 stand by, the higher first, and get what
-	// it cannot be reached for; 0 keeps a backend declared and idle.
+	// weight is the proportion of new logins that the backend gets. It is
+	// required when there are several backends. Exactly one backend, the primary
+	// one, has a weight above 0 and gets the callbacks; a backend with weight 0
+	// gets none, unless it is the failover of another backend.
 	Weight *int32 `json:"weight,omitempty"`
-	// path replaces the path of the request at this backend, when the new
-	// service has its callback elsewhere. A constant, never computed from the
-	// request; the query is kept byte for byte. Needs callback.pathType Exact.
-	Path *apiv1alpha1.CallbackPath `json:"path,omitempty"`
-	// hostHeader is Preserve (the backend sees the external host, as its
-	// redirect_uri needs) or Backend (the Service's DNS name). Preserve when
-	// absent: not as a default of the schema, since those inside lists make
-	// kubectl apply say "configured" when nothing changed.
+	// failover names the backend that gets this backend's callbacks while no
+	// connection to this one can be made. Without it those callbacks get 503,
+	// which means: not delivered.
+	Failover *FailoverApplyConfiguration `json:"failover,omitempty"`
+	// paths replace the path of the request at this backend, by callback name,
+	// where the new service has its callback elsewhere. Each is a constant, never
+	// computed from the request; the query is kept byte for byte. Only for
+	// callbacks with pathType Exact.
+	Paths []BackendPathApplyConfiguration `json:"paths,omitempty"`
+	// hostHeader is Preserve (the default: the backend sees the external host, as
+	// its redirect_uri needs) or Backend (the Service's DNS name). The schema has
+	// no default for it: defaults inside lists make kubectl apply report
+	// "configured" when nothing changed.
 	HostHeader *apiv1alpha1.HostHeader `json:"hostHeader,omitempty"`
-	// healthCheck has the proxies look at the backend again and again. Without
-	// it, its health is known only from failures to reach it and from what its
-	// EndpointSlices say.
+	// healthCheck makes the proxies check the backend at intervals. Without it,
+	// the backend's health is derived from failed connections and from its
+	// EndpointSlices only.
 	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
 }
 
@@ -67,11 +73,24 @@ func (b *BackendApplyConfiguration) WithWeight(value int32) *BackendApplyConfigu
 	return b
 }
 
-// WithPath sets the Path field in the declarative configuration to the given value
+// WithFailover sets the Failover field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Path field is set to the value of the last call.
-func (b *BackendApplyConfiguration) WithPath(value apiv1alpha1.CallbackPath) *BackendApplyConfiguration {
-	b.Path = &value
+// If called multiple times, the Failover field is set to the value of the last call.
+func (b *BackendApplyConfiguration) WithFailover(value *FailoverApplyConfiguration) *BackendApplyConfiguration {
+	b.Failover = value
+	return b
+}
+
+// WithPaths adds the given value to the Paths field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Paths field.
+func (b *BackendApplyConfiguration) WithPaths(values ...*BackendPathApplyConfiguration) *BackendApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithPaths")
+		}
+		b.Paths = append(b.Paths, *values[i])
+	}
 	return b
 }
 

@@ -13,14 +13,15 @@ import (
 // BackendStatusApplyConfiguration represents a declarative configuration of the BackendStatus type for use
 // with apply.
 //
-// BackendStatus is a backend as the instances see and use it.
+// BackendStatus is a backend as the instances observe and use it.
 type BackendStatusApplyConfiguration struct {
 	// name of the backend.
 	Name *string `json:"name,omitempty"`
-	// health is Healthy (every instance that looks sees it so), Unhealthy (at
-	// least one does not) or Unknown (nothing measures it).
+	// health is Healthy (every instance that measures it observes so),
+	// Unhealthy (at least one instance observes a failure) or Unknown (nothing
+	// measures it).
 	Health *apiv1alpha1.Health `json:"health,omitempty"`
-	// reason says why it is not healthy.
+	// reason is the reason why it is not healthy.
 	Reason *string `json:"reason,omitempty"`
 	// callbacks is how many callbacks were handed to it; see traffic.
 	Callbacks *int64 `json:"callbacks,omitempty"`

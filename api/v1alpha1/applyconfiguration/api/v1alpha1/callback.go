@@ -12,25 +12,37 @@ import (
 // CallbackApplyConfiguration represents a declarative configuration of the Callback type for use
 // with apply.
 //
-// Callback is the registered path.
+// Callback is one registered path.
 type CallbackApplyConfiguration struct {
-	// path is the path part of the registered URL.
+	// name of the callback within the route.
+	Name *string `json:"name,omitempty"`
+	// path is the path part of the registered URL, exactly as it is registered,
+	// escapes included.
 	Path *apiv1alpha1.CallbackPath `json:"path,omitempty"`
-	// pathType is Exact (the default) or Prefix.
+	// pathType is Exact (the default: the same bytes) or Prefix (whole
+	// segments).
 	PathType *apiv1alpha1.PathType `json:"pathType,omitempty"`
-	// preflight is Disabled (the default) or Enabled: the proxies then send
-	// each backend, now and then, a well-formed error response of the route's
-	// protocol, whose state (RelayState) begins with callbackproxy-preflight.
-	// A backend that answers 404, 405 or 5xx does not serve the callback's
-	// path: it is reported, before anybody's login meets it. Not for protocol
-	// Opaque.
-	Preflight *apiv1alpha1.Preflight `json:"preflight,omitempty"`
+	// pathProbe is Disabled (the default) or Enabled: at intervals the proxies
+	// then send each backend a well-formed error response of the route's
+	// protocol, whose state (RelayState) begins with callbackproxy-probe. A
+	// backend that responds with 404, 405 or 5xx does not serve the path, and
+	// the condition BackendsHealthy reports it before a login fails. Not for
+	// protocol Opaque.
+	PathProbe *apiv1alpha1.PathProbe `json:"pathProbe,omitempty"`
 }
 
 // CallbackApplyConfiguration constructs a declarative configuration of the Callback type for use with
 // apply.
 func Callback() *CallbackApplyConfiguration {
 	return &CallbackApplyConfiguration{}
+}
+
+// WithName sets the Name field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Name field is set to the value of the last call.
+func (b *CallbackApplyConfiguration) WithName(value string) *CallbackApplyConfiguration {
+	b.Name = &value
+	return b
 }
 
 // WithPath sets the Path field in the declarative configuration to the given value
@@ -49,10 +61,10 @@ func (b *CallbackApplyConfiguration) WithPathType(value apiv1alpha1.PathType) *C
 	return b
 }
 
-// WithPreflight sets the Preflight field in the declarative configuration to the given value
+// WithPathProbe sets the PathProbe field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Preflight field is set to the value of the last call.
-func (b *CallbackApplyConfiguration) WithPreflight(value apiv1alpha1.Preflight) *CallbackApplyConfiguration {
-	b.Preflight = &value
+// If called multiple times, the PathProbe field is set to the value of the last call.
+func (b *CallbackApplyConfiguration) WithPathProbe(value apiv1alpha1.PathProbe) *CallbackApplyConfiguration {
+	b.PathProbe = &value
 	return b
 }

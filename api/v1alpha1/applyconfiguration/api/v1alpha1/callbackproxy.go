@@ -17,16 +17,17 @@ import (
 // CallbackProxyApplyConfiguration represents a declarative configuration of the CallbackProxy type for use
 // with apply.
 //
-// CallbackProxy is a fleet of callback proxies and the rules for those who
-// use it: which namespaces may use which host, and for how long.
+// CallbackProxy is a fleet of callback proxies and the rules for its users:
+// which namespaces may use which host, and for how long.
 type CallbackProxyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what the platform team declares.
 	Spec *CallbackProxySpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the controller found. It is written whole. Until then it
-	// says -1, so that tools which look for a current status keep waiting.
+	// status is what the controller observed. It is always written as a whole.
+	// Until the first write observedGeneration is -1, so that tools that wait for
+	// a current status keep waiting.
 	Status *CallbackProxyStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -18,13 +18,13 @@ import (
 // with apply.
 //
 // CallbackProxyConfig is one part of a CallbackProxy's compiled config: the
-// index, which commits one generation, or a shard with routes. It is written
-// by the controller and read by the proxies; nobody edits it.
+// index, which commits one generation, or a shard with routes. The
+// controller writes it and the proxies read it; it is not for users to edit.
 //
 // The index has the CallbackProxy's name; a shard is named
 // <proxy>.<first 20 digits of its hash> and never changes. Shards are created
 // before the index that names them and deleted after the last index that did,
-// so whoever reads all parts at one moment finds a whole generation.
+// so a reader that lists all parts at one moment finds a whole generation.
 type CallbackProxyConfigApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.

@@ -17,12 +17,14 @@ type CallbackProxyConfigSpecApplyConfiguration struct {
 	// part is Index or Shard.
 	Part *apiv1alpha1.ConfigPart `json:"part,omitempty"`
 	// epoch grows with each leadership of a controller. A proxy never goes
-	// back in (epoch, generation).
+	// back in (epoch, generation), so an epoch out of reach of every later
+	// leadership would stop all updates: epochs are Unix times in seconds, and
+	// the maximum is the end of the year 2999.
 	Epoch *int64 `json:"epoch,omitempty"`
 	// generation grows with each published change.
 	Generation *int64 `json:"generation,omitempty"`
 	// reportKey is the controller's Ed25519 public key, base64: a proxy
-	// answers /report only to requests signed by its private half.
+	// serves /report only to requests signed by its private half.
 	ReportKey *string `json:"reportKey,omitempty"`
 	// hash is the SHA-256 of payload, as 64 hexadecimal digits.
 	Hash *string `json:"hash,omitempty"`

@@ -15,26 +15,24 @@ import (
 // CallbackProxySpec declares a fleet: where its proxies run, its hosts, its
 // listener and its policy.
 type CallbackProxySpecApplyConfiguration struct {
-	// mode says who runs the proxies. Deployment: the operator, as a Deployment
-	// beside this object. Sidecar: pods of this namespace whose label
+	// mode defines who runs the proxies. Deployment: the operator, as a
+	// Deployment beside this object. Sidecar: pods of this namespace whose label
 	// callbackproxy.io/inject names this object get a proxy in front of their
-	// application. Without it, somebody else runs them, in pods that carry the
-	// label callbackproxy.io/proxy.
+	// application. External: the user runs them, in pods that carry the label
+	// callbackproxy.io/proxy.
 	Mode *apiv1alpha1.ProxyMode `json:"mode,omitempty"`
 	// deployment is how the operator runs the proxies in mode Deployment.
 	Deployment *ProxyDeploymentApplyConfiguration `json:"deployment,omitempty"`
 	// sidecar is what the proxies stand in front of in mode Sidecar.
 	Sidecar *ProxySidecarApplyConfiguration `json:"sidecar,omitempty"`
 	// hosts are the hosts that this fleet serves and the namespaces that may
-	// use each. A host that is not listed may be used by nobody.
+	// use each. No namespace may use a host that is not listed.
 	Hosts []ProxyHostApplyConfiguration `json:"hosts,omitempty"`
 	// listener is where the fleet's instances accept callbacks.
 	Listener *ListenerApplyConfiguration `json:"listener,omitempty"`
-	// trustedProxies are the networks, in CIDR notation, whose
-	// X-Forwarded-For and X-Forwarded-Proto are kept: the load balancers in
-	// front of the fleet. Everyone else's are replaced.
-	TrustedProxies []apiv1alpha1.CIDR `json:"trustedProxies,omitempty"`
-	// policy bounds what routes may ask for.
+	// forwarding defines what the proxies pass on to the backends about the original request.
+	Forwarding *ForwardingApplyConfiguration `json:"forwarding,omitempty"`
+	// policy bounds what routes may declare.
 	Policy *PolicyApplyConfiguration `json:"policy,omitempty"`
 }
 
@@ -89,13 +87,11 @@ func (b *CallbackProxySpecApplyConfiguration) WithListener(value *ListenerApplyC
 	return b
 }
 
-// WithTrustedProxies adds the given value to the TrustedProxies field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the TrustedProxies field.
-func (b *CallbackProxySpecApplyConfiguration) WithTrustedProxies(values ...apiv1alpha1.CIDR) *CallbackProxySpecApplyConfiguration {
-	for i := range values {
-		b.TrustedProxies = append(b.TrustedProxies, values[i])
-	}
+// WithForwarding sets the Forwarding field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Forwarding field is set to the value of the last call.
+func (b *CallbackProxySpecApplyConfiguration) WithForwarding(value *ForwardingApplyConfiguration) *CallbackProxySpecApplyConfiguration {
+	b.Forwarding = value
 	return b
 }
 

@@ -12,13 +12,13 @@ import (
 // CallbackProxyStatusApplyConfiguration represents a declarative configuration of the CallbackProxyStatus type for use
 // with apply.
 //
-// CallbackProxyStatus is what the controller found.
+// CallbackProxyStatus is what the controller observed.
 type CallbackProxyStatusApplyConfiguration struct {
-	// observedGeneration is the generation this status speaks of; -1 as long as
-	// nobody looked.
+	// observedGeneration is the generation that this status describes; -1
+	// before the first observation.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, Programmed and Ready, always; ClockSuspect while
-	// an instance doubts its clock.
+	// conditions are Accepted, Programmed and Ready, always; Stalled and
+	// ClockSuspect only while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// routes counts the routes that name this CallbackProxy.
 	Routes *RouteCountsApplyConfiguration `json:"routes,omitempty"`
@@ -26,7 +26,7 @@ type CallbackProxyStatusApplyConfiguration struct {
 	ConfigGeneration *int64 `json:"configGeneration,omitempty"`
 	// configHash is the hash of the config published last.
 	ConfigHash *string `json:"configHash,omitempty"`
-	// instances are the fleet's ready pods and what each says it runs, by
+	// instances are the fleet's ready pods and what each reports to run, by
 	// name; 256 when there are more, those that are not Current before others.
 	Instances []ProxyInstanceApplyConfiguration `json:"instances,omitempty"`
 }

@@ -17,17 +17,18 @@ import (
 // CallbackRouteApplyConfiguration represents a declarative configuration of the CallbackRoute type for use
 // with apply.
 //
-// CallbackRoute keeps one external callback URL alive while the identity
-// service behind it is replaced: it says which path on which hosts is the
-// callback, which backends may answer it, and when it ends.
+// CallbackRoute keeps external callback URLs alive while the identity service
+// behind them is replaced. It declares the registered hosts and paths, the
+// backends that may receive the callbacks, and the time at which it ends.
 type CallbackRouteApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what the identity team declares.
 	Spec *CallbackRouteSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the controller found. It is written whole. Until then it
-	// says -1, so that tools which look for a current status keep waiting.
+	// status is what the controller observed. It is always written as a whole.
+	// Until the first write observedGeneration is -1, so that tools that wait for
+	// a current status keep waiting.
 	Status *CallbackRouteStatusApplyConfiguration `json:"status,omitempty"`
 }
 

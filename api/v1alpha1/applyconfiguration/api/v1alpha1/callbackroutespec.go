@@ -13,40 +13,42 @@ import (
 // CallbackRouteSpecApplyConfiguration represents a declarative configuration of the CallbackRouteSpec type for use
 // with apply.
 //
-// CallbackRouteSpec declares a callback, its backends and its end.
+// CallbackRouteSpec declares callbacks, their backends and their end.
 type CallbackRouteSpecApplyConfiguration struct {
 	// proxyRef names the CallbackProxy that serves this route.
 	ProxyRef *ProxyReferenceApplyConfiguration `json:"proxyRef,omitempty"`
 	// hostnames are the external hosts on which the callback is registered.
-	// Each must be given to this namespace by the CallbackProxy.
+	// The CallbackProxy must grant each of them to this namespace.
 	Hostnames []apiv1alpha1.Hostname `json:"hostnames,omitempty"`
-	// protocol says what an answer looks like, and so what is checked in it
-	// and what is secret: OAuth2 and OIDC (code, state, iss, ...), SAML
-	// (SAMLResponse, RelayState, ...) or Opaque (nothing is looked at).
+	// protocol defines what a response looks like, and so what the proxy checks,
+	// counts and redacts: OAuth2 and OIDC (code, state, iss, ...), SAML
+	// (SAMLResponse, RelayState, ...) or Opaque (no parameter is read).
 	Protocol *apiv1alpha1.Protocol `json:"protocol,omitempty"`
-	// callback is the registered path.
-	Callback *CallbackApplyConfiguration `json:"callback,omitempty"`
-	// backends are the services that may receive the callback. Exactly one
-	// has the highest weight.
+	// callbacks are the registered paths that move together: with one change of
+	// weights and one sunset. The route claims all of them on all hostnames, or
+	// none.
+	Callbacks []CallbackApplyConfiguration `json:"callbacks,omitempty"`
+	// backends are the services that may receive the callbacks. Exactly one
+	// has a weight above 0, the primary backend.
 	Backends []BackendApplyConfiguration `json:"backends,omitempty"`
 	// timeouts bound one delivery.
 	Timeouts *TimeoutsApplyConfiguration `json:"timeouts,omitempty"`
 	// deprecationTime is when the callback becomes deprecated (RFC 9745), as
-	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Answers
+	// RFC 3339 with whole seconds, for example 2026-11-01T00:00:00Z. Responses
 	// carry it in the Deprecation header. Not after sunsetTime.
 	DeprecationTime *v1.Time `json:"deprecationTime,omitempty"`
 	// sunsetTime is when the route ends (RFC 8594), as RFC 3339 with whole
 	// seconds, for example 2026-12-31T00:00:00Z. The proxies enforce it from
 	// their own clocks.
 	SunsetTime *v1.Time `json:"sunsetTime,omitempty"`
-	// afterSunset is Reject (410 Gone, the default) or Warn (keeps serving
-	// and keeps saying so). The CallbackProxy's policy says which are allowed.
+	// afterSunset is Reject (410 Gone, the default) or Serve (callbacks are still
+	// delivered, and the condition SunsetPassed reports it). The CallbackProxy's
+	// policy.allowedAfterSunset lists what a route may use.
 	AfterSunset *apiv1alpha1.AfterSunset `json:"afterSunset,omitempty"`
-	// infoURL is a page for people: the 410 page and the Link header point
-	// to it.
+	// infoURL is a page for users: the 410 page and the Link header point to it.
 	InfoURL *string `json:"infoURL,omitempty"`
-	// owner says whom to ask about this route, for example a team's address.
-	// The CallbackProxy's policy may require it.
+	// owner is the contact for this route, for example a team's address. The
+	// CallbackProxy's policy may require it.
 	Owner *string `json:"owner,omitempty"`
 }
 
@@ -82,11 +84,16 @@ func (b *CallbackRouteSpecApplyConfiguration) WithProtocol(value apiv1alpha1.Pro
 	return b
 }
 
-// WithCallback sets the Callback field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Callback field is set to the value of the last call.
-func (b *CallbackRouteSpecApplyConfiguration) WithCallback(value *CallbackApplyConfiguration) *CallbackRouteSpecApplyConfiguration {
-	b.Callback = value
+// WithCallbacks adds the given value to the Callbacks field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Callbacks field.
+func (b *CallbackRouteSpecApplyConfiguration) WithCallbacks(values ...*CallbackApplyConfiguration) *CallbackRouteSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithCallbacks")
+		}
+		b.Callbacks = append(b.Callbacks, *values[i])
+	}
 	return b
 }
 

@@ -12,23 +12,23 @@ import (
 // CallbackRouteStatusApplyConfiguration represents a declarative configuration of the CallbackRouteStatus type for use
 // with apply.
 //
-// CallbackRouteStatus is what the controller found.
+// CallbackRouteStatus is what the controller observed.
 type CallbackRouteStatusApplyConfiguration struct {
-	// observedGeneration is the generation this status speaks of; -1 as long as
-	// nobody looked.
+	// observedGeneration is the generation that this status describes; -1
+	// before the first observation.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
-	// Ready, always; SunsetApproaching, SunsetPassed, SunsetHeld and Deprecated
-	// while they have something to say.
+	// Ready, always; Stalled, SunsetApproaching, SunsetPassed, SunsetHeld and
+	// Deprecated only while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// activeBackend is the backend that is declared to get the callbacks.
-	ActiveBackend *string `json:"activeBackend,omitempty"`
-	// backends are the route's backends, as the instances see and use them.
+	// primaryBackend is the backend with a weight above 0: it gets the callbacks.
+	PrimaryBackend *string `json:"primaryBackend,omitempty"`
+	// backends are the route's backends, as the instances observe and use them.
 	Backends []BackendStatusApplyConfiguration `json:"backends,omitempty"`
 	// traffic is what came for this route.
 	Traffic *TrafficApplyConfiguration `json:"traffic,omitempty"`
-	// proxies counts the instances that serve this route.
-	Proxies *ProxyCountsApplyConfiguration `json:"proxies,omitempty"`
+	// instances counts the proxy instances that serve this route.
+	Instances *InstanceCountsApplyConfiguration `json:"instances,omitempty"`
 }
 
 // CallbackRouteStatusApplyConfiguration constructs a declarative configuration of the CallbackRouteStatus type for use with
@@ -58,11 +58,11 @@ func (b *CallbackRouteStatusApplyConfiguration) WithConditions(values ...*v1.Con
 	return b
 }
 
-// WithActiveBackend sets the ActiveBackend field in the declarative configuration to the given value
+// WithPrimaryBackend sets the PrimaryBackend field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the ActiveBackend field is set to the value of the last call.
-func (b *CallbackRouteStatusApplyConfiguration) WithActiveBackend(value string) *CallbackRouteStatusApplyConfiguration {
-	b.ActiveBackend = &value
+// If called multiple times, the PrimaryBackend field is set to the value of the last call.
+func (b *CallbackRouteStatusApplyConfiguration) WithPrimaryBackend(value string) *CallbackRouteStatusApplyConfiguration {
+	b.PrimaryBackend = &value
 	return b
 }
 
@@ -87,10 +87,10 @@ func (b *CallbackRouteStatusApplyConfiguration) WithTraffic(value *TrafficApplyC
 	return b
 }
 
-// WithProxies sets the Proxies field in the declarative configuration to the given value
+// WithInstances sets the Instances field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Proxies field is set to the value of the last call.
-func (b *CallbackRouteStatusApplyConfiguration) WithProxies(value *ProxyCountsApplyConfiguration) *CallbackRouteStatusApplyConfiguration {
-	b.Proxies = value
+// If called multiple times, the Instances field is set to the value of the last call.
+func (b *CallbackRouteStatusApplyConfiguration) WithInstances(value *InstanceCountsApplyConfiguration) *CallbackRouteStatusApplyConfiguration {
+	b.Instances = value
 	return b
 }

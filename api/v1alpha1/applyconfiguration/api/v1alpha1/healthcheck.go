@@ -12,16 +12,16 @@ import (
 // HealthCheckApplyConfiguration represents a declarative configuration of the HealthCheck type for use
 // with apply.
 //
-// HealthCheck is how the proxies look at a backend. Each instance looks for
-// itself, so what counts is what it can reach. No field has a default in the
+// HealthCheck defines how the proxies check a backend. Each instance checks for
+// itself, from its own place in the network. No field has a default in the
 // schema, see hostHeader.
 type HealthCheckApplyConfiguration struct {
-	// type is HTTP (the default: a GET that is answered with a status from
-	// 200 to 399) or TCP (a connection is accepted).
+	// type is HTTP (the default: a GET must get a status from 200 to 399) or TCP
+	// (a connection must be accepted).
 	Type *apiv1alpha1.HealthCheckType `json:"type,omitempty"`
 	// path of an HTTP check. Its Host is the Service's DNS name. Redirects
 	// are not followed.
-	Path *apiv1alpha1.CallbackPath `json:"path,omitempty"`
+	Path *apiv1alpha1.ProbePath `json:"path,omitempty"`
 	// intervalSeconds is the time between two checks, in seconds; 5 when
 	// absent.
 	IntervalSeconds *int32 `json:"intervalSeconds,omitempty"`
@@ -52,7 +52,7 @@ func (b *HealthCheckApplyConfiguration) WithType(value apiv1alpha1.HealthCheckTy
 // WithPath sets the Path field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Path field is set to the value of the last call.
-func (b *HealthCheckApplyConfiguration) WithPath(value apiv1alpha1.CallbackPath) *HealthCheckApplyConfiguration {
+func (b *HealthCheckApplyConfiguration) WithPath(value apiv1alpha1.ProbePath) *HealthCheckApplyConfiguration {
 	b.Path = &value
 	return b
 }

@@ -12,22 +12,22 @@ import (
 // PolicyApplyConfiguration represents a declarative configuration of the Policy type for use
 // with apply.
 //
-// Policy bounds what routes may ask for.
+// Policy bounds what routes may declare.
 type PolicyApplyConfiguration struct {
 	// maxLifetimeDays is how far a route's sunsetTime may be from the route's
 	// creation, in days.
 	MaxLifetimeDays *int32 `json:"maxLifetimeDays,omitempty"`
-	// afterSunset lists the values that routes may use.
-	AfterSunset []apiv1alpha1.AfterSunset `json:"afterSunset,omitempty"`
-	// requireOwner says whether a route must name its owner; true by default,
-	// so that nobody has to guess whose shim it was.
+	// allowedAfterSunset lists the values of afterSunset that routes may use.
+	AllowedAfterSunset []apiv1alpha1.AfterSunset `json:"allowedAfterSunset,omitempty"`
+	// requireOwner defines whether a route must have an owner; true by default,
+	// so that every route has a contact.
 	RequireOwner *bool `json:"requireOwner,omitempty"`
 	// sunsetWarningDays are the days before a sunset at which it is announced,
 	// by the condition SunsetApproaching and an event each; 30, 7 and 1 by
 	// default, none when the list is empty.
 	SunsetWarningDays []int32 `json:"sunsetWarningDays,omitempty"`
 	// maxRoutesPerNamespace is how many routes of one namespace are accepted;
-	// the oldest are. It keeps one tenant from filling the fleet's config.
+	// the oldest are. It bounds what one tenant can add to the fleet's config.
 	MaxRoutesPerNamespace *int32 `json:"maxRoutesPerNamespace,omitempty"`
 }
 
@@ -45,12 +45,12 @@ func (b *PolicyApplyConfiguration) WithMaxLifetimeDays(value int32) *PolicyApply
 	return b
 }
 
-// WithAfterSunset adds the given value to the AfterSunset field in the declarative configuration
+// WithAllowedAfterSunset adds the given value to the AllowedAfterSunset field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the AfterSunset field.
-func (b *PolicyApplyConfiguration) WithAfterSunset(values ...apiv1alpha1.AfterSunset) *PolicyApplyConfiguration {
+// If called multiple times, values provided by each call will be appended to the AllowedAfterSunset field.
+func (b *PolicyApplyConfiguration) WithAllowedAfterSunset(values ...apiv1alpha1.AfterSunset) *PolicyApplyConfiguration {
 	for i := range values {
-		b.AfterSunset = append(b.AfterSunset, values[i])
+		b.AllowedAfterSunset = append(b.AllowedAfterSunset, values[i])
 	}
 	return b
 }

@@ -12,11 +12,13 @@ import (
 // ProxyHostApplyConfiguration represents a declarative configuration of the ProxyHost type for use
 // with apply.
 //
-// ProxyHost gives one host to namespaces.
+// ProxyHost grants one host to namespaces.
 type ProxyHostApplyConfiguration struct {
-	// hostname that is given.
+	// hostname that is granted.
 	Hostname *apiv1alpha1.Hostname `json:"hostname,omitempty"`
-	// namespaces whose routes may use the host.
+	// namespaces whose routes may use the host; the CallbackProxy's own when
+	// absent. The schema has no defaults here: defaults inside lists make kubectl
+	// apply report "configured" when nothing changed.
 	Namespaces *HostNamespacesApplyConfiguration `json:"namespaces,omitempty"`
 }
 

@@ -24,7 +24,7 @@ type ProxyInstanceApplyConfiguration struct {
 	Generation *int64 `json:"generation,omitempty"`
 	// hash of the config that it runs.
 	Hash *string `json:"hash,omitempty"`
-	// lastReportTime is when it was last heard of, while it is Unreachable.
+	// lastReportTime is when its last report came, while it is Unreachable.
 	LastReportTime *v1.Time `json:"lastReportTime,omitempty"`
 }
 

@@ -14,7 +14,7 @@ import (
 //
 // ResourceAmounts are amounts of compute resources. The rules are stricter than
 // Kubernetes' own pattern of a quantity, which lets pass what cannot be decoded,
-// such as 1e1.5, and what is decoded for ever, such as 1e999999999999: one such
+// such as 1e1.5, and quantities whose decoding does not end, such as 1e999999999999: one such
 // object would stop its reader.
 type ResourceAmountsApplyConfiguration struct {
 	// cpu is an amount such as 100m.

@@ -11,8 +11,8 @@ package v1alpha1
 // Timeouts bound one delivery.
 type TimeoutsApplyConfiguration struct {
 	// requestSeconds bounds one delivery from dialling to the last byte of the
-	// answer, in seconds. The first byte of the answer must come within 15
-	// seconds, or within half of the whole where that is more.
+	// response, in seconds. The first byte of the response must arrive within 15
+	// seconds, or within half of requestSeconds where that is more.
 	RequestSeconds *int32 `json:"requestSeconds,omitempty"`
 }
 

@@ -22,7 +22,7 @@ type TolerationApplyConfiguration struct {
 	Value *string `json:"value,omitempty"`
 	// effect of the taint; every effect when it is empty.
 	Effect *apiv1alpha1.TaintEffect `json:"effect,omitempty"`
-	// tolerationSeconds is how long effect NoExecute is tolerated; for ever
+	// tolerationSeconds is how long effect NoExecute is tolerated; without end
 	// when it is not set.
 	TolerationSeconds *int32 `json:"tolerationSeconds,omitempty"`
 }

@@ -13,26 +13,26 @@ import (
 // with apply.
 //
 // Traffic is what came for a route. The numbers are lower bounds: what an
-// instance counted and could tell nobody any more is missing. They are written
-// at most once in 30 seconds.
+// instance counted and could not report before it ended is missing. They are
+// written at most once in 30 seconds.
 type TrafficApplyConfiguration struct {
 	// lastCallbackTime is when the last well-formed callback came: a request
-	// with the parameters of an answer of the route's protocol.
+	// with the parameters of a response of the route's protocol.
 	LastCallbackTime *v1.Time `json:"lastCallbackTime,omitempty"`
 	// quietSince is set once no well-formed callback has come for an hour: it
 	// is when the last one came, or when the route was created.
 	QuietSince *v1.Time `json:"quietSince,omitempty"`
-	// callbacks is how many well-formed callbacks came, whatever became of
-	// them.
+	// callbacks is how many well-formed callbacks came, delivered or
+	// not.
 	Callbacks *int64 `json:"callbacks,omitempty"`
 	// afterSunset is how many of them came after sunsetTime.
 	AfterSunset *int64 `json:"afterSunset,omitempty"`
-	// other is how many requests came to the callback's path that are no
-	// answers of the protocol: mostly scanners, and people who reload.
+	// other is how many requests came to the callbacks' paths that are no
+	// responses of the protocol: mostly scanners, and users who reload.
 	Other *int64 `json:"other,omitempty"`
-	// refused is how many requests of the route broke a rule for answers, or
-	// came with half a body, and were delivered to nobody. What a rule for every
-	// request refuses belongs to no route and is not in it.
+	// refused is how many requests of the route broke a rule for responses, or
+	// had an incomplete body, and were not delivered. Requests that break a rule
+	// for every request belong to no route and are not counted here.
 	Refused *int64 `json:"refused,omitempty"`
 }
 

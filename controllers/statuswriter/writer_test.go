@@ -1,0 +1,413 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package statuswriter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/status"
+)
+
+// fixture is a Writer, and the objects that it writes to.
+type fixture struct {
+	client.Client
+	*WithT
+	ctx    context.Context
+	clock  *clocktesting.FakePassiveClock
+	writer *Writer
+
+	mu      sync.Mutex
+	objects map[types.NamespacedName]*kube.Route
+	written []string // names, in their order
+	events  []transition
+	refuse  error
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{
+		WithT: NewWithT(t), ctx: t.Context(), clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)),
+		objects: map[types.NamespacedName]*kube.Route{},
+	}
+	f.writer = New(f, f, f.clock)
+	return f
+}
+
+func (f *fixture) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stored := f.objects[key]
+	if stored == nil {
+		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+	}
+	stored.DeepCopyInto(object.(*kube.Route))
+	return nil
+}
+
+func (f *fixture) Status() client.SubResourceWriter { return &statusClient{f: f} }
+
+type statusClient struct {
+	client.SubResourceWriter
+	f *fixture
+}
+
+// Apply stores a status, as the API server does.
+func (s *statusClient) Apply(_ context.Context, object runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
+	patch := object.(*statusPatch)
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	key := types.NamespacedName{Namespace: *patch.Namespace, Name: *patch.Name}
+	s.f.written = append(s.f.written, key.Name)
+	if s.f.refuse != nil {
+		return s.f.refuse
+	}
+	stored := s.f.objects[key]
+	stored.Status = callbackv1alpha1.CallbackRouteStatus{}
+	return json.Unmarshal(patch.Status, &stored.Status)
+}
+
+func (f *fixture) record(_ client.Object, _ string, t transition) { f.events = append(f.events, t) }
+
+// route creates a route, with a status that makes it ready.
+func (f *fixture) route(namespace, name string) *kube.Route {
+	route := &kube.Route{}
+	route.Namespace, route.Name, route.UID, route.Generation = namespace, name, types.UID(namespace+name), 1
+	route.Status = desired()
+	f.objects[client.ObjectKeyFromObject(route)] = route
+	return route
+}
+
+type change func(*callbackv1alpha1.CallbackRouteStatus)
+
+// desired returns a status of a ready route, with changes.
+func desired(changes ...change) callbackv1alpha1.CallbackRouteStatus {
+	transition := metav1.Unix(1_700_000_000, 0)
+	s := callbackv1alpha1.CallbackRouteStatus{
+		ObservedGeneration: 1,
+		Backends:           []callbackv1alpha1.BackendStatus{{Name: "blue", Health: callbackv1alpha1.HealthHealthy}},
+		Conditions: []metav1.Condition{
+			{Type: "Programmed", Status: "True", Reason: "Programmed", ObservedGeneration: 1, LastTransitionTime: transition},
+			{Type: "BackendsHealthy", Status: "True", Reason: "BackendsHealthy", ObservedGeneration: 1, LastTransitionTime: transition},
+		},
+	}
+	for _, c := range changes {
+		c(&s)
+	}
+	return s
+}
+
+func generation(n int64) change {
+	return func(s *callbackv1alpha1.CallbackRouteStatus) {
+		s.ObservedGeneration = n
+		for i := range s.Conditions {
+			s.Conditions[i].ObservedGeneration = n
+		}
+	}
+}
+
+func callbacks(n int64) change {
+	return func(s *callbackv1alpha1.CallbackRouteStatus) { s.Backends[0].Callbacks = &n }
+}
+
+func health(h callbackv1alpha1.Health) change {
+	return func(s *callbackv1alpha1.CallbackRouteStatus) {
+		s.Backends[0].Health = h
+		c := &s.Conditions[1]
+		switch h {
+		case callbackv1alpha1.HealthUnhealthy:
+			c.Status, c.Reason = "False", "BackendUnhealthy"
+		case callbackv1alpha1.HealthUnknown:
+			c.Status, c.Reason = "Unknown", "NotMeasured"
+		case callbackv1alpha1.HealthHealthy:
+		}
+	}
+}
+
+func pending(s *callbackv1alpha1.CallbackRouteStatus) {
+	s.Conditions[0].Status, s.Conditions[0].Reason = "False", "Pending"
+}
+
+// enqueue sets the desired status of a route, as a pass does.
+func (f *fixture) enqueue(route *kube.Route, changes ...change) {
+	stored := f.objects[client.ObjectKeyFromObject(route)].DeepCopyObject().(*kube.Route)
+	s := desired(changes...)
+	f.writer.EnqueueRoute(&stored.CallbackRoute, &s)
+}
+
+// flush writes the statuses that are due, and returns how many were written, and
+// how long the next one has to wait.
+func (f *fixture) flush() (int, time.Duration) {
+	before := len(f.written)
+	next, err := f.writer.Flush(f.ctx)
+	f.Expect(err).NotTo(HaveOccurred())
+	if next.IsZero() {
+		return len(f.written) - before, 0
+	}
+	return len(f.written) - before, next.Sub(f.clock.Now())
+}
+
+func (f *fixture) expectWrites(n int, why string) {
+	written, _ := f.flush()
+	f.ExpectWithOffset(1, written).To(Equal(n), why)
+}
+
+func (f *fixture) lives(d time.Duration) { f.clock.SetTime(f.clock.Now().Add(d)) }
+
+func TestWriter_WritesADifferenceOnce(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	f.enqueue(acme)
+	f.expectWrites(0, "nothing differs")
+	f.Expect(f.writer.objects).To(BeEmpty())
+	f.enqueue(acme, generation(2))
+	f.enqueue(acme, generation(3))
+	f.expectWrites(1, "the latest one")
+	f.Expect(acme.Status.ObservedGeneration).To(BeEquivalentTo(3))
+	f.expectWrites(0, "it is written")
+	f.enqueue(acme, generation(4))
+	f.enqueue(acme, generation(3))
+	f.expectWrites(0, "the stored status is the desired one again")
+	f.Expect(f.writer.backlog).To(BeEmpty())
+}
+
+// After a change instances have one second to acknowledge, and their
+// acknowledgement replaces the status that awaits it.
+func TestWriter_PendingWaitsForTheAcknowledgement(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	f.enqueue(acme, generation(2), pending)
+	f.expectWrites(0, "instances have a second")
+	f.lives(100 * time.Millisecond)
+	f.enqueue(acme, generation(2))
+	f.expectWrites(1, "they acknowledged")
+
+	f.enqueue(acme, generation(3), pending)
+	f.lives(900 * time.Millisecond)
+	f.enqueue(acme, generation(4), pending)
+	_, wait := f.flush()
+	f.Expect(wait).To(Equal(100*time.Millisecond), "another change does not begin the second anew")
+	f.lives(wait)
+	f.expectWrites(1, "they did not")
+	f.Expect(acme.Status.Conditions[0].Reason).To(Equal("Pending"))
+}
+
+// F17: a backend that comes and goes each second costs one status in 30 s, with
+// the counts in it, and the first failure is written at once.
+func TestF17_Writer_HealthFlips(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	writes := 0
+	var last time.Time
+	for second := range 30 * 60 {
+		flipped := []callbackv1alpha1.Health{callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.HealthHealthy}[second%2]
+		f.enqueue(acme, health(flipped), callbacks(int64(second)))
+		if n, _ := f.flush(); n > 0 {
+			f.Expect(last.IsZero() || f.clock.Since(last) >= 30*time.Second).To(BeTrue(), "second %d", second)
+			writes, last = writes+n, f.clock.Now()
+		}
+		if second == 0 {
+			f.Expect(writes).To(Equal(1), "at once")
+		}
+		f.lives(time.Second)
+	}
+	f.Expect(writes).To(BeNumerically("~", 60, 30))
+	f.Expect(writes).To(BeNumerically("<=", 61))
+}
+
+// Health that was unknown becomes known step by step, and delays no failure.
+func TestWriter_FirstMeasurementsDelayNothing(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	acme.Status = desired(health(callbackv1alpha1.HealthUnknown))
+	f.enqueue(acme)
+	f.expectWrites(1, "the first measurement")
+	f.enqueue(acme, health(callbackv1alpha1.HealthUnknown))
+	f.expectWrites(1, "a second one")
+	f.enqueue(acme)
+	_, wait := f.flush()
+	f.Expect(wait).To(Equal(30*time.Second), "then once in 30 s")
+	f.enqueue(acme, health(callbackv1alpha1.HealthUnhealthy))
+	f.expectWrites(1, "a failure")
+}
+
+// F24: a failure is written at once, however many counts wait; a count that is
+// replaced is written with it.
+func TestF24_Writer_AFailureDoesNotWaitForCounts(t *testing.T) {
+	f := newFixture(t)
+	busy := make([]*kube.Route, 1000)
+	for i := range busy {
+		busy[i] = f.route("busy", fmt.Sprint(i))
+		f.enqueue(busy[i], callbacks(9))
+	}
+	written, _ := f.flush()
+	f.Expect(written).To(Equal(countsBurst))
+	f.enqueue(busy[999], callbacks(10), health(callbackv1alpha1.HealthUnhealthy))
+	f.expectWrites(1, "the failure")
+	f.lives(10 * time.Second)
+	f.expectWrites(10*countsPerSecond, "counts have a limit over all routes")
+	f.lives(30 * time.Second)
+	f.flush()
+	f.Expect(busy[999].Status.Backends[0].Callbacks).To(HaveValue(BeEquivalentTo(10)))
+}
+
+// F13: a tenant that changes its route without end causes a write in two
+// seconds, after a burst.
+func TestF13_Writer_BoundsTheStatusesOfOneRoute(t *testing.T) {
+	f := newFixture(t)
+	acme, calm := f.route("identity", "acme"), f.route("other", "calm")
+	writes := 0
+	for n := range 600 {
+		f.enqueue(acme, generation(int64(n+2)))
+		written, _ := f.flush()
+		writes += written
+		f.lives(100 * time.Millisecond)
+	}
+	f.Expect(writes).To(BeNumerically("~", limits[status.Spec].burst+30, 1))
+	f.enqueue(calm, generation(2))
+	f.flush()
+	f.Expect(calm.Status.ObservedGeneration).To(BeEquivalentTo(2), "another route does not wait")
+}
+
+// F12: a status that the API server refuses is sent again each minute, and its
+// events are emitted once. An object that is applied again has its status at once.
+func TestF12_Writer_AStatusThatIsRefused(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	f.refuse = apierrors.NewInvalid(schema.GroupKind{}, "acme", nil)
+	for range 50 {
+		f.enqueue(acme, health(callbackv1alpha1.HealthUnhealthy))
+		f.flush()
+		f.lives(time.Second)
+	}
+	f.Expect(f.written).To(HaveLen(1))
+	f.Expect(f.events).To(HaveLen(1))
+	f.lives(10 * time.Second)
+	f.expectWrites(1, "again")
+	f.Expect(f.events).To(HaveLen(1))
+	f.refuse = nil
+	acme.Generation = 2
+	f.enqueue(acme, health(callbackv1alpha1.HealthUnhealthy), generation(2))
+	f.expectWrites(1, "at once")
+	f.Expect(f.writer.objects[keyOf(kindRoute, acme)].refused).To(BeZero())
+}
+
+// A failed write is an error, which the queue repeats; the event waits for the
+// write.
+func TestWriter_AFailedWriteIsRepeated(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	f.enqueue(acme, health(callbackv1alpha1.HealthUnhealthy))
+	f.refuse = errors.New("no connection")
+	_, err := f.writer.Reconcile(f.ctx, keyOf(kindRoute, acme))
+	f.Expect(err).To(MatchError(ContainSubstring("no connection")))
+	f.Expect(f.events).To(BeEmpty())
+	f.refuse = nil
+	f.expectWrites(1, "the same status")
+	f.Expect(f.events).To(HaveLen(1))
+}
+
+// T5: nothing is kept of objects that are gone, and no event is emitted.
+func TestT5_Writer_KeepsNothingOfWhatIsGone(t *testing.T) {
+	f := newFixture(t)
+	acme, again := f.route("identity", "acme"), f.route("identity", "again")
+	f.enqueue(acme, generation(2))
+	f.enqueue(again, generation(2))
+	delete(f.objects, client.ObjectKeyFromObject(acme))
+	f.objects[client.ObjectKeyFromObject(again)].UID = "another"
+	f.expectWrites(0, "one is gone, and one is another object now")
+	f.Expect(f.writer.objects).To(BeEmpty())
+	f.Expect(f.writer.backlog).To(BeEmpty())
+	acme = f.route("identity", "acme")
+	f.enqueue(acme, generation(2))
+	f.writer.Forget(acme)
+	f.Expect(f.writer.objects).To(BeEmpty())
+	f.Expect(f.events).To(BeEmpty())
+}
+
+// A pass may compute a status from an older one: transition times stay, and an
+// older generation is not written over a newer one.
+func TestWriter_AStatusFromAnOlderOne(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	transition := acme.Status.Conditions[0].LastTransitionTime
+	f.enqueue(acme, func(s *callbackv1alpha1.CallbackRouteStatus) { s.Conditions[0].LastTransitionTime = metav1.Now() })
+	f.expectWrites(0, "only the time of a transition differs, which was no transition")
+	f.enqueue(acme, generation(2), func(s *callbackv1alpha1.CallbackRouteStatus) { s.Conditions[0].LastTransitionTime = metav1.Now() })
+	f.expectWrites(1, "another generation")
+	f.Expect(acme.Status.Conditions[0].LastTransitionTime.Time).To(BeTemporally("==", transition.Time))
+
+	stale := desired(health(callbackv1alpha1.HealthUnhealthy))
+	before := acme.DeepCopyObject().(*kube.Route)
+	before.Status = desired()
+	f.writer.EnqueueRoute(&before.CallbackRoute, &stale)
+	f.expectWrites(0, "an older generation")
+}
+
+// Changes of specs go before health, and health before counts; a tenant with
+// thousands of statuses yields to one with a few.
+func TestPriority(t *testing.T) {
+	g := NewWithT(t)
+	order := []int{
+		priority(status.Spec, 1), priority(status.Spec, 10), priority(status.Spec, 10_000), priority(status.Health, 1),
+		priority(status.Measurement, 1), priority(status.Counters, 1), priority(status.Scale, 1),
+	}
+	for i := range order[1:] {
+		g.Expect(order[i]).To(BeNumerically(">", order[i+1]), "%d", i)
+	}
+	g.Expect(priority(status.Spec, 1_000_000)).To(BeNumerically(">", priority(status.Health, 1)))
+	levels := map[int]bool{}
+	for backlog := range 100_000 {
+		for c := status.Scale; c <= status.Spec; c++ {
+			levels[priority(c, backlog)] = true
+		}
+	}
+	g.Expect(len(levels)).To(BeNumerically("<=", 25), "as many as the queue's metric of its depth can have")
+}
+
+// F18: ten thousand sunsets pass in one second. Another tenant's status does not
+// wait for theirs, and theirs are written in their turn.
+func TestF18_Writer_ManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		const many = 10_000
+		for i := range many {
+			f.enqueue(f.route("busy", fmt.Sprint(i)), generation(2))
+		}
+		queue := priorityqueue.New("status", func(o *priorityqueue.Opts[Key]) { o.MetricProvider = nil })
+		defer queue.ShutDown()
+		f.Expect(f.writer.attach(f.ctx, queue)).To(Succeed())
+		f.enqueue(f.route("quiet", "neighbour"), generation(2))
+		synctest.Wait()
+		for n := range many + 1 {
+			key, _, _ := queue.GetWithPriority()
+			_, err := f.writer.Reconcile(f.ctx, key)
+			f.Expect(err).NotTo(HaveOccurred())
+			queue.Done(key)
+			if key.Name == "neighbour" {
+				f.Expect(n).To(BeNumerically("<=", 2), "the neighbour's turn")
+			}
+			f.lives(time.Second / writesPerSecond)
+		}
+		f.Expect(f.written).To(HaveLen(many + 1))
+	})
+}

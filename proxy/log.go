@@ -1,0 +1,135 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+// log.go: the log line, the counts and the panics of a request.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
+)
+
+// finish is deferred around every request: it turns a panic into a response,
+// counts, and writes the request's one line of log.
+func (x *exchange) finish(ctx context.Context) {
+	value := recover()
+	aborted := false
+	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		aborted = true
+	} else if value != nil {
+		aborted = x.respondPanic(value)
+	}
+	x.observe(ctx)
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// respondPanic responds for a handler that panicked and reports whether it is
+// too late for that. Only the type and the place of the panic are logged: its text
+// may quote the request.
+func (x *exchange) respondPanic(value any) (tooLate bool) {
+	x.h.log.Error("handler panicked", "type", fmt.Sprintf("%T", value), "stack", callers())
+	if x.responded {
+		return true
+	}
+	clear(x.w.Header())
+	x.respond(http.StatusBadGateway, unknown, "panic")
+	return false
+}
+
+// callers returns the functions and lines of the present stack, without
+// arguments.
+func callers() []string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	var lines []string
+	for {
+		frame, more := frames.Next()
+		lines = append(lines, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
+		if !more {
+			return lines
+		}
+	}
+}
+
+// observe counts and logs. Requests without a route are counted by their reason
+// alone and logged for debugging only, or scanners would fill the log.
+func (x *exchange) observe(ctx context.Context) {
+	if x.route == nil {
+		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
+		return
+	}
+	x.h.usage.Count(x.usage, x.counted())
+	took := x.h.now().Sub(x.start)
+	x.h.metrics.ObserveDuration(took)
+	route, backend := x.route.ID(), x.backend
+	if x.h.store.Current().Route(x.route.Namespace, x.route.Name) == nil {
+		route, backend = "", "" // the route left the table during the request: no new series for it
+	}
+	x.h.metrics.Count(metrics.Requests, route, backend, strconv.Itoa(x.status), string(x.outcome))
+	if route != "" {
+		x.countRoute(route)
+	}
+	x.h.log.LogAttrs(ctx, slog.LevelInfo, "callback", x.attrs(took)...)
+}
+
+func (x *exchange) countRoute(route string) {
+	counted := x.counted()
+	isCallback := counted.Kind == usage.Callback
+	x.h.metrics.CountIf(isCallback, metrics.Callbacks, route)
+	x.h.metrics.CountIf(isCallback && counted.Late, metrics.CallbacksAfterSunset, route)
+	if x.failover {
+		x.h.metrics.Count(metrics.Failovers, route)
+	}
+}
+
+// counted is the request as its route's record counts it.
+func (x *exchange) counted() usage.Request {
+	r := usage.Request{Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed}
+	switch x.outcome {
+	case refused:
+		r.Kind = usage.Rejected
+	case delivered, unknown, truncated, clientGone:
+		r.Backend = x.backend
+	case sunsetPassed, notDelivered:
+	}
+	return r
+}
+
+// attrs are the fields of the log line. They hold the names of response parameters
+// in the query and the number of all others, never a value.
+func (x *exchange) attrs(took time.Duration) []slog.Attr {
+	_, query, _ := gate.SplitTarget(x.r.RequestURI)
+	known, others := gate.Parameters(query)
+	attrs := []slog.Attr{
+		slog.String("route", x.route.ID()),
+		slog.String("callback", x.callback.Name),
+		slog.String("backend", x.backend),
+		slog.Int("status", x.status),
+		slog.String("outcome", string(x.outcome)),
+		slog.Float64("durationMs", float64(took.Microseconds())/1000),
+		slog.String("requestId", x.requestID),
+		slog.String("queryKeys", strings.Join(known, ",")),
+		slog.Int("otherKeys", others),
+	}
+	if x.failover {
+		attrs = append(attrs, slog.Bool("failover", true))
+	}
+	if x.reason != "" {
+		attrs = append(attrs, slog.String("reason", x.reason))
+	}
+	return attrs
+}

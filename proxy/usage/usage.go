@@ -1,0 +1,189 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package usage counts the requests of each route, for the report. In: routes
+// that come and go, and their requests; out: counts, and what changed since a
+// cursor. Pure.
+package usage
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/changelog"
+	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
+)
+
+// Kind classifies a request for its route.
+type Kind int
+
+// The kinds. A Callback passed the gate and has the parameters of a response of
+// the route's protocol; it stays one whether or not it is delivered. An
+// Unrelated request passed the gate and has none, as those of probes and
+// scanners. A Rejected one broke a rule.
+const (
+	Unrelated Kind = iota
+	Callback
+	Rejected
+)
+
+// KindOf classifies a request that passed the gate by its response parameters.
+// Every request of an opaque route is a Callback.
+func KindOf(r *routetable.Route, has gate.ParameterSet) Kind {
+	switch {
+	case r.Protocol == routetable.Opaque,
+		r.Protocol == routetable.SAML && has.IsSAML(),
+		(r.Protocol == routetable.OAuth2 || r.Protocol == routetable.OIDC) && has.IsOAuth():
+		return Callback
+	}
+	return Unrelated
+}
+
+// Request is one request as it is counted.
+type Request struct {
+	Kind    Kind
+	Arrival time.Time
+	// Late: it arrived at the sunset or after it.
+	Late bool
+	// Backend is where its first byte was sent to; empty: nowhere.
+	Backend string
+}
+
+// Counters count the requests of all routes. Counting is one short critical
+// section and allocates nothing once a backend is known. The methods may be
+// called by several goroutines.
+type Counters struct {
+	mu  sync.Mutex
+	log *changelog.Log[*counts]
+}
+
+// Record counts the requests of one route.
+type Record struct{ entry changelog.Entry[*counts] }
+
+type counts struct {
+	last                                 int64 // Unix seconds of the last callback; 0: none
+	callbacks, late, unrelated, rejected int64
+	backends                             []backendCounts
+}
+
+type backendCounts struct {
+	name      string
+	callbacks int64
+	last      int64
+}
+
+// NewCounters returns Counters without routes.
+func NewCounters() *Counters {
+	return &Counters{log: changelog.New[*counts](routetable.MaxReportEntries)}
+}
+
+// Start returns the Record of a route that is new in the table.
+func (c *Counters) Start(uid string) *Record {
+	return &Record{changelog.Entry[*counts]{Key: uid, Value: &counts{}}}
+}
+
+// RetainBackends drops the counts of backends that the route lacks.
+func (c *Counters) RetainBackends(r *Record, route *routetable.Route) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := r.entry.Value
+	before := len(n.backends)
+	n.backends = slices.DeleteFunc(n.backends, func(b backendCounts) bool { return route.Backend(b.name) == nil })
+	if len(n.backends) != before {
+		c.log.Touch(&r.entry)
+	}
+}
+
+// End drops the counts of a route that left the table. Later requests of it are
+// not counted.
+func (c *Counters) End(r *Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.End(&r.entry)
+}
+
+// Count adds one request.
+func (c *Counters) Count(r *Record, request Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.entry.IsTombstone() {
+		return
+	}
+	c.log.Touch(&r.entry)
+	r.entry.Value.add(request)
+}
+
+func (n *counts) add(r Request) {
+	switch r.Kind {
+	case Unrelated:
+		n.unrelated++
+	case Rejected:
+		n.rejected++
+	case Callback:
+		at := r.Arrival.Unix()
+		n.callbacks++
+		n.last = latest(n.last, at)
+		if r.Late {
+			n.late++
+		}
+		if r.Backend != "" {
+			b := n.backend(r.Backend)
+			b.callbacks++
+			b.last = latest(b.last, at)
+		}
+	}
+}
+
+// latest returns the time of the last callback, of which two are known in the
+// order of their ends. The judged time goes back by more than the tolerance
+// only when it was wrong before: then the earlier time is void, or one callback
+// under a clock that is years ahead would be the last one for years.
+func latest(known, at int64) int64 {
+	if known > at+int64(sunset.Tolerance/time.Second) {
+		return at
+	}
+	return max(known, at)
+}
+
+func (n *counts) backend(name string) *backendCounts {
+	for i := range n.backends {
+		if n.backends[i].name == name {
+			return &n.backends[i]
+		}
+	}
+	n.backends = append(n.backends, backendCounts{name: name})
+	return &n.backends[len(n.backends)-1]
+}
+
+// Changes returns the counts that changed after a cursor, at most that many
+// entries, and the cursor of the next call; more reports that some had no room.
+// It reports false for a cursor that needs a full list instead.
+func (c *Counters) Changes(cursor changelog.Cursor, most int) (entries []routetable.RouteUse, next changelog.Cursor, more, ok bool) {
+	next, more, ok = c.log.Read(&c.mu, cursor, most, func(e *changelog.Entry[*counts]) { entries = append(entries, reportOf(e)) })
+	return entries, next, more, ok
+}
+
+func reportOf(e *changelog.Entry[*counts]) routetable.RouteUse {
+	if e.IsTombstone() {
+		return routetable.RouteUse{UID: e.Key, Gone: true}
+	}
+	n := e.Value
+	use := routetable.RouteUse{
+		UID: e.Key, Last: timeOf(n.last),
+		Callbacks: n.callbacks, AfterSunset: n.late, Other: n.unrelated, Refused: n.rejected,
+	}
+	for _, b := range n.backends {
+		use.Backends = append(use.Backends, routetable.BackendUse{Name: b.name, Callbacks: b.callbacks, Last: timeOf(b.last)})
+	}
+	return use
+}
+
+func timeOf(unix int64) time.Time {
+	if unix == 0 {
+		return time.Time{}
+	}
+	return time.Unix(unix, 0).UTC()
+}

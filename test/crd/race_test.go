@@ -1,8 +1,0 @@
-// Copyright The callback-operator Authors.
-// SPDX-License-Identifier: Apache-2.0
-
-//go:build race
-
-package crd
-
-const raceEnabled = true
