@@ -34,8 +34,8 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
-// The specs of this file run the whole manager, as what they are about is what
-// it watches and with which rights: there is nobody to call Reconcile.
+// The specs of this file run the whole manager: they are about its watches and
+// its rights.
 
 const soon = 15 * time.Second
 
@@ -180,7 +180,7 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	user, access := w.user()
 	cluster, namespaced := shippedRules(t)
-	// What is said about the cluster is not needed: no Namespaces, no reviews.
+	// Rights on the cluster itself are not needed: no Namespaces, no reviews.
 	inNamespace := slices.DeleteFunc(cluster, func(rule rbacv1.PolicyRule) bool {
 		return slices.Contains(rule.Resources, "tokenreviews") || slices.Contains(rule.Resources, "subjectaccessreviews")
 	})
@@ -228,7 +228,7 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	w.Eventually(func() *int32 { return w.running().Spec.Replicas }, soon).Should(HaveValue(BeEquivalentTo(2)))
 	there := &kube.Route{}
 	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.other, Name: "unseen"}, there)).To(Succeed())
-	w.Expect(there.Status.Conditions).To(BeEmpty(), "nobody watches it")
+	w.Expect(there.Status.Conditions).To(BeEmpty(), "its namespace is not watched")
 }
 
 // The objects that run the proxies of a test's CallbackProxy.

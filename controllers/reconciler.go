@@ -46,7 +46,8 @@ type Reconciler struct {
 	Publisher *publish.Publisher
 	Observer  *observe.Observer
 	Statuses  *statuswriter.Writer
-	// Deployer runs the proxies; a pass reads its last outcome.
+	// Deployer runs the proxies of fleets in mode Deployment; a pass reads its last
+	// outcome.
 	Deployer *deploy.Controller
 	// Settings name the namespaces that may be read; APIServer holds the addresses
 	// of the API server where its Service may not be read.
@@ -113,17 +114,26 @@ func (r *Reconciler) reconcileProxy(ctx context.Context, proxy *callbackv1alpha1
 	if err != nil {
 		return time.Time{}, err
 	}
-	deployed, isDeployed := r.Deployer.Outcome(proxy)
 	if complete { // else the first report of an instance brings the next pass
-		fleet.Hash, fleet.Deployed = published.Hash, deployed
+		fleet.Hash = published.Hash
 		next = r.enqueueRouteStatuses(key, plan, &published, &fleet, now)
-		if isDeployed { // else the outcome brings the next pass
-			desired := status.ComputeProxy(proxy, plan, &fleet, now)
-			r.Statuses.EnqueueProxy(proxy, &desired)
-			next = compile.Earlier(next, status.NextProxy(&desired, now))
-		}
+		next = compile.Earlier(next, r.enqueueProxyStatus(proxy, plan, &fleet, now))
 	}
 	return compile.Earlier(compile.Earlier(next, plan.Next), published.Next), nil
+}
+
+// enqueueProxyStatus sets the desired status of the CallbackProxy once the
+// deploy controller has an outcome for its present generation; that outcome brings
+// a pass.
+func (r *Reconciler) enqueueProxyStatus(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fleet *status.Fleet, now time.Time) (next time.Time) {
+	deployed, found := r.Deployer.Outcome(proxy)
+	if !found {
+		return time.Time{}
+	}
+	fleet.Deployed = deployed
+	desired := status.ComputeProxy(proxy, plan, fleet, now)
+	r.Statuses.EnqueueProxy(proxy, &desired)
+	return status.NextProxy(&desired, now)
 }
 
 // reconcileMissingProxy sets the desired statuses of routes that name a

@@ -36,9 +36,9 @@ import (
 // workers is how many fleets are reconciled at a time.
 const workers = 4
 
-// A pass that failed is made again after firstRetry, then after twice that, up
-// to lastRetry: where half of all writes conflict most passes fail, and each
-// gets on all the same.
+// A failed pass is repeated after firstRetry, then after twice that, up to
+// lastRetry. When half of all writes conflict, most passes fail, and each makes
+// some progress all the same.
 const (
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = 3 * time.Second
@@ -151,7 +151,8 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		WatchesRawSource(source.Channel(r.Observer.Changed(), handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
 			GenericFunc: enqueueObserved,
 		})).
-		WatchesRawSource(source.Channel(r.Deployer.Changed(), handler.TypedEnqueueRequestsFromMapFunc(fleetOfOutcome))).
+		WatchesRawSource(source.Channel(r.Deployer.Changed(),
+			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request { return request(key) }))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
@@ -169,10 +170,6 @@ const observeDelay = 25 * time.Millisecond
 
 func enqueueObserved(_ context.Context, e observe.Event, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	queue.AddAfter(reconcile.Request{NamespacedName: e.Object}, observeDelay)
-}
-
-func fleetOfOutcome(_ context.Context, key types.NamespacedName) []reconcile.Request {
-	return request(key)
 }
 
 func request(key types.NamespacedName) []reconcile.Request {

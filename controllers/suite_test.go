@@ -279,7 +279,7 @@ type acknowledging struct {
 	key    types.NamespacedName
 	silent bool
 	refuse string
-	// What the instances see and counted.
+	// targets and uses are what the instances observe and counted.
 	targets []routetable.TargetReport
 	uses    []routetable.RouteUse
 	suspect bool

@@ -31,7 +31,7 @@ func TestChecks_PrintTheObservationOfAFailedCheck(t *testing.T) {
 
 func TestQuote_MakesArgumentsSafeForAShell(t *testing.T) {
 	NewWithT(t).Expect(quote([]string{"get", "-A", `[{"a":1}]`, "it's", "a b"})).To(Equal(
-		[]string{"get", "-A", `'[{"a":1}]'`, "it's", "'a b'"}))
+		[]string{"get", "-A", `'[{"a":1}]'`, `'it'\''s'`, "'a b'"}))
 }
 
 func TestIndent_KeepsLinesAndDropsBlankOutput(t *testing.T) {
