@@ -21,7 +21,7 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
-const deployment, sidecar = callbackv1alpha1.ModeDeployment, callbackv1alpha1.ModeSidecar
+const deployment, sidecar, external = callbackv1alpha1.ModeDeployment, callbackv1alpha1.ModeSidecar, callbackv1alpha1.ModeExternal
 
 func TestReconcile_AppliesEveryObjectOnce(t *testing.T) {
 	r := newRig(t, deployment)
@@ -191,9 +191,9 @@ func TestReconcile_RequestsAPassWhenTheOutcomeChanges(t *testing.T) {
 	r.Expect(r.controller.outcomes).To(BeEmpty(), "nothing is kept of a deleted CallbackProxy")
 }
 
-// A mode that is taken away deletes the controller's own objects and no others.
-func TestReconcile_DeletesOwnObjectsWithTheMode(t *testing.T) {
-	for name, mode := range map[string]callbackv1alpha1.ProxyMode{"none": "", "sidecar": sidecar} {
+// Leaving mode Deployment deletes the controller's own objects and no others.
+func TestReconcile_DeletesOwnObjectsAfterModeDeployment(t *testing.T) {
+	for name, mode := range map[string]callbackv1alpha1.ProxyMode{"External": external, "Sidecar": sidecar} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, deployment)
 			r.reconcile()
@@ -207,7 +207,7 @@ func TestReconcile_DeletesOwnObjectsWithTheMode(t *testing.T) {
 			r.Expect(r.outcome()).To(Equal(status.Deployed{}))
 			r.Expect(r.kinds()).To(ConsistOf("Service", "RoleBinding"))
 			r.Expect(r.client.Get(r.ctx, client.ObjectKeyFromObject(beside), &corev1.ServiceAccount{})).To(Succeed())
-			if mode == "" {
+			if mode == external {
 				r.Expect(r.binding().Subjects).To(BeEmpty(), "the binding grants nothing")
 			} else {
 				r.Expect(r.binding().Subjects).To(ConsistOf(HaveField("Name", "system:serviceaccounts:"+r.namespace)))
@@ -234,15 +234,15 @@ func TestReconcile_SidecarsNeedARoleBinding(t *testing.T) {
 	r.Expect(r.binding().RoleRef.Name).To(Equal("callback-proxy"))
 	r.Expect(r.binding().Subjects).To(ConsistOf(HaveField("Name", "system:serviceaccounts:"+r.namespace)))
 
-	r.update("")
+	r.update(external)
 	r.reconcile()
 	r.Expect(r.binding().Subjects).To(BeEmpty())
 }
 
-// Without a mode the controller creates nothing and empties no foreign
+// In mode External the controller creates nothing and empties no foreign
 // RoleBinding.
-func TestReconcile_WithoutAModeCreatesNothing(t *testing.T) {
-	r := newRig(t, "")
+func TestReconcile_ExternalCreatesNothing(t *testing.T) {
+	r := newRig(t, external)
 	theirs := r.foreign(kube.KindRoleBinding)
 	theirs.Object["subjects"] = []any{map[string]any{"kind": "Group", "name": "theirs", "apiGroup": "rbac.authorization.k8s.io"}}
 	theirs.SetLabels(map[string]string{callbackv1alpha1.ProxyLabel: "edge"})

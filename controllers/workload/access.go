@@ -11,8 +11,8 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// serviceAccount is the proxies' own. Its token is mounted by the volume of the
-// pod, and into no pod that does not ask.
+// serviceAccount returns the proxies' account. Its token is mounted only by the
+// token volume of the pod.
 func serviceAccount(proxy *callbackv1alpha1.CallbackProxy) *corev1.ServiceAccount {
 	mount := false
 	return &corev1.ServiceAccount{
@@ -22,7 +22,8 @@ func serviceAccount(proxy *callbackv1alpha1.CallbackProxy) *corev1.ServiceAccoun
 	}
 }
 
-// roleBinding lets accounts read the compiled config of the namespace.
+// roleBinding returns the RoleBinding that lets accounts read the compiled config
+// of the namespace.
 func roleBinding(proxy *callbackv1alpha1.CallbackProxy, o Options, subjects []rbacv1.Subject) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
@@ -32,8 +33,8 @@ func roleBinding(proxy *callbackv1alpha1.CallbackProxy, o Options, subjects []rb
 	}
 }
 
-// subjects are who runs the proxies. In mode Sidecar any pod of the namespace
-// may be given one, whatever its account.
+// subjects returns the accounts of the proxies. In mode Sidecar any pod of the
+// namespace may get a proxy, whatever its account.
 func subjects(proxy *callbackv1alpha1.CallbackProxy) []rbacv1.Subject {
 	switch proxy.Spec.Mode {
 	case callbackv1alpha1.ModeDeployment:

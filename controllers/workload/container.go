@@ -1,9 +1,9 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package workload says what a fleet of proxies is made of. In: a CallbackProxy
-// and the settings of the manager; out: the proxy's container and volumes, and
-// in mode Deployment every object that runs them. Pure.
+// Package workload computes the objects that run a fleet of proxies. In: a
+// CallbackProxy and the settings of the manager; out: the proxy's container and
+// volumes, and in mode Deployment every object that runs them. Pure.
 package workload
 
 import (
@@ -37,22 +37,22 @@ const (
 
 const (
 	stateDir = "/var/lib/callback-proxy"
-	// tokenDir is where a program in a pod looks for its account.
+	// tokenDir is the directory in which client libraries look for the account.
 	tokenDir = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // a path, no secret
 	// tokenSeconds is how long a token is valid; the kubelet renews it.
 	tokenSeconds = 3600
-	// defaultPort is the CRD's default of spec.listener.port, for manifests
-	// that no API server has seen.
+	// defaultPort is the CRD's default of spec.listener.port, for manifests that
+	// did not pass an API server.
 	defaultPort = 8080
-	// goneSeconds is how long a proxy that is told to stop keeps accepting as
-	// if nothing had happened, so that every node forgets it first.
+	// goneSeconds is how long a stopping proxy serves on, so that every node
+	// removes it first.
 	goneSeconds = 5
 )
 
 // Container returns the proxy's container for the mode of a CallbackProxy: the
-// only one of its pod, or a native sidecar, to be put before the other init
-// containers. It meets the Pod Security level "restricted" by itself, so it
-// does in pods of others too. Its volumes are those of Volumes.
+// only one of its pod, or a native sidecar that goes before the other init
+// containers. It meets the Pod Security level "restricted" by itself, and so in
+// any pod. Its volumes are those of Volumes.
 func Container(proxy *callbackv1alpha1.CallbackProxy, image string) corev1.Container {
 	port := Port(proxy)
 	container := corev1.Container{
@@ -76,16 +76,16 @@ func Container(proxy *callbackv1alpha1.CallbackProxy, image string) corev1.Conta
 			{Name: TokenVolume, MountPath: tokenDir, ReadOnly: true},
 		},
 	}
-	// A hung process is ended after a minute, not a slow one.
+	// The kubelet restarts a process that hangs for a minute, not a slow one.
 	container.LivenessProbe.TimeoutSeconds = 5
 	if proxy.Spec.Mode == callbackv1alpha1.ModeSidecar {
 		always := corev1.ContainerRestartPolicyAlways
 		container.RestartPolicy = &always
-		// It stops after the application, whose pod nobody asks any more then.
+		// It stops after the application, when its pod gets no requests any more.
 		container.Args = append(container.Args, fmt.Sprintf("--app-port=%d", proxy.Spec.Sidecar.AppPort), "--drain-delay=0s")
 		container.ReadinessProbe = probe("/readyz", 5, 2)
-		// The application starts once there is a config, or after a minute
-		// without one the sidecar is started anew.
+		// The application starts once the sidecar has a config; after a minute
+		// without one the kubelet restarts the sidecar.
 		container.StartupProbe = probe("/readyz", 1, 60)
 		return container
 	}
@@ -97,8 +97,8 @@ func Container(proxy *callbackv1alpha1.CallbackProxy, image string) corev1.Conta
 	return container
 }
 
-// Volumes returns the volumes of Container, the same in both modes. The token
-// is a volume of its own, as pods of others need not mount one.
+// Volumes returns the volumes of Container, the same in both modes. The token is
+// a volume of its own, because an application's pod need not mount one.
 func Volumes() []corev1.Volume {
 	size, seconds := resource.MustParse("64Mi"), int64(tokenSeconds)
 	return []corev1.Volume{
@@ -135,8 +135,8 @@ func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 	}
 }
 
-// restricted is the security context that the Pod Security level of that name
-// wants. It is the container's, so that it holds in any pod.
+// restricted returns the security context that the Pod Security level of that name
+// requires. It belongs to the container, so that it holds in any pod.
 func restricted() *corev1.SecurityContext {
 	yes, no, user := true, false, int64(User)
 	return &corev1.SecurityContext{
@@ -175,8 +175,8 @@ func resources(proxy *callbackv1alpha1.CallbackProxy) corev1.ResourceRequirement
 		case !isLimited:
 			limits[name] = request
 		}
-		// Who declares both, a limit below a request, reads what the API server
-		// says about it.
+		// When both are declared, the API server refuses a limit below a request,
+		// and its message is in the status.
 	}
 	return corev1.ResourceRequirements{Requests: requests, Limits: limits}
 }

@@ -16,17 +16,18 @@ import (
 )
 
 const (
-	// graceSeconds is what a proxy has to end what it began.
+	// graceSeconds is the time in which a stopping proxy completes its requests.
 	graceSeconds = 45
 	// firstFreePort is the first port that needs no privilege.
 	firstFreePort = 1024
-	// evictAnnotation lets a node be removed though a pod keeps a copy of its
-	// config on it.
+	// evictAnnotation lets the cluster autoscaler remove a node although a pod
+	// keeps a copy of its config on it.
 	evictAnnotation = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 )
 
-// deployment runs the proxies. A new one is ready before an old one is told to
-// stop, and who is told to stop still accepts until every node knows.
+// deployment returns the Deployment of the proxies. A new pod is ready before an
+// old one stops, and a stopping pod accepts connections until every node has
+// removed it.
 func deployment(proxy *callbackv1alpha1.CallbackProxy, o Options, replicas int32) *appsv1.Deployment {
 	none, one, history := intstr.FromInt32(0), intstr.FromInt32(1), int32(3)
 	return &appsv1.Deployment{
@@ -79,8 +80,8 @@ func podSpec(proxy *callbackv1alpha1.CallbackProxy, o Options) corev1.PodSpec {
 	return pod
 }
 
-// podSecurity gives the volumes to the proxy's group, and lets it listen on the
-// ports that once were root's, without root.
+// podSecurity returns the security context of the pods: the proxy's group owns the
+// volumes, and the proxy can listen on privileged ports without root.
 func podSecurity(port int32) *corev1.PodSecurityContext {
 	yes, user := true, int64(User)
 	security := &corev1.PodSecurityContext{
@@ -96,8 +97,7 @@ func podSecurity(port int32) *corev1.PodSecurityContext {
 	return security
 }
 
-// plain returns a map of declared strings as Kubernetes' types want it; nil for
-// an empty one.
+// plain converts a map to the type of the Kubernetes API; nil for an empty one.
 func plain[T ~string](declared map[string]T) map[string]string {
 	if len(declared) == 0 {
 		return nil
@@ -127,8 +127,9 @@ func tolerations(declared []callbackv1alpha1.Toleration) []corev1.Toleration {
 	return tolerated
 }
 
-// disruptionBudget lets one proxy at a time be evicted, and any that does not
-// work: a node with a broken one can be drained.
+// disruptionBudget returns the PodDisruptionBudget: one proxy at a time may be
+// evicted, and every unhealthy one, so that a node with a broken proxy can be
+// drained.
 func disruptionBudget(proxy *callbackv1alpha1.CallbackProxy) *policyv1.PodDisruptionBudget {
 	one, always := intstr.FromInt32(1), policyv1.AlwaysAllow
 	return &policyv1.PodDisruptionBudget{

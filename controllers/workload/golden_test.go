@@ -31,7 +31,7 @@ type scenario struct {
 		ClusterRole      string            `json:"clusterRole"`
 		ManagerNamespace string            `json:"managerNamespace"`
 	} `json:"options"`
-	// Replicas is how many there are, when it is not the spec that says it.
+	// Replicas is the number of proxies that an autoscaler decided; 0: the spec decides.
 	Replicas int32 `json:"replicas"`
 
 	proxy callbackv1alpha1.CallbackProxy
@@ -45,8 +45,8 @@ func (s *scenario) options() Options {
 	}
 }
 
-// load reads an input file. The CallbackProxy is defaulted and checked by its
-// CRD, so what a file shows is what can happen.
+// load reads an input file. The CRD defaults and validates the CallbackProxy, so
+// each file shows an object that can be stored.
 func load(t testing.TB, file string) *scenario {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -82,7 +82,7 @@ func load(t testing.TB, file string) *scenario {
 	return s
 }
 
-// print writes what a scenario leads to, as it is applied.
+// print returns the objects of a scenario, as they are applied.
 func (s *scenario) print(t testing.TB) []byte {
 	t.Helper()
 	var out []any
@@ -118,7 +118,7 @@ func (s *scenario) print(t testing.TB) []byte {
 	return printed.Bytes()
 }
 
-// Each testdata/NAME.in.yaml leads to what NAME.out.yaml shows.
+// Each testdata/NAME.in.yaml has its objects in NAME.out.yaml.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.in.yaml")
 	if err != nil || len(files) == 0 {

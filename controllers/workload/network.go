@@ -16,8 +16,8 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// service is how callbacks reach the fleet: at the port of its listener. The
-// admin port is not part of it, as it is asked pod by pod.
+// service returns the Service by which callbacks reach the fleet, at the port of
+// its listener. It leaves the admin port out: the manager polls each pod.
 func service(proxy *callbackv1alpha1.CallbackProxy) *corev1.Service {
 	port, protocol := Port(proxy), "http"
 	declared := proxy.Spec.Deployment.Service
@@ -37,9 +37,9 @@ func service(proxy *callbackv1alpha1.CallbackProxy) *corev1.Service {
 	return object
 }
 
-// undialled returns, of one family, the networks that no proxy dials and that
-// lie outside a host: link-local ones, where clouds hand out their credentials,
-// and those that the compiler and the dialler refuse.
+// undialled returns the networks of one address family that no proxy dials and
+// that lie outside a host: link-local ones, where clouds serve credentials, and
+// those that the compiler and the dialler refuse.
 func undialled(linkLocal string, family func(netip.Addr) bool) []string {
 	networks := []string{linkLocal}
 	for _, network := range routetable.ForbiddenNetworks() {
@@ -50,12 +50,13 @@ func undialled(linkLocal string, family func(netip.Addr) bool) []string {
 	return networks
 }
 
-// networkPolicy lets anybody send callbacks and only the manager and who is
-// allowed metrics ask at the admin port; and a proxy reach everything but the
-// metadata services of clouds. Backends and the API server may be anywhere: that
-// a route leads to none but its own is kept by the compiler and the dialler.
-// Pods are named besides all addresses, as some networks take a block of
-// addresses for what is outside the cluster.
+// networkPolicy returns the NetworkPolicy of the pods. It allows callbacks from
+// any address; the admin port from the manager and from namespaces with the metrics
+// label; and connections of a proxy to any address except the metadata services of
+// clouds. Backends and the API server may have any address: the compiler and the
+// dialler make sure that a route leads to its own backends only. Pods are listed
+// besides all addresses, because some networks apply a block of addresses only to
+// traffic from and to outside the cluster.
 func networkPolicy(proxy *callbackv1alpha1.CallbackProxy, o Options) *networkingv1.NetworkPolicy {
 	callbacks, admin, tcp := intstr.FromInt32(Port(proxy)), intstr.FromInt32(AdminPort), corev1.ProtocolTCP
 	return &networkingv1.NetworkPolicy{
@@ -66,7 +67,7 @@ func networkPolicy(proxy *callbackv1alpha1.CallbackProxy, o Options) *networking
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
 			Ingress: []networkingv1.NetworkPolicyIngressRule{
 				{Ports: []networkingv1.NetworkPolicyPort{{Port: &callbacks, Protocol: &tcp}}},
-				{Ports: []networkingv1.NetworkPolicyPort{{Port: &admin, Protocol: &tcp}}, From: askers(o)},
+				{Ports: []networkingv1.NetworkPolicyPort{{Port: &admin, Protocol: &tcp}}, From: adminPeers(o)},
 			},
 			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{
 				{NamespaceSelector: &metav1.LabelSelector{}},
@@ -77,11 +78,11 @@ func networkPolicy(proxy *callbackv1alpha1.CallbackProxy, o Options) *networking
 	}
 }
 
-// askers may reach the admin port: the manager's namespace, whatever its pods
-// are called there, and those that are labelled for it. A manager of which it
-// is not known where it runs must not be locked out: then everybody may, and
-// what /report says is for the manager's key alone all the same.
-func askers(o Options) []networkingv1.NetworkPolicyPeer {
+// adminPeers returns the peers that may reach the admin port: the manager's
+// namespace and the namespaces with the metrics label. A manager whose namespace
+// is unknown must not be locked out: then every peer may connect, and /report
+// still requires the manager's signature.
+func adminPeers(o Options) []networkingv1.NetworkPolicyPeer {
 	if o.ManagerNamespace == "" {
 		return nil
 	}

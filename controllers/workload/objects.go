@@ -15,7 +15,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// Options are the settings of the manager that decide about every fleet.
+// Options are the settings of the manager that apply to every fleet.
 type Options struct {
 	// Image of the proxies, and when and with which Secrets it is pulled. The
 	// Secrets are in the namespace of the fleet.
@@ -24,7 +24,8 @@ type Options struct {
 	PullSecrets []string
 	// ClusterRole lets a proxy read its config.
 	ClusterRole string
-	// ManagerNamespace is where the manager asks from; empty: it is not known.
+	// ManagerNamespace is the namespace from which the manager polls; empty when
+	// it is unknown.
 	ManagerNamespace string
 }
 
@@ -36,25 +37,27 @@ const (
 	MetricsLabel = "callbackproxy.io/metrics"
 	// MetricsAllowed is the value of MetricsLabel.
 	MetricsAllowed = "allowed"
-	// defaultReplicas is how many proxies a fleet has that does not say.
+	// defaultReplicas is the number of proxies when spec.deployment.replicas is
+	// not set.
 	defaultReplicas = 2
 )
 
-// Name returns the name of what runs a fleet, its RoleBinding aside.
+// Name returns the name of a fleet's objects, except its RoleBinding.
 func Name(proxy string) string { return "callback-" + proxy }
 
 // RoleBindingName returns the name of a fleet's RoleBinding.
 func RoleBindingName(proxy string) string { return "callback-proxy-" + proxy }
 
-// Replicas returns how many proxies a CallbackProxy declares.
+// Replicas returns the number of proxies that a CallbackProxy declares.
 func Replicas(proxy *callbackv1alpha1.CallbackProxy) int32 {
 	return cmp.Or(proxy.Spec.Deployment.Replicas, defaultReplicas)
 }
 
-// Objects returns what runs the fleet of a CallbackProxy of mode Deployment,
-// in the order in which it is to be made: an account that may read its config
-// comes before the pods that want to. replicas is how many proxies there are to
-// be, whoever decides it; with one there is no PodDisruptionBudget.
+// Objects returns the objects that run the fleet of a CallbackProxy of mode
+// Deployment, in the order in which they are to be applied: the account that may
+// read the config comes before the pods that use it. replicas is the number of
+// proxies, declared or decided by an autoscaler; with one proxy there is no
+// PodDisruptionBudget.
 func Objects(proxy *callbackv1alpha1.CallbackProxy, o Options, replicas int32) ([]*unstructured.Unstructured, error) {
 	typed := []runtime.Object{
 		serviceAccount(proxy),
@@ -69,9 +72,9 @@ func Objects(proxy *callbackv1alpha1.CallbackProxy, o Options, replicas int32) (
 	return bare(typed)
 }
 
-// RoleBinding returns the one object of a fleet of mode Sidecar. Without a mode
-// it names nobody: then it gives nothing, and is applied only where there is
-// one, as the operator may not delete RoleBindings.
+// RoleBinding returns the only object of a fleet of mode Sidecar. In mode External
+// it has no subjects and grants nothing; it is applied only where one exists,
+// because the operator may not delete RoleBindings.
 func RoleBinding(proxy *callbackv1alpha1.CallbackProxy, o Options) (*unstructured.Unstructured, error) {
 	objects, err := bare([]runtime.Object{roleBinding(proxy, o, subjects(proxy))})
 	if err != nil {
@@ -80,8 +83,8 @@ func RoleBinding(proxy *callbackv1alpha1.CallbackProxy, o Options) (*unstructure
 	return objects[0], nil
 }
 
-// bare returns objects as they are applied: what is not in there is not ours to
-// decide.
+// bare returns objects with only the fields that are applied; other clients decide
+// all others.
 func bare(typed []runtime.Object) ([]*unstructured.Unstructured, error) {
 	objects := make([]*unstructured.Unstructured, 0, len(typed))
 	for _, object := range typed {
@@ -95,8 +98,8 @@ func bare(typed []runtime.Object) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// meta is the metadata of an object of a fleet. There is no blockOwnerDeletion:
-// where the API server checks it, it takes more rights over CallbackProxies.
+// meta returns the metadata of an object of a fleet. It leaves blockOwnerDeletion
+// out: an API server that checks it requires more rights over CallbackProxies.
 func meta(proxy *callbackv1alpha1.CallbackProxy, name string) metav1.ObjectMeta {
 	controller := true
 	return metav1.ObjectMeta{
@@ -122,7 +125,7 @@ func labels(proxy *callbackv1alpha1.CallbackProxy) map[string]string {
 	}
 }
 
-// selector finds the pods of a fleet.
+// selector returns the labels that select the pods of a fleet.
 func selector(proxy *callbackv1alpha1.CallbackProxy) map[string]string {
 	return map[string]string{callbackv1alpha1.ProxyLabel: proxy.Name}
 }
