@@ -363,10 +363,11 @@ func manyRoutes(n int) *routetable.Table {
 		table.Routes = append(table.Routes, routetable.Route{
 			Namespace: "identity", Name: name, UID: name, Generation: 1,
 			Hostnames: []string{"auth.acme.test"}, Protocol: routetable.OIDC,
-			PathType: routetable.Exact, Path: "/" + name, TimeoutSeconds: 30,
-			Backends:    []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:8080"}}},
-			Sunset:      time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
-			AfterSunset: routetable.Reject,
+			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/" + name}},
+			TimeoutSeconds: 30,
+			Backends:       []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:8080"}}},
+			Sunset:         time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+			AfterSunset:    routetable.Reject,
 		})
 	}
 	return table
