@@ -25,7 +25,7 @@ func TestF18_AllRoutesEndAtOnce(t *testing.T) {
 	s := shared(t, "F18")
 	routes := times(300, 10000)
 	s.allow(20000)
-	sunset := time.Now().Add(lasting(15*time.Second, 4*time.Minute)).Truncate(time.Second)
+	sunset := time.Now().Add(lasting(30*time.Second, 4*time.Minute)).Truncate(time.Second)
 	s.createMany(routes, func(i int) *callbackv1alpha1.CallbackRoute {
 		return claim{
 			namespace: tenants[i%len(tenants)], name: fmt.Sprintf("ending-%05d", i), host: openHost,

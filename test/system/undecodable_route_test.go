@@ -90,7 +90,7 @@ func TestF12_OneRouteDoesNotDecode(t *testing.T) {
 func (s *system) warnings(name string) []eventsv1.Event {
 	s.t.Helper()
 	var list eventsv1.EventList
-	s.Expect(s.tolerant.List(s.ctx, &list, client.InNamespace("identity"))).To(Succeed())
+	s.Expect(s.Client.List(s.ctx, &list, client.InNamespace("identity"))).To(Succeed())
 	return slices.DeleteFunc(list.Items, func(e eventsv1.Event) bool {
 		return e.Regarding.Kind != "CallbackRoute" || e.Regarding.Name != name || e.Type != corev1.EventTypeWarning
 	})
