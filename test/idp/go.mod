@@ -9,7 +9,7 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/onsi/gomega v1.44.0
 	golang.org/x/oauth2 v0.37.0
-	k8s.io/utils v0.0.0-20260707023825-cf1189d6abe3
+	k8s.io/utils v0.0.0-20260626114624-be93311217bd
 )
 
 require (
