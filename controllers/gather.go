@@ -40,7 +40,9 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName, proxy
 		Services:       map[types.NamespacedName]*corev1.Service{},
 		EndpointSlices: map[types.NamespacedName][]discoveryv1.EndpointSlice{},
 	}
-	options := []client.ListOption{client.UnsafeDisableDeepCopy}
+	// A list that waits for the writes of statuses would delay the pass. It needs
+	// none of them: the writer compares with the stored status again.
+	options := []client.ListOption{client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency}
 	if r.RoutesOf != nil {
 		options = append(options, r.RoutesOf(key))
 	}

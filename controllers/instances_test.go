@@ -12,8 +12,8 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// A ready pod that cannot be asked is one that nobody knows anything of, not one
-// that runs what is published.
+// A ready pod that cannot be polled counts as unreachable, not as one that runs
+// the published config.
 func TestReconcile_AReadyPodWithoutAnAdminPort(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))

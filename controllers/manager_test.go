@@ -12,10 +12,14 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -27,10 +31,11 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
-// The specs of this file run the whole manager, as what they are about is what
-// it watches and with which rights: there is nobody to call Reconcile.
+// The specs of this file run the whole manager: they are about its watches and
+// its rights.
 
 const soon = 15 * time.Second
 
@@ -175,7 +180,7 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	user, access := w.user()
 	cluster, namespaced := shippedRules(t)
-	// What is said about the cluster is not needed: no Namespaces, no reviews.
+	// Rights on the cluster itself are not needed: no Namespaces, no reviews.
 	inNamespace := slices.DeleteFunc(cluster, func(rule rbacv1.PolicyRule) bool {
 		return slices.Contains(rule.Resources, "tokenreviews") || slices.Contains(rule.Resources, "subjectaccessreviews")
 	})
@@ -223,5 +228,49 @@ func TestManager_WorksWithRightsInNamespacesOnly(t *testing.T) {
 	w.Eventually(func() *int32 { return w.running().Spec.Replicas }, soon).Should(HaveValue(BeEquivalentTo(2)))
 	there := &kube.Route{}
 	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.other, Name: "unseen"}, there)).To(Succeed())
-	w.Expect(there.Status.Conditions).To(BeEmpty(), "nobody watches it")
+	w.Expect(there.Status.Conditions).To(BeEmpty(), "its namespace is not watched")
+}
+
+// The objects that run the proxies of a test's CallbackProxy.
+
+var everyKind = []schema.GroupVersionKind{
+	kube.KindServiceAccount, kube.KindRoleBinding, kube.KindNetworkPolicy, kube.KindService, kube.KindDeployment, kube.KindBudget,
+}
+
+// part reads one object of the fleet; nil when there is none.
+func (w *world) part(kind schema.GroupVersionKind) *unstructured.Unstructured {
+	w.t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	name := workload.Name("edge")
+	if kind == kube.KindRoleBinding {
+		name = workload.RoleBindingName("edge")
+	}
+	err := w.client.Get(w.ctx, types.NamespacedName{Namespace: w.platform, Name: name}, object)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	w.Expect(err).NotTo(HaveOccurred())
+	return object
+}
+
+// edit changes one object of the fleet as another client.
+func (w *world) edit(kind schema.GroupVersionKind, patch string) {
+	w.t.Helper()
+	object := w.part(kind)
+	w.Expect(w.client.Patch(w.ctx, object, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner("editor"))).To(Succeed())
+}
+
+func (w *world) running() *appsv1.Deployment {
+	w.t.Helper()
+	running := &appsv1.Deployment{}
+	w.Expect(w.client.Get(w.ctx, types.NamespacedName{Namespace: w.platform, Name: "callback-edge"}, running)).To(Succeed())
+	return running
+}
+
+func (w *world) about(kind string) metav1.Condition {
+	w.t.Helper()
+	c := find(w.liveProxy().Status.Conditions, kind)
+	w.Expect(c).NotTo(BeNil(), kind)
+	return *c
 }

@@ -21,6 +21,8 @@ import (
 func (w *world) pass(key types.NamespacedName) (ctrl.Result, error) {
 	w.t.Helper()
 	rests := max(w.reconciler.passes.wait(key), w.reconciler.passes.waitMissing()) > 0
+	_, deployErr := w.reconciler.Deployer.Reconcile(w.ctx, ctrl.Request{NamespacedName: key})
+	w.Expect(deployErr).NotTo(HaveOccurred())
 	result, err := w.reconciler.Reconcile(w.ctx, ctrl.Request{NamespacedName: key})
 	next, writeErr := w.reconciler.Statuses.Flush(w.ctx)
 	w.Expect(writeErr).NotTo(HaveOccurred())

@@ -6,9 +6,6 @@ package controllers
 // This file leaves out the changes that need no pass.
 
 import (
-	"maps"
-
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -84,29 +81,5 @@ var endpointsChanged = predicate.Funcs{
 		after, is := e.ObjectNew.(*discoveryv1.EndpointSlice)
 		return !was || !is || !apiequality.Semantic.DeepEqual(before.Endpoints, after.Endpoints) ||
 			!apiequality.Semantic.DeepEqual(before.Ports, after.Ports) || before.Labels[discoveryv1.LabelServiceName] != after.Labels[discoveryv1.LabelServiceName]
-	},
-}
-
-// partChanged lets every change of a fleet's object pass but that of its status.
-// Objects with a generation have another one after a change of their spec.
-var partChanged = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld, e.ObjectNew
-		if before.GetUID() != after.GetUID() || after.GetGeneration() == 0 {
-			return before.GetResourceVersion() != after.GetResourceVersion()
-		}
-		return before.GetGeneration() != after.GetGeneration() ||
-			before.GetDeletionTimestamp().IsZero() != after.GetDeletionTimestamp().IsZero() ||
-			!maps.Equal(before.GetLabels(), after.GetLabels()) ||
-			!apiequality.Semantic.DeepEqual(before.GetOwnerReferences(), after.GetOwnerReferences())
-	},
-}
-
-// targetChanged lets the changes of an autoscaler's target pass.
-var targetChanged = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, was := e.ObjectOld.(*autoscalingv2.HorizontalPodAutoscaler)
-		after, is := e.ObjectNew.(*autoscalingv2.HorizontalPodAutoscaler)
-		return !was || !is || before.Spec.ScaleTargetRef != after.Spec.ScaleTargetRef
 	},
 }

@@ -10,7 +10,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
+	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/observe"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
@@ -46,8 +46,9 @@ type Reconciler struct {
 	Publisher *publish.Publisher
 	Observer  *observe.Observer
 	Statuses  *statuswriter.Writer
-	// Deployer runs the proxies of fleets in mode Deployment.
-	Deployer *Deployer
+	// Deployer runs the proxies of fleets in mode Deployment; a pass reads its last
+	// outcome.
+	Deployer *deploy.Controller
 	// Settings name the namespaces that may be read; APIServer holds the addresses
 	// of the API server where its Service may not be read.
 	Settings  Settings
@@ -109,21 +110,30 @@ func (r *Reconciler) reconcileProxy(ctx context.Context, proxy *callbackv1alpha1
 	if err != nil {
 		return time.Time{}, err
 	}
-	// A fleet that cannot be deployed as declared is observed all the same.
-	deployed, again, deployErr := r.Deployer.Deploy(ctx, proxy, now)
 	fleet, complete, err := r.Observer.Instances(ctx, key, published.Version)
 	if err != nil {
-		return time.Time{}, errors.Join(err, deployErr)
+		return time.Time{}, err
 	}
 	if complete { // else the first report of an instance brings the next pass
-		fleet.Hash, fleet.Deployed = published.Hash, deployed
+		fleet.Hash = published.Hash
 		next = r.enqueueRouteStatuses(key, plan, &published, &fleet, now)
-		desired := status.ComputeProxy(proxy, plan, &fleet, now)
-		r.Statuses.EnqueueProxy(proxy, &desired)
-		next = compile.Earlier(next, status.NextProxy(&desired, now))
+		next = compile.Earlier(next, r.enqueueProxyStatus(proxy, plan, &fleet, now))
 	}
-	next = compile.Earlier(compile.Earlier(next, plan.Next), compile.Earlier(published.Next, again))
-	return next, deployErr
+	return compile.Earlier(compile.Earlier(next, plan.Next), published.Next), nil
+}
+
+// enqueueProxyStatus sets the desired status of the CallbackProxy once the
+// deploy controller has an outcome for its present generation; that outcome brings
+// a pass.
+func (r *Reconciler) enqueueProxyStatus(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fleet *status.Fleet, now time.Time) (next time.Time) {
+	deployed, found := r.Deployer.Outcome(proxy)
+	if !found {
+		return time.Time{}
+	}
+	fleet.Deployed = deployed
+	desired := status.ComputeProxy(proxy, plan, fleet, now)
+	r.Statuses.EnqueueProxy(proxy, &desired)
+	return status.NextProxy(&desired, now)
 }
 
 // reconcileMissingProxy sets the desired statuses of routes that name a
@@ -194,6 +204,5 @@ func capRequeue(r reconcile.Reconciler) reconcile.Func {
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.Publisher.Forget(key)
 	r.Observer.Forget(key)
-	r.Deployer.Forget(key)
 	r.passes.forget(key)
 }

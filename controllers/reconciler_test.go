@@ -206,6 +206,10 @@ func TestReconcile_ADeletedRouteIsGoneFromTheTable(t *testing.T) {
 	w.Expect(w.client.Delete(w.ctx, w.newRoute("stays"))).To(Succeed())
 	w.settle()
 	w.Expect(w.table().Routes).To(BeEmpty(), "an empty table is published as such, never by leaving it out")
+	w.Expect(w.table().Holds).To(HaveLen(2), "other namespaces cannot take over the callbacks for ten minutes")
+	w.clock.SetTime(w.clock.Now().Add(11 * time.Minute))
+	w.settle()
+	w.Expect(w.table().Holds).To(BeEmpty())
 	var parts callbackv1alpha1.CallbackProxyConfigList
 	w.Expect(w.client.List(w.ctx, &parts, client.InNamespace(w.platform))).To(Succeed())
 	w.Expect(parts.Items).To(HaveLen(1), "the index alone")

@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Who may not read the Service of the API server forbids its address all the
-// same.
+// A manager that may not read the API server's Service forbids its address all
+// the same.
 func TestAPIServerAddresses(t *testing.T) {
 	for _, tc := range []struct{ env, host, want string }{
 		{"10.96.0.1", "https://10.96.0.1:443", "[10.96.0.1]"},

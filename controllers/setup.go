@@ -8,14 +8,10 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
-	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -29,20 +25,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/metrics"
 	"github.com/callbackproxy/callback-operator/controllers/observe"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
 	"github.com/callbackproxy/callback-operator/controllers/statuswriter"
-	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
 // workers is how many fleets are reconciled at a time.
 const workers = 4
 
-// A pass that failed is made again after firstRetry, then after twice that, up
-// to lastRetry: where half of all writes conflict most passes fail, and each
-// gets on all the same.
+// A failed pass is repeated after firstRetry, then after twice that, up to
+// lastRetry. When half of all writes conflict, most passes fail, and each makes
+// some progress all the same.
 const (
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = 3 * time.Second
@@ -91,7 +87,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 		Publisher:    publish.New(mgr.GetClient(), public),
 		Observer:     observe.New(mgr.GetClient(), reports, now),
 		Statuses:     statuswriter.New(mgr.GetClient(), recorder, clock.RealClock{}),
-		Deployer:     NewDeployer(mgr.GetClient(), mgr.GetAPIReader(), settings),
+		Deployer:     deploy.New(mgr.GetClient(), mgr.GetAPIReader(), settings.Scope, settings.Proxies),
 		Settings:     settings,
 		APIServer:    apiServerAddresses(mgr.GetConfig()),
 		GrantVersion: grants.servedVersion,
@@ -105,6 +101,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 	}
 	if err := r.Statuses.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up writer of statuses: %w", err)
+	}
+	if err := r.Deployer.SetupWithManager(mgr); err != nil {
+		return err
 	}
 	if err := mgr.Add(metrics.NewCollector(mgr.GetClient())); err != nil {
 		return fmt.Errorf("add collector: %w", err)
@@ -134,13 +133,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock, settin
 // +kubebuilder:rbac:groups="",resources=events,verbs=create
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=callback-proxy,verbs=bind
-// +kubebuilder:rbac:groups=apps,resources=deployments,namespace=callback-system,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=services;serviceaccounts,namespace=callback-system,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,namespace=callback-system,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,namespace=callback-system,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,namespace=callback-system,verbs=get;list;watch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=callback-system,verbs=get;create;update
 
 // watch wires every kind that a pass reads to the fleets it concerns.
@@ -159,6 +151,8 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		WatchesRawSource(source.Channel(r.Observer.Changed(), handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
 			GenericFunc: enqueueObserved,
 		})).
+		WatchesRawSource(source.Channel(r.Deployer.Changed(),
+			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request { return request(key) }))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
@@ -167,23 +161,7 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		controlled.Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allFleets),
 			builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	r.watchParts(controlled)
 	return controlled.Build(capRequeue(r))
-}
-
-// watchParts wires what fleets are made of to them. Where none may be run there
-// is nothing to watch, and perhaps no right to.
-func (r *Reconciler) watchParts(controlled *builder.Builder) {
-	drifted := builder.WithPredicates(partChanged)
-	controlled.Watches(kube.NewOwned(kube.KindRoleBinding), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
-	if len(r.Settings.ProxyNamespaces) == 0 {
-		return
-	}
-	controlled.Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted).
-		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, handler.EnqueueRequestsFromMapFunc(fleetOfScaler), builder.WithPredicates(targetChanged))
-	for _, kind := range []schema.GroupVersionKind{kube.KindServiceAccount, kube.KindBudget, kube.KindNetworkPolicy} {
-		controlled.Watches(kube.NewOwned(kind), handler.EnqueueRequestsFromMapFunc(fleetOfLabel), drifted)
-	}
 }
 
 // observeDelay is how long a report waits for those of other instances: a fleet
@@ -214,19 +192,6 @@ func fleetOfLabel(_ context.Context, object client.Object) []reconcile.Request {
 		Namespace: object.GetNamespace(),
 		Name:      object.GetLabels()[callbackv1alpha1.ProxyLabel],
 	})
-}
-
-// fleetOfScaler finds the fleet whose Deployment is scaled.
-func fleetOfScaler(_ context.Context, object client.Object) []reconcile.Request {
-	scaler, is := object.(*autoscalingv2.HorizontalPodAutoscaler)
-	if !is {
-		return nil
-	}
-	name, found := strings.CutPrefix(scaler.Spec.ScaleTargetRef.Name, workload.Name(""))
-	if !found {
-		return nil
-	}
-	return request(types.NamespacedName{Namespace: scaler.Namespace, Name: name})
 }
 
 func indexServices(object client.Object) []string {

@@ -20,7 +20,7 @@ import (
 
 const day = 24 * time.Hour
 
-// Each stage of a route's end is announced once, on time, whoever leads.
+// Each stage of a route's end is announced once, on time, also after a change of the leader.
 func TestReconcile_AnnouncesEachStageOnce(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(40 * day).Truncate(time.Second)
@@ -69,7 +69,7 @@ func (w *world) sleepUntil(at time.Time) {
 	w.t.Fatalf("no pass asks for %s", at)
 }
 
-// The end is moved away and back, and what is said follows.
+// The conditions follow a sunset that is moved away and back.
 func TestReconcile_TheSunsetIsMoved(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
@@ -95,8 +95,8 @@ func TestReconcile_TheSunsetIsMoved(t *testing.T) {
 	w.Expect(w.events.take()).To(ContainElement(ContainSubstring("SunsetApproaching")), "another end is announced anew")
 }
 
-// The hold is an annotation: it takes effect without a new generation, is told
-// with its reason, and ends where the policy ends.
+// The hold is an annotation: it takes effect without a new generation, appears in
+// a condition with its reason, and ends where the policy ends.
 func TestReconcile_TheHold(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(time.Hour).Truncate(time.Second)

@@ -36,10 +36,10 @@ func (w *world) overwrite(name string, target client.Object, status any) {
 	target.SetName(name)
 	data, err := json.Marshal(map[string]any{"status": status})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(w.client.Status().Patch(w.ctx, target, client.RawPatch(types.MergePatchType, data), client.FieldOwner("somebody"))).To(Succeed())
+	w.Expect(w.client.Status().Patch(w.ctx, target, client.RawPatch(types.MergePatchType, data), client.FieldOwner("kubectl"))).To(Succeed())
 }
 
-// A pass that takes its time does not come later to what it asks for.
+// A pass that takes a long time does not delay the next one.
 func TestF45_Reconcile_CountsItsOwnTime(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(90 * time.Second).Truncate(time.Second)
@@ -63,8 +63,8 @@ func TestF45_Reconcile_CountsItsOwnTime(t *testing.T) {
 	w.Expect(capped.RequeueAfter).To(Equal(maxRequeue))
 }
 
-// A CallbackProxy that cannot be read is told so, once; what is published for
-// it stays, and it is taken up again once it can be read.
+// The status and one event report that a CallbackProxy cannot be decoded. Its
+// published config stays, and passes go on once it can be decoded.
 func TestF12_ACallbackProxyThatCannotBeRead(t *testing.T) {
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
@@ -83,7 +83,7 @@ func TestF12_ACallbackProxyThatCannotBeRead(t *testing.T) {
 	})
 	w.writes.take()
 	for range 3 {
-		w.Expect(w.reconcile()).To(Equal(ctrl.Result{}))
+		w.Expect(w.reconcile().RequeueAfter).To(BeNumerically("<=", time.Minute), "until it is Stalled")
 	}
 	w.Expect(w.writes.take()).To(HaveLen(1), "its status")
 	w.Expect(w.events.take()).To(ConsistOf(

@@ -21,9 +21,8 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// One object that today's types cannot read, and a handful that try to do
-// harm, among a thousand good ones: everyone else is served, and each of the
-// bad ones is told what to do.
+// One object that cannot be decoded, and a few hostile ones, among a thousand good
+// ones: all others are served, and the conditions of the bad ones name the remedy.
 func TestF12_AHostileRouteStopsNobodyElse(t *testing.T) {
 	cp := laxControlPlane(t)
 	w := newWorld(t, cp)

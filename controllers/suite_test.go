@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/deploy"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/observe"
 	"github.com/callbackproxy/callback-operator/controllers/publish"
@@ -115,7 +116,7 @@ func (w *world) newLeader() {
 		Publisher:    publish.New(w.client, public),
 		Observer:     observe.New(w.client, w.fleet, w.clock),
 		Statuses:     statuswriter.New(w.client, w.events.recorder, w.clock),
-		Deployer:     NewDeployer(w.client, w.client, w.settings()),
+		Deployer:     deploy.New(w.client, w.client, w.settings().Scope, w.settings().Proxies),
 		GrantVersion: func() string { return "v1beta1" },
 		passes:       newPassLimits(w.clock),
 	}
@@ -278,7 +279,7 @@ type acknowledging struct {
 	key    types.NamespacedName
 	silent bool
 	refuse string
-	// What the instances see and counted.
+	// targets and uses are what the instances observe and counted.
 	targets []routetable.TargetReport
 	uses    []routetable.RouteUse
 	suspect bool
@@ -390,4 +391,15 @@ func (c *writeCounter) funcs() interceptor.Funcs {
 			return inner.SubResource(sub).Apply(ctx, object, opts...)
 		},
 	}
+}
+
+// fleetIn sets the mode of the test's CallbackProxy.
+func (w *world) fleetIn(mode callbackv1alpha1.ProxyMode, change ...func(*callbackv1alpha1.CallbackProxySpec)) {
+	w.t.Helper()
+	stored := &kube.Proxy{CallbackProxy: *w.liveProxy()}
+	stored.Spec.Mode = mode
+	for _, f := range change {
+		f(&stored.Spec)
+	}
+	w.Expect(w.client.Update(w.ctx, stored)).To(Succeed())
 }

@@ -26,9 +26,9 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// The property that keeps the API server quiet: an unchanged world is not
-// written to, and nothing is said about it twice, whatever is wrong in it and
-// whether its clock stands still or goes on while nothing is due.
+// The property that spares the API server: passes over unchanged objects write
+// nothing and emit no event, whatever is wrong with the objects, and while time
+// passes in which nothing is due.
 func TestReconcile_AnUnchangedWorldIsLeftAlone(t *testing.T) {
 	cp := laxControlPlane(t)
 	w := newWorld(t, cp)
@@ -46,7 +46,7 @@ func TestReconcile_AnUnchangedWorldIsLeftAlone(t *testing.T) {
 				w.reconcile()
 			}
 			w.passes(w.proxyKey()) // without asking anew
-			w.passes(w.nobody())
+			w.passes(w.missingProxy())
 		}
 		w.Expect(w.writes.take()).To(BeEmpty())
 		w.Expect(w.events.take()).To(BeEmpty())
@@ -107,7 +107,7 @@ func (w *world) everythingAtOnce() {
 		w.newRoute("foreign", blue(w.other, "sso")), w.newRoute("absent", blue("", "nothing")),
 		w.newRoute("usurper", func(s *spec) { s.Callbacks[0].Path = "/fine" }),
 		w.newRoute("squatter", func(s *spec) { s.Hostnames = []callbackv1alpha1.Hostname{"auth.other.test"} }),
-		w.newRoute("nowhere", func(s *spec) { s.ProxyRef.Name = callbackv1alpha1.ObjectName(w.nobody().Name) }),
+		w.newRoute("nowhere", func(s *spec) { s.ProxyRef.Name = callbackv1alpha1.ObjectName(w.missingProxy().Name) }),
 	)
 	w.create(w.service(w.identity, "ill"), w.service(w.identity, "empty"), w.service(w.other, "sso"))
 	w.endpoints("empty", false)
@@ -149,9 +149,9 @@ func (w *world) whatInstancesSay() {
 	}
 }
 
-// nobody is a CallbackProxy that is not there.
-func (w *world) nobody() types.NamespacedName {
-	return types.NamespacedName{Namespace: w.platform, Name: "nobody"}
+// missingProxy names a CallbackProxy that does not exist.
+func (w *world) missingProxy() types.NamespacedName {
+	return types.NamespacedName{Namespace: w.platform, Name: "missing"}
 }
 
 func (w *world) passes(fleet types.NamespacedName) {
@@ -163,7 +163,7 @@ func (w *world) passes(fleet types.NamespacedName) {
 // rest settles, and waits for everything that has time as well.
 func (w *world) rest() {
 	w.t.Helper()
-	w.passes(w.nobody())
+	w.passes(w.missingProxy())
 	for range 100 {
 		w.settle()
 		again := w.reconcile().RequeueAfter

@@ -59,7 +59,7 @@ for target in manager proxy; do
 		sh -c "$command") || fail "the build of $target failed"
 	go version -m "$work/src/bin/$target" >"$work/info"
 	for setting in CGO_ENABLED=0 -trimpath=true -buildmode=exe; do
-		grep -qF "$setting" "$work/info" || fail "$target is built without $setting"
+		grep -qF -- "$setting" "$work/info" || fail "$target is built without $setting"
 	done
 	"$work/src/bin/$target" --version 2>&1 | grep -qF "$version" || fail "$target does not print the version of the build"
 done

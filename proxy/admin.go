@@ -123,11 +123,11 @@ func (r *reporter) appendChanges(to *routetable.Report, since cursor) (next curs
 type cursor struct{ targets, routes changelog.Cursor }
 
 func (c cursor) text(boot string) string {
-	text := boot
+	text := []byte(boot)
 	for _, n := range [...]uint64{c.targets.Position, c.targets.Base, c.routes.Position, c.routes.Base} {
-		text += "." + strconv.FormatUint(n, 10)
+		text = strconv.AppendUint(append(text, '.'), n, 10)
 	}
-	return text
+	return string(text)
 }
 
 // parseCursor reads a cursor of this run of the process. Any other text gives

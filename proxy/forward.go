@@ -6,6 +6,7 @@ package proxy
 // forward.go: the fields that a backend and a client get.
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -62,9 +63,7 @@ func addressTo(b *routetable.Backend, callback string, out *upstream.Request, r 
 // proxy sets a policy for caching and referrers when the backend set none: the
 // address of this page holds an authorization code.
 func copyResponseHeader(to, from http.Header, r *routetable.Route) {
-	for name, values := range forwarding.EndToEnd(from) {
-		to[name] = values
-	}
+	maps.Insert(to, forwarding.EndToEnd(from))
 	if _, found := to["Content-Type"]; !found {
 		to["Content-Type"] = nil // keeps net/http from guessing one
 	}

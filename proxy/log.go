@@ -87,10 +87,14 @@ func (x *exchange) observe(ctx context.Context) {
 }
 
 func (x *exchange) countRoute(route string) {
-	counted := x.counted()
-	isCallback := counted.Kind == usage.Callback
-	x.h.metrics.CountIf(isCallback, metrics.Callbacks, route)
-	x.h.metrics.CountIf(isCallback && counted.Late, metrics.CallbacksAfterSunset, route)
+	x.h.metrics.Begin(metrics.Callbacks, route)
+	x.h.metrics.Begin(metrics.CallbacksAfterSunset, route)
+	if counted := x.counted(); counted.Kind == usage.Callback {
+		x.h.metrics.Count(metrics.Callbacks, route)
+		if counted.Late {
+			x.h.metrics.Count(metrics.CallbacksAfterSunset, route)
+		}
+	}
 	if x.failover {
 		x.h.metrics.Count(metrics.Failovers, route)
 	}

@@ -287,6 +287,23 @@ func TestReport_ListsChangesSinceTheLast(t *testing.T) {
 	} else if again := r.reportSince(one.Cursor); again.Routes != nil || again.Cursor != one.Cursor {
 		t.Errorf("none: %+v", again)
 	}
+	r.serve(newRoute(nil))
+	if got := r.reportSince(one.Cursor); !slices.Equal(uids(got), []string{"uid2 gone"}) || got.Full {
+		t.Errorf("after a route left: %+v", got)
+	}
+	if got := r.reportSince(""); !slices.Equal(uids(got), []string{"uid"}) {
+		t.Errorf("full list after a route left: %+v", got)
+	}
+}
+
+// A cursor that this run of the process never gave out gets a full list.
+func TestReport_UnknownCursorsGetAFullList(t *testing.T) {
+	r := newRig(t)
+	r.lead(blueAddress, newBackend(t, ok("")))
+	r.serve(newRoute(nil), newRoute(func(r *routetable.Route) { r.UID, r.Name, r.Callbacks[0].Path = "uid2", "other", "/other" }))
+	first := r.reportSince("")
+	r.get("/cb?code=1")
+	r.get("/other?code=1")
 	for _, unknown := range []string{
 		"", "x", "..", "otherboot.0.0.3.0", first.Boot, first.Boot + ".0.0", first.Boot + ".0.0.0.-1", first.Boot + ".x.0.2.0", first.Boot + ".0.0.2.0.0",
 		first.Boot + ".0.0.99.0", first.Boot + ".0.0.0.99", first.Boot + ".0.0.99999999999999999999.0",
@@ -294,13 +311,6 @@ func TestReport_ListsChangesSinceTheLast(t *testing.T) {
 		if got := r.reportSince(unknown); len(uids(got)) != 2 || !got.Full {
 			t.Errorf("cursor %q gets %+v", unknown, got)
 		}
-	}
-	r.serve(newRoute(nil))
-	if got := r.reportSince(one.Cursor); !slices.Equal(uids(got), []string{"uid2 gone"}) || got.Full {
-		t.Errorf("after a route left: %+v", got)
-	}
-	if got := r.reportSince(""); !slices.Equal(uids(got), []string{"uid"}) {
-		t.Errorf("full list after a route left: %+v", got)
 	}
 }
 
@@ -313,8 +323,8 @@ func TestReport_Pages(t *testing.T) {
 		record := r.counters.Start(strconv.Itoa(i))
 		r.counters.Count(record, usage.Request{Kind: usage.Unrelated})
 	}
-	r.server.Targets = checks(findings)
 	reports := newReporter(r.server, 1)
+	reports.targets = checks(findings)
 	seen, pages, since := map[string]struct{}{}, 0, ""
 	for more := true; more; pages++ {
 		report := reports.report(since)

@@ -6,7 +6,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -17,14 +16,16 @@ import (
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
 
-// namespaceFile is where the kubelet says in which namespace a pod is.
-const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+const (
+	// namespaceFile is the file in which the kubelet writes the namespace of a pod.
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	// proxyImageVariable names the environment variable of the proxies' image, so
+	// that a kustomize image transformer or replacement can set it by name.
+	proxyImageVariable = "PROXY_IMAGE"
+)
 
-// proxyImageVariable is the environment variable with the default of
-// --proxy-image.
-const proxyImageVariable = "PROXY_IMAGE"
-
-// fleets are the flags about what is read and what is run.
+// fleets holds the flags about the namespaces that are read and the proxies that
+// are run.
 type fleets struct {
 	image           string
 	pullPolicy      string
@@ -34,8 +35,9 @@ type fleets struct {
 	watchNamespaces string
 }
 
-func (f *fleets) bind(flags *flag.FlagSet) {
-	flags.StringVar(&f.image, "proxy-image", os.Getenv(proxyImageVariable), "`image` of the proxies that this manager runs; without it, it runs none")
+func (f *fleets) bind(flags *flag.FlagSet, getenv func(string) string) {
+	flags.StringVar(&f.image, "proxy-image", getenv(proxyImageVariable),
+		"`image` of the proxies that this manager runs; the environment variable "+proxyImageVariable+" is its default")
 	flags.StringVar(&f.pullPolicy, "proxy-image-pull-policy", string(corev1.PullIfNotPresent), "Always, IfNotPresent or Never")
 	flags.StringVar(&f.pullSecrets, "proxy-image-pull-secrets", "", "`names`, separated by commas, of Secrets in the proxies' namespaces")
 	flags.StringVar(&f.clusterRole, "proxy-cluster-role", "callback-proxy", "`name` of the ClusterRole by which proxies read their config")
@@ -45,8 +47,8 @@ func (f *fleets) bind(flags *flag.FlagSet) {
 		"`names`, separated by commas, of the only namespaces whose objects are read; all when empty. Host selectors then see a namespace's name only")
 }
 
-// settings reads the flags; own is the manager's namespace, empty when it runs
-// outside a cluster.
+// settings validates the flags; own is the manager's namespace, empty outside a
+// cluster.
 func (f *fleets) settings(own string) (controllers.Settings, error) {
 	s := controllers.Settings{
 		Scope: kube.Scope{
@@ -67,7 +69,7 @@ func (f *fleets) settings(own string) (controllers.Settings, error) {
 		return s, fmt.Errorf("--proxy-image-pull-policy is %q: want Always, IfNotPresent or Never", f.pullPolicy)
 	}
 	if f.clusterRole == "" {
-		return s, fmt.Errorf("--proxy-cluster-role is empty: proxies could not read their config")
+		return s, fmt.Errorf("--proxy-cluster-role is empty: set the name of the ClusterRole by which proxies read their config")
 	}
 	watched := func(namespace string) bool {
 		return len(s.WatchNamespaces) == 0 || slices.Contains(s.WatchNamespaces, namespace)
@@ -80,10 +82,14 @@ func (f *fleets) settings(own string) (controllers.Settings, error) {
 	if len(s.ProxyNamespaces) == 0 && own != "" && watched(own) {
 		s.ProxyNamespaces = []string{own}
 	}
+	if len(s.ProxyNamespaces) > 0 && f.image == "" {
+		return s, fmt.Errorf("the proxies' image is empty, but this manager runs proxies in %s: set %s or --proxy-image",
+			strings.Join(s.ProxyNamespaces, ", "), proxyImageVariable)
+	}
 	return s, nil
 }
 
-// names splits a list; each name is in it once.
+// names splits a list, without duplicates.
 func names(list string) []string {
 	var out []string
 	for name := range strings.SplitSeq(list, ",") {

@@ -18,10 +18,15 @@ import (
 
 func parse(t *testing.T, own string, args ...string) (controllers.Settings, error) {
 	t.Helper()
+	return parseWith(t, map[string]string{"PROXY_IMAGE": "registry.test/proxy"}, own, args...)
+}
+
+func parseWith(t *testing.T, env map[string]string, own string, args ...string) (controllers.Settings, error) {
+	t.Helper()
 	var f fleets
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	f.bind(flags)
+	f.bind(flags, func(name string) string { return env[name] })
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +39,7 @@ func TestFleets_Settings(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s).To(Equal(controllers.Settings{
 		Scope:   kube.Scope{ProxyNamespaces: []string{"callback-system"}},
-		Proxies: workload.Options{PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
+		Proxies: workload.Options{Image: "registry.test/proxy", PullPolicy: "IfNotPresent", ClusterRole: "callback-proxy", ManagerNamespace: "callback-system"},
 	}), "its own namespace, all are watched")
 
 	s, err = parse(t, "callback-system", "--proxy-namespaces= team-b,team-a,, team-a", "--proxy-image=i", "--proxy-image-pull-policy=Always",
@@ -57,19 +62,7 @@ func TestFleets_Settings(t *testing.T) {
 	g.Expect(s.ProxyNamespaces).To(BeEmpty(), "its own is not watched")
 }
 
-func TestFleets_ReadTheImageFromTheEnvironment(t *testing.T) {
-	g := NewWithT(t)
-	t.Setenv("PROXY_IMAGE", "registry.example.com/callback-proxy:v1")
-	s, err := parse(t, "callback-system")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(s.Proxies.Image).To(Equal("registry.example.com/callback-proxy:v1"))
-
-	s, err = parse(t, "callback-system", "--proxy-image=other")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(s.Proxies.Image).To(Equal("other"))
-}
-
-func TestFleets_RefusesWhatCannotBe(t *testing.T) {
+func TestFleets_RefusesInvalidFlags(t *testing.T) {
 	for _, tc := range []struct {
 		args []string
 		want string
@@ -81,6 +74,22 @@ func TestFleets_RefusesWhatCannotBe(t *testing.T) {
 		_, err := parse(t, "callback-system", tc.args...)
 		NewWithT(t).Expect(err).To(MatchError(ContainSubstring(tc.want)), "%v", tc.args)
 	}
+}
+
+// The image has a default in the environment, and is required where the manager
+// runs proxies.
+func TestFleets_ProxyImage(t *testing.T) {
+	g := NewWithT(t)
+	s, err := parse(t, "callback-system", "--proxy-image=registry.test/other")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Proxies.Image).To(Equal("registry.test/other"), "the flag wins")
+
+	_, err = parseWith(t, nil, "callback-system")
+	g.Expect(err).To(MatchError(And(ContainSubstring("set PROXY_IMAGE or --proxy-image"), ContainSubstring("callback-system"))))
+	_, err = parseWith(t, nil, "")
+	g.Expect(err).NotTo(HaveOccurred(), "outside a cluster it runs no proxies")
+	_, err = parseWith(t, nil, "", "--proxy-namespaces=edge")
+	g.Expect(err).To(HaveOccurred())
 }
 
 func TestOwnNamespace(t *testing.T) {

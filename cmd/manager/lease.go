@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -25,14 +24,11 @@ import (
 // leaseName is the same for all managers of a namespace.
 const leaseName = "callback-operator.callbackproxy.io"
 
-// newLease returns the lease by which one of several managers leads. It is our
-// own, and not the framework's, for two reasons: that one also writes events of
-// the core group about each change of the leader, a right for nothing that the
-// lease does not say itself; and it stays when the operator is uninstalled.
+// newLease returns the lease by which one of several managers leads. The
+// framework's own lease has two disadvantages: it needs the right to write core
+// events about each change of the leader, which the lease itself shows; and it
+// stays when the operator is uninstalled.
 func newLease(config *rest.Config, namespace string, renewDeadline time.Duration) (resourcelock.Interface, error) {
-	if namespace == "" {
-		return nil, errors.New("find the lease's namespace: outside a cluster set --leader-elect-namespace, or --leader-elect=false")
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("name this manager: %w", err)
@@ -50,8 +46,8 @@ func newLease(config *rest.Config, namespace string, renewDeadline time.Duration
 	}, nil
 }
 
-// ownedLeases makes leases that belong to the manager's ServiceAccount, so that
-// they go with it.
+// ownedLeases creates leases that the manager's ServiceAccount owns, so that they
+// are deleted with it.
 type ownedLeases struct{ clients kubernetes.Interface }
 
 // Leases returns the client of a namespace.
@@ -65,14 +61,14 @@ type ownedLeasesOf struct {
 	namespace string
 }
 
-// Create makes a lease, and names its owner where there is one.
+// Create creates a lease with its owner, where there is one.
 func (o ownedLeasesOf) Create(ctx context.Context, lease *coordinationv1.Lease, options metav1.CreateOptions) (*coordinationv1.Lease, error) {
 	lease.OwnerReferences = o.owner(ctx)
 	return o.LeaseInterface.Create(ctx, lease, options)
 }
 
-// owner asks the API server who we are; nobody, when that is no ServiceAccount
-// of the lease's namespace, or is not said.
+// owner returns the ServiceAccount that this manager uses, as the API server
+// reports it; nil when it is none of the lease's namespace.
 func (o ownedLeasesOf) owner(ctx context.Context) []metav1.OwnerReference {
 	review, err := o.clients.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {

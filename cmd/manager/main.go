@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -47,9 +48,8 @@ type options struct {
 	fleets
 }
 
-// gcPercent keeps the heap small: most of what is allocated is decoded, looked
-// at and dropped, and there is little to do beside it. The environment variable
-// GOGC goes before it.
+// gcPercent keeps the heap small: most allocations are decoded objects that live
+// shortly. The environment variable GOGC overrides it.
 const gcPercent = 75
 
 func main() {
@@ -78,16 +78,16 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics by HTTPS to authorized callers only")
 	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
-	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several managers lead; without it, run one only")
-	flags.StringVar(&o.leaseNamespace, "leader-elect-namespace", "", "namespace of the lease; the manager's own when empty")
-	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 13*time.Second, "how long a silent leader is waited for")
-	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "how long a leader tries to renew before it gives up")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "elect a leader among several managers; without it, run only one")
+	flags.StringVar(&o.leaseNamespace, "leader-elect-namespace", "", "namespace of the lease; when empty, the manager's own, and outside a cluster default")
+	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 13*time.Second, "how long other managers wait after the last renewal of a leader")
+	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "how long a leader tries to renew before it stops")
 	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", time.Second, "time between two attempts")
 	flags.Float64Var(&o.qps, "kube-api-qps", 400, "most requests to the API server per second for each kind, watches aside")
 	flags.IntVar(&o.burst, "kube-api-burst", 800, "most requests to the API server at once for each kind")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	o.logging.BindFlags(flags)
-	o.fleets.bind(flags)
+	o.fleets.bind(flags, os.Getenv)
 }
 
 func run(o *options) error {
@@ -107,7 +107,7 @@ func run(o *options) error {
 	config.Wrap(kubeapi.EndWatches)
 	var lease resourcelock.Interface
 	if o.leaderElect {
-		if lease, err = newLease(config, cmp.Or(o.leaseNamespace, own), o.renewDeadline); err != nil {
+		if lease, err = newLease(config, cmp.Or(o.leaseNamespace, own, metav1.NamespaceDefault), o.renewDeadline); err != nil {
 			return err
 		}
 	}

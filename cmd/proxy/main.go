@@ -165,11 +165,11 @@ func settle(ctx context.Context, store *config.Store, synced <-chan struct{}, ti
 }
 
 func listen(ctx context.Context, o options) (callbacks, admin net.Listener, err error) {
-	var config net.ListenConfig
-	if callbacks, err = config.Listen(ctx, "tcp", o.listenAddress); err != nil {
+	var listening net.ListenConfig
+	if callbacks, err = listening.Listen(ctx, "tcp", o.listenAddress); err != nil {
 		return nil, nil, fmt.Errorf("listen for callbacks: %w", err)
 	}
-	if admin, err = config.Listen(ctx, "tcp", o.adminAddress); err != nil {
+	if admin, err = listening.Listen(ctx, "tcp", o.adminAddress); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("listen for admin requests: %w", err), callbacks.Close())
 	}
 	return callbacks, admin, nil

@@ -209,8 +209,8 @@ func isExternalName(service *corev1.Service) bool {
 	return service != nil && service.Spec.Type == corev1.ServiceTypeExternalName
 }
 
-// isUnsupported reports whether a port's appProtocol is one that the proxy cannot
-// speak: TLS or HTTP/2. It never falls back to plain HTTP/1.1 there.
+// isUnsupported reports whether a port's appProtocol is one that the proxy does not
+// support: TLS or HTTP/2. It never falls back to plain HTTP/1.1 there.
 func isUnsupported(appProtocol *string) bool {
 	if appProtocol == nil {
 		return false
@@ -225,7 +225,7 @@ func isUnsupported(appProtocol *string) bool {
 func unsupported(key types.NamespacedName, port *corev1.ServicePort) Finding {
 	return Finding{
 		Reason: callbackv1alpha1.ReasonUnsupportedProtocol,
-		Message: fmt.Sprintf("port %d of Service %s has appProtocol %s, and the proxy speaks HTTP/1.1 without TLS to backends: "+
+		Message: fmt.Sprintf("port %d of Service %s has appProtocol %s, and the proxy supports only HTTP/1.1 without TLS to backends: "+
 			"use a port that does so too, or correct its appProtocol", port.Port, key, *port.AppProtocol),
 	}
 }

@@ -123,7 +123,8 @@ func Compile(s *Snapshot, now time.Time) *Plan {
 			p.holdRefused(c)
 			continue
 		}
-		c.rank = p.rankOf(c.entry)
+		c.before = p.holds.claimsOf(c.entry.UID)
+		c.rank = rankOf(c.entry, c.before)
 		rivals = append(rivals, c)
 	}
 	p.holdGone()

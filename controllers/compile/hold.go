@@ -102,8 +102,8 @@ const (
 	entering
 )
 
-func (p *pass) rankOf(r *routetable.Route) int {
-	before := p.holds.claimsOf(r.UID)
+// rankOf returns the rank of a route; before are its claims in the previous table.
+func rankOf(r *routetable.Route, before []routetable.Claim) int {
 	if len(before) == 0 {
 		return entering
 	}
@@ -159,12 +159,13 @@ func (p *pass) holdGone() {
 }
 
 // findHold returns the first callback of a route that is held for a route of
-// another namespace, the held claim and its hold.
-func (p *pass) findHold(r *routetable.Route) (callback string, claim routetable.Claim, by *routetable.Hold, found bool) {
+// another namespace, the held claim and its hold. before are the claims that the
+// route has in the previous table.
+func (p *pass) findHold(r *routetable.Route, before []routetable.Claim) (callback string, claim routetable.Claim, by *routetable.Hold, found bool) {
 	if len(p.holds.claims) == 0 {
 		return "", routetable.Claim{}, nil, false
 	}
-	callback, claim, found = findRival(r, p.holds.claimsOf(r.UID), func(claim routetable.Claim, _ bool) bool {
+	callback, claim, found = findRival(r, before, func(claim routetable.Claim, _ bool) bool {
 		hold := p.holds.current[p.holds.claims[claim]]
 		return hold != nil && hold.Namespace != r.Namespace && !p.isRevoked(claim.Host, hold.Namespace)
 	})

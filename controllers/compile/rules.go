@@ -21,6 +21,8 @@ import (
 type candidate struct {
 	*pass
 	route Route
+	// before are the claims that the route has in the previous table, sorted.
+	before []routetable.Claim
 	// rank is the route's place among those that compete for claims.
 	rank int
 	// refusal is the result of the first broken rule; nil without one.
@@ -180,7 +182,7 @@ func keepsQuota(c *candidate) (reason, message string, broken bool) {
 }
 
 func hasNoConflict(c *candidate) (reason, message string, broken bool) {
-	callback, claim, winner, found := c.claims.findConflict(c.entry, c.holds.claimsOf(c.entry.UID))
+	callback, claim, winner, found := c.claims.findConflict(c.entry, c.before)
 	if !found {
 		return "", "", false
 	}
@@ -198,7 +200,7 @@ func hasNoConflict(c *candidate) (reason, message string, broken bool) {
 }
 
 func isNotHeld(c *candidate) (reason, message string, broken bool) {
-	callback, claim, hold, found := c.findHold(c.entry)
+	callback, claim, hold, found := c.findHold(c.entry, c.before)
 	if !found {
 		return "", "", false
 	}

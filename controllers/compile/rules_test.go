@@ -72,9 +72,9 @@ func TestF11_ALatePanicLeavesNoEntry(t *testing.T) {
 	}
 }
 
-// T4, B12: a Service in another namespace that is absent, one without the
-// port, one of a kind that is never dialled and one that may not be used read
-// alike, to the last byte of the whole outcome.
+// T4, B12: a Service in another namespace that is absent, one without the port,
+// one of a kind that is never dialled and one that may not be used give the same
+// verdict, to the last byte.
 func TestT4_B12_AbsentAndForbiddenReadAlike(t *testing.T) {
 	t.Parallel()
 	key := types.NamespacedName{Namespace: "trusted", Name: "new-idp"}
@@ -118,16 +118,17 @@ func TestT4_B12_AbsentAndForbiddenReadAlike(t *testing.T) {
 			first, firstName = string(data), name
 		}
 		if string(data) != first {
-			t.Errorf("%s reads\n%s\n%s reads\n%s", name, data, firstName, first)
+			t.Errorf("%s gives\n%s\n%s gives\n%s", name, data, firstName, first)
 		}
 	}
 }
 
-// T4: a host that is given to others reads like one that nobody has.
+// T4: a host that is granted to others gives the same message as one that is
+// granted to no namespace.
 func TestT4_ForeignAndUnknownHostsReadAlike(t *testing.T) {
 	t.Parallel()
 	texts := map[string]bool{}
-	for _, host := range []callbackv1alpha1.Hostname{"partner.acme.com", "nobody.acme.com"} {
+	for _, host := range []callbackv1alpha1.Hostname{"partner.acme.com", "unlisted.acme.com"} {
 		s := scenario.Load(t, "../status/testdata/wrong-host.in.yaml")
 		for _, route := range s.Snapshot.Routes {
 			if route.Object.Name == "b-not-listed" {
@@ -138,12 +139,12 @@ func TestT4_ForeignAndUnknownHostsReadAlike(t *testing.T) {
 		texts[v.Accepted.Reason+strings.ReplaceAll(v.Accepted.Message, string(host), "HOST")] = true
 	}
 	if len(texts) != 1 {
-		t.Errorf("they read %v", texts)
+		t.Errorf("the messages differ: %v", texts)
 	}
 }
 
-// T1, P7: who has no right to a host learns nothing about the routes on it,
-// whatever else is wrong with the own one.
+// T1, P7: a route without the right to a host discloses nothing about the routes
+// on it, whatever else is wrong with it.
 func TestT1_HostOwnershipComesFirst(t *testing.T) {
 	t.Parallel()
 	s := scenario.Load(t, "../status/testdata/wrong-host.in.yaml")
@@ -151,20 +152,20 @@ func TestT1_HostOwnershipComesFirst(t *testing.T) {
 		if route.Object.Namespace != "intruder" {
 			continue
 		}
-		route.Object.CreationTimestamp.Time = s.Now.AddDate(-9, 0, 0) // older than all
+		route.Object.CreationTimestamp.Time = s.Now.AddDate(-9, 0, 0) // the oldest
 		route.Object.Spec.Callbacks[0].Path = "/z"                    // taken by z-good
 		route.Object.Spec.Owner = ""
 	}
 	if v := find(t, s, "intruder/foreign-namespace"); v.Accepted.Reason != callbackv1alpha1.ReasonHostNotAllowed {
-		t.Errorf("the intruder is told %+v", v.Accepted)
+		t.Errorf("the intruder gets %+v", v.Accepted)
 	}
 	if v := find(t, s, "identity/z-good"); !v.Accepted.OK {
-		t.Errorf("the owner is told %+v", v.Accepted)
+		t.Errorf("the owner gets %+v", v.Accepted)
 	}
 }
 
-// A headless Service may have more endpoints than an entry holds; which of
-// them are taken does not depend on their order.
+// A headless Service may have more endpoints than an entry holds; the choice does
+// not depend on their order.
 func TestHeadless_TakesABoundedNumberOfEndpoints(t *testing.T) {
 	t.Parallel()
 	s := scenario.Load(t, "../status/testdata/headless.in.yaml")
@@ -185,8 +186,8 @@ func TestHeadless_TakesABoundedNumberOfEndpoints(t *testing.T) {
 	}
 }
 
-// A policy that was stored without its defaults allows nothing: it must never
-// allow everything.
+// A policy that was stored without its defaults allows nothing, instead of
+// everything.
 func TestPolicy_WithoutDefaultsIsClosed(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*callbackv1alpha1.Policy){
@@ -196,18 +197,18 @@ func TestPolicy_WithoutDefaultsIsClosed(t *testing.T) {
 		s := scenario.Load(t, "../status/testdata/minimal.in.yaml")
 		change(&s.Snapshot.Proxy.Spec.Policy)
 		if v := find(t, s, "identity/acme-sso"); v.Accepted.OK || v.Accepted.Reason != want {
-			t.Errorf("the route is told %+v, want %s", v.Accepted, want)
+			t.Errorf("the route gets %+v, want %s", v.Accepted, want)
 		}
 	}
 	s := scenario.Load(t, "../status/testdata/minimal.in.yaml")
 	s.Snapshot.Proxy.Spec.Policy.RequireOwner = nil
 	s.Snapshot.Routes[0].Object.Spec.Owner = ""
 	if v := find(t, s, "identity/acme-sso"); v.Accepted.Reason != callbackv1alpha1.ReasonOwnerRequired {
-		t.Errorf("the route without an owner is told %+v", v.Accepted)
+		t.Errorf("the route without an owner gets %+v", v.Accepted)
 	}
 }
 
-// Next is the earliest change of any accepted route; refused ones have none.
+// Next is the earliest change of an accepted route; refused routes have none.
 func TestCompile_NextIsTheEarliestChange(t *testing.T) {
 	t.Parallel()
 	s := scenario.Load(t, "../status/testdata/sunset.in.yaml")
@@ -228,15 +229,14 @@ func TestCompile_NextIsTheEarliestChange(t *testing.T) {
 	if !slices.Equal(seen, want) {
 		t.Errorf("changes at %q, want %q", seen, want)
 	}
-	// Without the right to its host a route has no changes to wait for.
+	// A route without the right to its host has no phases.
 	s.Snapshot.Proxy.Spec.Hosts[0].Hostname = "other.acme.com"
 	if next := compile.Compile(&s.Snapshot, s.Now).Next; !next.IsZero() {
 		t.Errorf("refused routes change at %v", next)
 	}
 }
 
-// The compiler changes nothing that it was given: it comes from a cache that
-// others read.
+// Compile does not change its input, which comes from a shared cache.
 func TestCompile_LeavesTheSnapshotAlone(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"../status/testdata/headless.in.yaml", "../status/testdata/conflict.in.yaml", "../status/testdata/proxy-settings.in.yaml", "../status/testdata/wrong-host.in.yaml"} {

@@ -18,9 +18,9 @@ var opposite = map[metav1.ConditionStatus]metav1.ConditionStatus{
 	metav1.ConditionTrue: metav1.ConditionFalse, metav1.ConditionFalse: metav1.ConditionTrue,
 }
 
-// What kind of news each part of a status is: that decides whether it is
-// written at once, or at most twice a minute.
-func TestCompare(t *testing.T) {
+// Each part of a status has a class of change, from which the status writer
+// derives how long a write may wait.
+func TestCompareRoute(t *testing.T) {
 	t.Parallel()
 	type routeStatus = callbackv1alpha1.CallbackRouteStatus
 	change := func(kind string, f func(*metav1.Condition)) func(*routeStatus) {
@@ -41,11 +41,11 @@ func TestCompare(t *testing.T) {
 	}
 	flip := func(c *metav1.Condition) { c.Status, c.Reason = metav1.ConditionFalse, "Other" }
 	turn := func(c *metav1.Condition) { c.Status = opposite[c.Status] }
-	doubt := func(c *metav1.Condition) { c.Status = metav1.ConditionUnknown }
+	unknow := func(c *metav1.Condition) { c.Status = metav1.ConditionUnknown }
 	later := func(c *metav1.Condition) {
 		c.LastTransitionTime = metav1.NewTime(c.LastTransitionTime.Add(time.Second))
 	}
-	say := func(c *metav1.Condition) { c.Message += "!" }
+	reword := func(c *metav1.Condition) { c.Message += "!" }
 	count := func(s *routeStatus) { n := int64(99); s.Traffic.Callbacks, s.Backends[0].Callbacks = &n, &n }
 	six := int32(6)
 
@@ -61,18 +61,18 @@ func TestCompare(t *testing.T) {
 		{"a count", count, status.Counters},
 		{"quiet", func(s *routeStatus) { s.Traffic.QuietSince = s.Traffic.LastCallbackTime }, status.Counters},
 		{"a backend's last callback", func(s *routeStatus) { s.Backends[0].LastCallbackTime = s.Traffic.LastCallbackTime }, status.Counters},
-		{"how many came after the sunset", both(count, change("SunsetPassed", say), change("Ready", say)), status.Counters},
+		{"how many came after the sunset", both(count, change("SunsetPassed", reword), change("Ready", reword)), status.Counters},
 		{"how many instances there are", func(s *routeStatus) { s.Instances.Total = &six }, status.Scale},
 		{"how many instances there are, and a count", both(count, func(s *routeStatus) { s.Instances.Total = &six }), status.Counters},
 		{"a backend's health", func(s *routeStatus) { s.Backends[0].Health = callbackv1alpha1.HealthHealthy }, status.Health},
 		{"whether it is known", func(s *routeStatus) { s.Backends[0].Health = callbackv1alpha1.HealthUnknown }, status.Health},
 		{"why it is unhealthy", func(s *routeStatus) { s.Backends[0].Reason = "Other" }, status.Counters},
-		{"how many see it", change("BackendsHealthy", say), status.Counters},
+		{"how many see it", change("BackendsHealthy", reword), status.Counters},
 		{"the condition, and so Ready", both(change("BackendsHealthy", turn), change("Ready", flip), change("Ready", later)), status.Health},
-		{"the condition, which says nothing now", change("BackendsHealthy", doubt), status.Health},
+		{"the condition is Unknown now", change("BackendsHealthy", unknow), status.Health},
 		{"the condition and counts", both(count, change("BackendsHealthy", turn)), status.Health},
 		{"a condition", change("Programmed", flip), status.Spec},
-		{"what a condition says", change("Accepted", say), status.Spec},
+		{"a message", change("Accepted", reword), status.Spec},
 		{"since when", change("Accepted", later), status.Spec},
 		{"the generation", func(s *routeStatus) { s.ObservedGeneration++ }, status.Spec},
 		{"the primary backend", func(s *routeStatus) { s.PrimaryBackend = "red" }, status.Spec},

@@ -10,7 +10,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// Programmed is what instances say of themselves, read with suspicion.
+// A report counts only for configs that were published.
 func TestFleet_Runs(t *testing.T) {
 	t.Parallel()
 	since := routetable.Version{Epoch: 5, Generation: 10}
@@ -30,7 +30,7 @@ func TestFleet_Runs(t *testing.T) {
 		{"the published version of another content", Instance{Reached: true, Report: report(6, 12, "other")}, false},
 		{"a version without a config", Instance{Reached: true, Report: report(6, 12, "")}, false},
 		{"nothing", Instance{Reached: true}, false},
-		{"its last word, unreachable since", Instance{Report: report(6, 12, "published")}, false},
+		{"its last report, unreachable since", Instance{Report: report(6, 12, "published")}, false},
 	} {
 		if got := fleet.runs(&tc.instance, since); got != tc.want {
 			t.Errorf("an instance that runs %s: %t", tc.name, got)
@@ -42,8 +42,8 @@ func report(epoch, generation int64, hash string) routetable.Report {
 	return routetable.Report{Version: routetable.Version{Epoch: epoch, Generation: generation}, Hash: hash, ListenerPort: 8080}
 }
 
-// A refusal counts while it is about the published config, and unless it says
-// that the instance is ahead: then waiting helps, not editing.
+// A refusal counts while it is about the published config, unless the instance is
+// ahead: then a later config ends it, and no edit is needed.
 func TestFleet_Refused(t *testing.T) {
 	t.Parallel()
 	fleet := &Fleet{Published: routetable.Version{Epoch: 6, Generation: 12}, Hash: "published"}
@@ -67,8 +67,8 @@ func TestFleet_Refused(t *testing.T) {
 	}
 }
 
-// That a healthy backend is known, or is not any more, is news of its own kind.
-func TestFlips(t *testing.T) {
+// A backend that is measured now, or no more, has a class of its own.
+func TestCompareHealth(t *testing.T) {
 	t.Parallel()
 	const healthy, unhealthy, unknown = callbackv1alpha1.HealthHealthy, callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.HealthUnknown
 	for _, tc := range []struct {

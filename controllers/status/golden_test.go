@@ -27,12 +27,12 @@ import (
 	"github.com/callbackproxy/callback-operator/test/scenario"
 )
 
-var update = flag.Bool("update", false, "write what is compiled into testdata/*.out.yaml")
+var update = flag.Bool("update", false, "write the results into testdata/*.out.yaml")
 
 // outcome is an output file: each route's conditions beside its entry in the
 // table.
 type outcome struct {
-	// Next is when something changes though no object does.
+	// Next is the plan's.
 	Next string `json:"next,omitempty"`
 	// Settings are the table's; absent when there is no table.
 	Settings *routetable.Settings `json:"settings,omitempty"`
@@ -90,13 +90,13 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if string(data) != string(want) {
-				t.Errorf("%s differs (go test ./controllers/compile -update rewrites it):\n%s", golden, diff(string(want), string(data)))
+				t.Errorf("%s differs (go test ./controllers/status -update rewrites it):\n%s", golden, diff(string(want), string(data)))
 			}
 		})
 	}
 }
 
-// Every output file has an input file: none is left over.
+// Every output file has an input file.
 func TestGolden_NothingIsLeftOver(t *testing.T) {
 	files, err := filepath.Glob("testdata/*")
 	if err != nil {
@@ -110,8 +110,8 @@ func TestGolden_NothingIsLeftOver(t *testing.T) {
 	}
 }
 
-// run compiles a scenario and writes the statuses, twice: the second time
-// nothing may differ.
+// run compiles a scenario and computes the statuses, twice: the second result must
+// be the same.
 func run(t testing.TB, s *scenario.Scenario) *outcome {
 	t.Helper()
 	result := compile.Compile(&s.Snapshot, s.Now)
@@ -131,7 +131,7 @@ func run(t testing.TB, s *scenario.Scenario) *outcome {
 		out.Proxy = &outcomeProxy{Name: s.Proxy, Conditions: conditionsOf(proxyStatus(t, s, result, fleet).Conditions)}
 	}
 	if s.UndecodableProxy != nil {
-		return out // nothing is said of its routes
+		return out // the statuses of its routes are not updated
 	}
 	for i := range result.Verdicts {
 		v := &result.Verdicts[i]

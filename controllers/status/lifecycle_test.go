@@ -37,7 +37,7 @@ func ending(t testing.TB) (*scenario.Scenario, *callbackv1alpha1.CallbackRoute) 
 // nanosecond before.
 func walk(t testing.TB, s *scenario.Scenario) []string {
 	t.Helper()
-	said := func(now time.Time) []string {
+	summary := func(now time.Time) []string {
 		plan := compile.Compile(&s.Snapshot, now)
 		v := &plan.Verdicts[0]
 		var all []string
@@ -62,9 +62,9 @@ func walk(t testing.TB, s *scenario.Scenario) []string {
 		if !next.After(now) {
 			t.Fatalf("after %v comes %v", now, next)
 		}
-		before, after := said(next.Add(-time.Nanosecond)), said(next)
-		if !slices.Equal(said(now), before) {
-			t.Errorf("something changes between %v and %v:\n%v\n%v", now, next, said(now), before)
+		before, after := summary(next.Add(-time.Nanosecond)), summary(next)
+		if !slices.Equal(summary(now), before) {
+			t.Errorf("the status changes between %v and %v:\n%v\n%v", now, next, summary(now), before)
 		}
 		news := slices.DeleteFunc(after, func(text string) bool { return slices.Contains(before, text) })
 		if len(news) == 0 {
@@ -78,12 +78,12 @@ func walk(t testing.TB, s *scenario.Scenario) []string {
 		steps = append(steps, next.Format("2006-01-02 15:04:05 ")+strings.Trim(strings.Join(news, ", "), ", "))
 		now = next
 	}
-	t.Fatal("there is no end")
+	t.Fatal("the changes never end")
 	return nil
 }
 
-// Every stage of an end begins at its very instant, and nothing changes
-// between two of them.
+// Every stage of an end begins at its exact time, and nothing changes between two
+// stages.
 func TestCompile_NextVisitsEveryStage(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -134,12 +134,12 @@ func TestCompile_NextVisitsEveryStage(t *testing.T) {
 	}
 }
 
-// T16: a hold never outlives the policy, whatever is annotated and whenever it
-// was: from the latest sunset that the policy allows on, the proxies reject.
+// T16: a hold never outlives the policy: from the latest sunset that the policy
+// allows on, the proxies reject callbacks.
 func TestT16_AHoldNeverOutlivesThePolicy(t *testing.T) {
 	t.Parallel()
 	s, route := ending(t)
-	route.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "for ever"}
+	route.Annotations = map[string]string{callbackv1alpha1.HoldAnnotation: "the partner never answers"}
 	for _, days := range []int32{61, 90, 3650} { // the sunset is 60 days after the creation
 		s.Snapshot.Proxy.Spec.Policy.MaxLifetimeDays = days
 		limit := route.CreationTimestamp.AddDate(0, 0, int(days))
@@ -160,7 +160,7 @@ func TestT16_AHoldNeverOutlivesThePolicy(t *testing.T) {
 	}
 }
 
-// What is half a character is no reason that can be repeated.
+// An incomplete character is no valid reason, because a condition repeats it.
 func TestCompile_AHoldsReasonIsText(t *testing.T) {
 	t.Parallel()
 	s, route := ending(t)
@@ -172,9 +172,8 @@ func TestCompile_AHoldsReasonIsText(t *testing.T) {
 	}
 }
 
-// A sunset that is moved is followed both ways, and what was said of the old
-// one goes.
-func TestRouteStatus_FollowsASunsetThatIsMoved(t *testing.T) {
+// The conditions follow a sunset that is moved, both ways.
+func TestComputeRoute_FollowsASunsetThatIsMoved(t *testing.T) {
 	t.Parallel()
 	s, route := ending(t)
 	s.Now = time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)

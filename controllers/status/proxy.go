@@ -52,8 +52,8 @@ func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fle
 // maxInstances is the CRD's maximum.
 const maxInstances = 256
 
-// instanceStatuses returns the instances by name. Where the list has no room for
-// all, it leaves out instances that run the published config first, because users
+// instanceStatuses returns the instances by name. If the list has no room for all,
+// it leaves out instances that run the published config first, because users
 // look for the others.
 func instanceStatuses(fleet *Fleet) []callbackv1alpha1.ProxyInstance {
 	all := make([]callbackv1alpha1.ProxyInstance, len(fleet.Instances))

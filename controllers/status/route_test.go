@@ -51,9 +51,9 @@ func findCondition(conditions []metav1.Condition, kind string) *metav1.Condition
 	return nil
 }
 
-// A condition keeps its time until its status changes; what it says may change
-// meanwhile.
-func TestRouteStatus_TransitionTimesTellTransitions(t *testing.T) {
+// A condition keeps its transition time until its status changes; its message may
+// change meanwhile.
+func TestComputeRoute_TransitionTimes(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
 	v := &result.Verdicts[0]
@@ -98,34 +98,34 @@ func TestRouteStatus_TransitionTimesTellTransitions(t *testing.T) {
 	}
 }
 
-// T4: what a proxy says about a config may name anybody's route. The owner of
-// the CallbackProxy reads it, the owners of routes do not.
-func TestT4_ARefusalIsToldToTheProxysOwnerOnly(t *testing.T) {
+// T4: the message of a refusal may name a route of another tenant. It is in the
+// status of the CallbackProxy and not in those of routes.
+func TestT4_ARefusalIsShownToTheProxysOwnerOnly(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
 	fleet.Instances[0].Report = report(scenario.Published.Epoch, scenario.Published.Generation-1, "older")
 	fleet.Instances[0].Report.Refused = &routetable.Refusal{
-		Version: scenario.Published, Reason: routetable.RefusedInvalid, Message: "route stranger/secret-project: a path begins with /",
+		Version: scenario.Published, Reason: routetable.RefusedInvalid, Message: "route foreign/secret-project: a path begins with /",
 	}
 	for _, c := range routeStatus(t, s, &result.Verdicts[0], fleet).Conditions {
-		if strings.Contains(c.Message, "stranger") {
-			t.Errorf("the route's %s says %s", c.Type, c.Message)
+		if strings.Contains(c.Message, "foreign") {
+			t.Errorf("the route's %s is %s", c.Type, c.Message)
 		}
 	}
 	c := findCondition(proxyStatus(t, s, result, fleet).Conditions, callbackv1alpha1.ConditionProgrammed)
-	if !strings.Contains(c.Message, "stranger/secret-project") {
+	if !strings.Contains(c.Message, "foreign/secret-project") {
 		t.Errorf("the CallbackProxy's owner reads %s", c.Message)
 	}
 }
 
 // The states of a CallbackProxy's instances, and the version that they show.
-func TestProxyStatus_Instances(t *testing.T) {
+func TestComputeProxy_Instances(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
 	current := fleet.Instances[0]
 	behind, unreachable, refused := current, current, current
 	behind.Pod, unreachable.Pod, refused.Pod = "edge-2", "edge-3", "edge-4"
-	current.LastReportTime = s.Now // is said of those alone that are silent: it changes with every report
+	current.LastReportTime = s.Now // only listed for unreachable instances, as it changes with every report
 	behind.Report = report(scenario.Published.Epoch, scenario.Published.Generation-1, "older")
 	unreachable.Reached, unreachable.LastReportTime = false, s.Now.Add(-90*time.Second-time.Millisecond)
 	silent := metav1.NewTime(s.Now.Add(-91 * time.Second))
@@ -153,9 +153,8 @@ func TestProxyStatus_Instances(t *testing.T) {
 	}
 }
 
-// A leadership that never heard of an instance knows from the status when the
-// one before did.
-func TestProxyStatus_KeepsWhenAnInstanceWasHeardLast(t *testing.T) {
+// The time of the last report survives a change of leader: the status holds it.
+func TestComputeProxy_KeepsTheLastReportTime(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
 	heard := metav1.NewTime(s.Now.Add(-time.Hour))
@@ -167,20 +166,20 @@ func TestProxyStatus_KeepsWhenAnInstanceWasHeardLast(t *testing.T) {
 	}
 	fleet.Instances[0].Reached = false
 	if got := last(); !got.Equal(&heard) {
-		t.Errorf("never heard by this leadership: last report at %v, want %v", got, heard)
+		t.Errorf("never reached by this leader: last report at %v, want %v", got, heard)
 	}
 	fleet.Instances[0].LastReportTime = s.Now.Add(-time.Minute)
 	if got, want := last(), metav1.NewTime(s.Now.Add(-time.Minute)); !got.Equal(&want) {
-		t.Errorf("heard a minute ago: last report at %v", got)
+		t.Errorf("reached a minute ago: last report at %v", got)
 	}
 	fleet.Instances[0].Reached = true
 	if got := last(); got != nil {
-		t.Errorf("an instance that is heard has a last report at %v", got)
+		t.Errorf("a reachable instance has a last report at %v", got)
 	}
 }
 
-// What the API would refuse is cut before: a status that cannot be written
-// tells nobody anything.
+// A message that the API server would refuse is shortened, so that the status can
+// be written.
 func TestStatus_StaysWithinTheAPIsBounds(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
@@ -198,9 +197,9 @@ func TestStatus_StaysWithinTheAPIsBounds(t *testing.T) {
 	}
 }
 
-// Of a fleet that is larger than its status those are listed first whom
-// something is wrong with, and all in the order of their names.
-func TestProxyStatus_ListsWhoIsNotCurrent(t *testing.T) {
+// A list with room for a part of the fleet prefers instances that are not current,
+// and is sorted by name.
+func TestComputeProxy_ListsInstancesThatAreNotCurrent(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
 	current := fleet.Instances[0]
@@ -224,8 +223,8 @@ func TestProxyStatus_ListsWhoIsNotCurrent(t *testing.T) {
 	}
 }
 
-// The scale of a fleet is in the counts, never in a message of the good case.
-func TestRouteStatus_CountsInstances(t *testing.T) {
+// The size of a fleet is in the counts, never in a message of the good case.
+func TestComputeRoute_CountsInstances(t *testing.T) {
 	t.Parallel()
 	s, result, fleet := oneRoute(t)
 	fleet.Instances = append(fleet.Instances, status.Instance{Pod: "edge-2", Reached: true, Report: report(1, 6, "older")})

@@ -23,9 +23,9 @@ func used(s *scenario.Scenario) status.Traffic {
 	}
 }
 
-// What a status says is what the next leadership counts on from, to the last
-// digit, also after it went through the API.
-func TestStoredUse_IsWhatTheStatusWasMadeOf(t *testing.T) {
+// The counters of a stored status are those that it was computed from: the next
+// leader continues from them.
+func TestReadTraffic_ReturnsWhatWasStored(t *testing.T) {
 	t.Parallel()
 	s := scenario.Load(t, "testdata/blue-green.in.yaml")
 	result := compile.Compile(&s.Snapshot, s.Now)
@@ -45,9 +45,8 @@ func TestStoredUse_IsWhatTheStatusWasMadeOf(t *testing.T) {
 	}
 }
 
-// A status of an older version, or none, holds nothing; and what a status does
-// not count is not there.
-func TestStoredUse_OfLess(t *testing.T) {
+// A status of an older version, or an empty one, has no counters.
+func TestReadTraffic_OfPartialStatuses(t *testing.T) {
 	t.Parallel()
 	for name, stored := range map[string]callbackv1alpha1.CallbackRouteStatus{
 		"none":                  {},

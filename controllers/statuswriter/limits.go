@@ -9,6 +9,8 @@ import (
 	"math/bits"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
@@ -29,6 +31,16 @@ var limits = [...]limit{
 	status.Measurement: {burst: 2, interval: 30 * time.Second},
 	status.Health:      {burst: 1, interval: 30 * time.Second},
 	status.Spec:        {burst: 15, interval: 2 * time.Second},
+}
+
+// commonBounds bound over all objects the writes that report counts alone: they
+// change without end, possibly for all routes at once.
+var commonBounds = map[status.Change]struct {
+	perSecond rate.Limit
+	burst     int
+}{
+	status.Counters: {perSecond: 20, burst: 200},
+	status.Scale:    {perSecond: 5, burst: 60},
 }
 
 // acknowledgementDelay is how long Programmed=False with reason Pending waits:

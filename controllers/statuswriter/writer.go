@@ -45,10 +45,6 @@ const (
 	// writesPerSecond and writeBurst bound all writes of statuses.
 	writesPerSecond = 500
 	writeBurst      = 1000
-	// countsPerSecond and countsBurst bound the writes of counts alone: they
-	// change without end, possibly for all routes.
-	countsPerSecond = 20
-	countsBurst     = 200
 	// firstRetry and lastRetry bound the time until a failed write is repeated.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
@@ -73,7 +69,8 @@ type Writer struct {
 	recorder recorder
 	clock    clock.PassiveClock
 	writes   *rate.Limiter
-	counts   *rate.Limiter
+	// common bounds the writes of one kind of change over all objects.
+	common map[status.Change]*rate.Limiter
 
 	mu      sync.Mutex
 	queue   priorityqueue.PriorityQueue[Key] // nil before the controller starts
@@ -90,8 +87,8 @@ type object struct {
 	// pendingSince is when the desired status began to be that instances have not
 	// acknowledged yet; zero when it is not.
 	pendingSince time.Time
-	// reserved is when the limit of counts allows the write; zero when none is
-	// desired.
+	// reserved is when the common bound of the change allows the write; zero when
+	// none is reserved.
 	reserved time.Time
 	// refused is the generation of which the API server refused a status, and
 	// retryTime when a status of it is sent again.
@@ -107,13 +104,17 @@ type recorder interface {
 // New returns a Writer. The client reads from a cache that holds its own writes;
 // the clock only measures.
 func New(c client.Client, r recorder, clock clock.PassiveClock) *Writer {
-	return &Writer{
+	w := &Writer{
 		client: c, recorder: r, clock: clock,
 		writes:  rate.NewLimiter(writesPerSecond, writeBurst),
-		counts:  rate.NewLimiter(countsPerSecond, countsBurst),
+		common:  map[status.Change]*rate.Limiter{},
 		objects: map[Key]*object{},
 		backlog: map[string]int{},
 	}
+	for change, bound := range commonBounds {
+		w.common[change] = rate.NewLimiter(bound.perSecond, bound.burst)
+	}
+	return w
 }
 
 // SetupWithManager runs the Writer while the manager leads.
@@ -215,9 +216,9 @@ func (w *Writer) due(o *object, change status.Change, now time.Time) time.Time {
 	if !o.pendingSince.IsZero() {
 		due = latest(due, o.pendingSince.Add(acknowledgementDelay))
 	}
-	if change == status.Counters || change == status.Scale {
+	if common := w.common[change]; common != nil {
 		if o.reserved.IsZero() {
-			o.reserved = now.Add(w.counts.ReserveN(now, 1).DelayFrom(now))
+			o.reserved = now.Add(common.ReserveN(now, 1).DelayFrom(now))
 		}
 		due = latest(due, o.reserved)
 	}

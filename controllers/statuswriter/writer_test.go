@@ -260,11 +260,11 @@ func TestF24_Writer_AFailureDoesNotWaitForCounts(t *testing.T) {
 		f.enqueue(busy[i], callbacks(9))
 	}
 	written, _ := f.flush()
-	f.Expect(written).To(Equal(countsBurst))
+	f.Expect(written).To(Equal(commonBounds[status.Counters].burst))
 	f.enqueue(busy[999], callbacks(10), health(callbackv1alpha1.HealthUnhealthy))
 	f.expectWrites(1, "the failure")
 	f.lives(10 * time.Second)
-	f.expectWrites(10*countsPerSecond, "counts have a limit over all routes")
+	f.expectWrites(10*int(commonBounds[status.Counters].perSecond), "counts have a limit over all routes")
 	f.lives(30 * time.Second)
 	f.flush()
 	f.Expect(busy[999].Status.Backends[0].Callbacks).To(HaveValue(BeEquivalentTo(10)))

@@ -132,15 +132,14 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Count adds one to a counter.
-func (m *Metrics) Count(counter string, labels ...string) { m.CountIf(true, counter, labels...) }
+func (m *Metrics) Count(counter string, labels ...string) {
+	m.counters[counter].WithLabelValues(labels...).Inc()
+}
 
-// CountIf adds one to a counter if the condition holds. The series begins at 0
-// otherwise, so that a rate sees its first event.
-func (m *Metrics) CountIf(condition bool, counter string, labels ...string) {
-	series := m.counters[counter].WithLabelValues(labels...)
-	if condition {
-		series.Inc()
-	}
+// Begin makes the series of a counter begin at 0, so that a rate includes its
+// first event.
+func (m *Metrics) Begin(counter string, labels ...string) {
+	m.counters[counter].WithLabelValues(labels...)
 }
 
 // ObserveDuration adds the duration of a request for a route.

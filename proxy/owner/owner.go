@@ -34,9 +34,9 @@ type Choice struct {
 // gets it only when no connection to those before it can be made, so before a
 // byte was written.
 //
-//	primary without failover         primary
-//	primary reachable, or both not   primary, failover
-//	only the failover reachable      failover, primary
+//	no failover declared           -> primary
+//	primary reachable, or neither  -> primary, failover
+//	only the failover reachable    -> failover, primary
 func Decide(r *routetable.Route, request Request) []Choice {
 	primary := r.Primary()
 	choices := []Choice{{primary, Primary}}

@@ -174,8 +174,8 @@ func TestMayMean_LeavesTheRest(t *testing.T) {
 func TestW32_MayMean_OddSpelling(t *testing.T) {
 	exact := func(paths ...string) *Index {
 		route := routetable.Route{Hostnames: []string{host}}
-		for _, path := range paths {
-			route.Callbacks = append(route.Callbacks, routetable.Callback{PathType: routetable.Exact, Path: path})
+		for _, declared := range paths {
+			route.Callbacks = append(route.Callbacks, routetable.Callback{PathType: routetable.Exact, Path: declared})
 		}
 		return NewIndex(&routetable.Table{Routes: []routetable.Route{route}})
 	}
@@ -227,11 +227,11 @@ func FuzzMayMean(f *testing.F) {
 // BenchmarkMayMean is the cost for each request of a sidecar.
 func BenchmarkMayMean(b *testing.B) {
 	_, index := guarded()
-	for name, path := range map[string]string{"plain": "/api/v1/users/42/settings", "odd": "/api//v1/%2e%2e/users;v=1"} {
+	for name, raw := range map[string]string{"plain": "/api/v1/users/42/settings", "odd": "/api//v1/%2e%2e/users;v=1"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				index.MayMean(host, path)
+				index.MayMean(host, raw)
 			}
 		})
 	}

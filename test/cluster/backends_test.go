@@ -31,7 +31,7 @@ func backendBack(s *step) {
 	s.backendRecovers("after its pod was ready", time.Now())
 }
 
-// backendHangs: it accepts connections and never answers. Its pod stays ready.
+// backendHangs makes it accept connections and never respond. Its pod stays ready.
 func backendHangs(s *step) {
 	s.awaitQuiet()
 	s.backendTold("hanging", s.toggleHang())
@@ -90,7 +90,7 @@ func (s *step) backendRecovers(how string, since time.Time) {
 	s.record("condition %.1f s %s, event %.1f s", condition.Seconds(), how, time.Since(since).Seconds())
 }
 
-// sunset: a route ends while somebody looks.
+// sunset ends a route during the test.
 func sunset(s *step) {
 	tenant := s.namespace("tenant")
 	at := time.Now().Add(12 * time.Second).Truncate(time.Second)

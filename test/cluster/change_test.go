@@ -135,7 +135,7 @@ const outageTime = time.Minute
 func outage(s *step) {
 	if s.stopAPI == "" {
 		s.row.result = "not run"
-		s.record("not run: E2E_STOP_API and E2E_START_API are not set, so nobody can stop the API server here")
+		s.record("not run: E2E_STOP_API and E2E_START_API are not set, so the suite cannot stop the API server")
 		return
 	}
 	fleet, front, passed := s.throughFleet("outage"), s.throughSidecar("outage"), s.passedOn("outage")
@@ -154,7 +154,7 @@ func outage(s *step) {
 		_, err := s.tryKubectl("get", "--raw", "/readyz")
 		return err == nil, says(err)
 	})
-	// A change shows that somebody leads, and that the proxies still listen.
+	// A change shows that a manager leads, and that the proxies still watch.
 	s.switchTo("acme-sso", s.namespace("tenant"), 0, 99)
 	s.awaitCondition(3*time.Minute, "acme-sso", s.namespace("tenant"), "Programmed", metav1.ConditionTrue, "")
 	s.record("a change is served by all proxies %.0f s after the API server's return", time.Since(back).Seconds())

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 )
 
 // listable are all resources of the cluster, for one kubectl get.
@@ -143,8 +145,8 @@ func (s *step) deleteCRDs() {
 	}
 }
 
-// previousChart is this chart with the CRDs of the version before. It is the
-// only way to have one as long as there is no earlier release.
+// previousChart is this chart with CRDs that lack a field, as those of a version
+// before this one. There is no earlier release.
 func (s *step) previousChart() string {
 	s.Helper()
 	dir, err := os.MkdirTemp("", "callback-e2e-")
@@ -153,22 +155,13 @@ func (s *step) previousChart() string {
 	}
 	s.values["PREVIOUS_CHART_DIR"] = dir
 	copied := filepath.Join(dir, "chart")
-	if err := os.CopyFS(copied, os.DirFS(s.chart)); err != nil {
+	// The chart's files are links to config/.
+	if _, err := s.command(time.Minute, "", "cp", "-RL", s.chart, copied); err != nil {
 		s.fail("copy the chart: %v", err)
 	}
-	old, err := filepath.Glob("testdata/previous-crds/*.yaml")
-	if err != nil || len(old) != 3 {
-		s.fail("there are no CRDs of the version before: %v", err)
-	}
-	for _, file := range old {
-		text, err := os.ReadFile(file)
-		target := filepath.Join(copied, "files", "crds", filepath.Base(file))
-		if _, missing := os.Stat(target); err != nil || missing != nil {
-			s.fail("the chart has no place for %s: %v %v", file, err, missing)
-		}
-		if err := os.WriteFile(target, text, 0o600); err != nil {
-			s.fail("%v", err)
-		}
+	file := filepath.Join(copied, "files", "crds", "callbackproxy.io_callbackproxies.yaml")
+	if err := removeField(file, laterField); err != nil {
+		s.fail("%v", err)
 	}
 	if _, err := s.command(time.Minute, "", s.helm, "package", copied, "--version", "0.0.1", "--destination", dir); err != nil {
 		s.fail("%v", err)
@@ -176,8 +169,41 @@ func (s *step) previousChart() string {
 	return filepath.Join(dir, "callback-operator-0.0.1.tgz")
 }
 
-// upgrade: the version before, with a fleet that somebody runs by hand; then
-// this one, and then the operator takes the fleet over.
+// laterField is the field of a CallbackProxy's spec that the version before
+// lacks.
+const laterField = "forwarding"
+
+// removeField removes a field of the spec from a CRD.
+func removeField(file, field string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the CRD: %w", err)
+	}
+	var crd unstructured.Unstructured
+	if err := yaml.Unmarshal(text, &crd.Object); err != nil {
+		return fmt.Errorf("decode the CRD: %w", err)
+	}
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err != nil || len(versions) != 1 {
+		return fmt.Errorf("read the versions of the CRD: %d (%w)", len(versions), err)
+	}
+	path := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", field}
+	version, _ := versions[0].(map[string]any)
+	if _, found, _ := unstructured.NestedMap(version, path...); !found {
+		return fmt.Errorf("the CRD has no field %s", field)
+	}
+	unstructured.RemoveNestedField(version, path...)
+	if err := unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"); err != nil {
+		return fmt.Errorf("change the CRD: %w", err)
+	}
+	if text, err = yaml.Marshal(crd.Object); err != nil {
+		return fmt.Errorf("encode the CRD: %w", err)
+	}
+	return os.WriteFile(file, text, 0o600)
+}
+
+// upgrade installs the version before, with a fleet in mode External; then this
+// one, and then the operator takes the fleet over.
 func upgrade(s *step) {
 	old := s.prefix
 	s.prefix = old + "u"
@@ -193,8 +219,8 @@ func upgrade(s *step) {
 	if _, err := s.command(3*time.Minute, "", s.helm, args...); err != nil {
 		s.fail("%v", err)
 	}
-	if s.knowsMode() {
-		s.fail("the version before knows spec.mode: there is nothing to upgrade")
+	if s.hasLaterField() {
+		s.fail("the version before has spec.%s: there is nothing to upgrade", laterField)
 	}
 	s.values["PROXY_ROLE"] = release + "-proxy"
 	s.apply("previous.yaml")
@@ -210,7 +236,7 @@ func upgrade(s *step) {
 		s.fail("%v", err)
 	}
 	took := time.Since(began)
-	if !s.knowsMode() {
+	if !s.hasLaterField() {
 		s.fail("the upgrade left the old CRDs")
 	}
 	s.switchTo("acme-sso", tenant, 0, 99)
@@ -225,8 +251,8 @@ func upgrade(s *step) {
 	s.deleteCRDs()
 }
 
-// takeOver: one field gives the fleet to the operator; then the pods that
-// somebody ran by hand may go.
+// takeOver changes the mode, so that the operator runs the fleet; then the user
+// deletes the pods of mode External.
 func (s *step) takeOver(system, tenant string) {
 	s.Helper()
 	s.run("patch", "callbackproxy", "edge", "-n", system, "--type=merge", "-p", `{"spec":{"mode":"Deployment"}}`)
@@ -238,13 +264,13 @@ func (s *step) takeOver(system, tenant string) {
 	s.run("delete", "deployment", "edge", "-n", system)
 	s.gone(system, "app=edge", 0)
 	s.awaitCondition(time.Minute, "acme-sso", tenant, "Ready", metav1.ConditionTrue, "")
-	s.record("the fleet that was run by hand is now the operator's, by one field")
+	s.record("the operator runs the fleet of mode External, after a change of one field")
 }
 
-func (s *step) knowsMode() bool {
+func (s *step) hasLaterField() bool {
 	s.Helper()
 	return s.run("get", "crd", "callbackproxies.callbackproxy.io", "-o",
-		`jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.mode.type}`) != ""
+		`jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.`+laterField+`.type}`) != ""
 }
 
 // nothingLeft is for the whole cluster, after everything that went wrong too.

@@ -38,7 +38,7 @@ func (s *step) typed(limit time.Duration, stdin, name string, args ...string) st
 	return said
 }
 
-// What NOTES tell to type: to wait, to look, and to apply.
+// The commands in NOTES: to wait, to read, and to apply.
 var (
 	notesWait  = regexp.MustCompile(`(?m)^ *kubectl ((?:rollout|wait) .*)$`)
 	notesLook  = regexp.MustCompile(`(?m)kubectl (get .*)$`)
@@ -67,7 +67,7 @@ func install(s *step) {
 	if _, err := s.command(time.Minute, example, s.kubectl, "apply", "--dry-run=server", "-f", "-"); err != nil {
 		s.fail("what NOTES tell to apply: %v", err)
 	}
-	began = began.Add(time.Since(checked)) // nobody waits for that
+	began = began.Add(time.Since(checked)) // no user waits for that
 	s.record("all commands of NOTES work: %d to wait, %d to look, 1 to apply", len(wait), len(look))
 }
 
@@ -127,7 +127,7 @@ func fleet(s *step) {
 		`jsonpath=instances: {range .status.instances[*]}{.pod} {.state}; {end}`), "\n", " ")))
 }
 
-// leadsTo waits until somebody answers behind a Service.
+// leadsTo waits until a Service leads to a server.
 func (s *step) leadsTo(address string) time.Duration {
 	s.Helper()
 	return s.within(20*time.Second, "an answer of "+address, func() (bool, string) {
@@ -144,7 +144,7 @@ func (s *step) switchTo(route, namespace string, first, second int) {
 		`[{"op":"replace","path":"/spec/backends/0/weight","value":%d},{"op":"replace","path":"/spec/backends/1/weight","value":%d}]`, first, second))
 }
 
-// drift: what somebody deletes of a fleet is there again.
+// drift deletes objects of a fleet and expects the operator to create them again.
 func drift(s *step) {
 	system := s.namespace("system")
 	for _, kind := range []string{"service", "poddisruptionbudget", "networkpolicy", "deployment"} {

@@ -16,8 +16,8 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/test/callbacks"
-	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 )
 
 // get decodes what kubectl get says.
@@ -129,7 +129,7 @@ func (s *step) logIn(host, start, callback, backend string) login {
 	return l
 }
 
-// answer is what the command get says.
+// answer is the result of the command get.
 type answer struct {
 	Status int                 `json:"status"`
 	Header map[string][]string `json:"header"`
@@ -146,8 +146,8 @@ type traffic struct {
 type way struct {
 	// name is part of the pod's name and of every state.
 	name, target, host string
-	// passed loads ask the application instead of the callback: nobody records
-	// them, so only the answers count.
+	// passed loads send to the application instead of the callback: no backend
+	// records them, so only the responses count.
 	passed bool
 }
 
@@ -194,14 +194,14 @@ func (l *traffic) stop() *callbacks.Outcome {
 	return outcome
 }
 
-// stopClean ends it, and nobody may have noticed anything.
+// stopClean ends it, and fails unless no user noticed anything.
 func (l *traffic) stopClean(during string) {
 	l.Helper()
 	o := l.stop()
 	l.record("%s: %d requests in %.0f s: %d failed, %d duplicated, %d misrouted, %d contradicted, %d corrupted; p99 %.0f ms, slowest %.0f ms",
 		during, o.Sent, o.Seconds, o.Failed, o.Duplicated, o.Misrouted, o.Contradicted, o.Corrupted, o.P99, o.Max)
 	if !o.IsClean() {
-		l.fail("somebody noticed: %+v", o)
+		l.fail("users noticed: %+v", o)
 	}
 	if got := float64(o.Sent); got < 0.8*o.Seconds*float64(l.rate) {
 		l.fail("the load was no load: %.0f requests in %.0f s", got, o.Seconds)

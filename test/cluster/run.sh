@@ -30,7 +30,7 @@ trap finish EXIT
 "$node/load.sh"
 CGO_ENABLED=0 "$root/hack/heartbeat.sh" "build the test image" go build -trimpath -o "$root/bin/callback-e2e" ./app
 "$node/load.sh" callback-e2e="$root/bin/callback-e2e"
-# The node's controller manager elects nobody and would outlive its API server, unlike any other; README.md says why that matters.
+# The node's controller manager has no leader election, so it would survive its API server; README.md has the consequences.
 export E2E_KUBECONFIG=$dir/kubeconfig E2E_KUBECTL=$dir/bin/kubectl E2E_HELM=$dir/bin/helm \
 	E2E_STOP_API="$node/component.sh stop controller-manager && $node/component.sh stop apiserver" \
 	E2E_START_API="$node/component.sh start apiserver && $node/component.sh start controller-manager"

@@ -18,24 +18,24 @@ import (
 
 const sidecar = "callback-proxy"
 
-// inject: a label on a pod is all that an application's team writes.
+// inject: an application's team only writes a label on a pod.
 func inject(s *step) {
 	app := s.namespace("app")
 	s.apply("7-sidecar.yaml")
-	// Policies and what they are about reach the API server's caches a moment
+	// Policies and their parameters reach the API server's caches a moment
 	// after they are stored.
 	var said string
 	s.within(30*time.Second, "the refusal of a pod whose label names no CallbackProxy", func() (bool, string) {
-		out, err := s.tryApply("9-stranger.yaml", nil)
+		out, err := s.tryApply("9-uninjected.yaml", nil)
 		if err == nil {
-			s.run("delete", "pod", "stranger", "-n", app, "--now")
+			s.run("delete", "pod", "uninjected", "-n", app, "--now")
 			return false, out
 		}
 		said = err.Error()
-		return strings.Contains(said, "callbackproxy.io/inject") && strings.Contains(said, "nobody"), said
+		return strings.Contains(said, "callbackproxy.io/inject") && strings.Contains(said, "missing"), said
 	})
 	_, why, _ := strings.Cut(said, "denied request: ")
-	s.record("a label that names nobody is denied: %.120s...", why)
+	s.record("a label without its CallbackProxy is denied: %.120s...", why)
 	s.apply("8-app.yaml")
 	s.rolledOut(2*time.Minute, "app", app)
 	pod := s.appPod()

@@ -25,15 +25,15 @@ func TestStory(t *testing.T) {
 	w.step(t, "c1", "a sidecar is injected under restricted pod security", "b", inject)
 	w.step(t, "c2", "logins go to the app and to green through the sidecar", "c1", sidecarLogins)
 	w.step(t, "c3", "the sidecar passes on everything else", "c1", passThrough)
-	// News of one route's backends keeps half a minute's distance, in which
-	// others can be told.
-	w.step(t, "d1", "a backend without a ready pod is told within 10 s", "b", backendGone)
+	// Health statuses of one route are written half a minute apart; the steps
+	// between use that time.
+	w.step(t, "d1", "a backend without a ready pod is reported within 10 s", "b", backendGone)
 	w.step(t, "e", "the sunset passes", "b", sunset)
 	w.step(t, "c4", "the sidecar starts before the app and stops after it", "c1", order)
-	w.step(t, "d2", "a backend that is back is told", "d1", backendBack)
+	w.step(t, "d2", "a backend that returned is reported", "d1", backendBack)
 	w.step(t, "k", "what a sidecar costs", "c3", cost)
-	w.step(t, "d3", "a backend that hangs is told within 10 s", "d2", backendHangs)
-	w.step(t, "d4", "a backend that answers again is told", "d3", backendAnswers)
+	w.step(t, "d3", "a backend that hangs is reported within 10 s", "d2", backendHangs)
+	w.step(t, "d4", "a backend that responds again is reported", "d3", backendAnswers)
 	w.step(t, "i", "deleted parts of the fleet come back", "b", drift)
 	w.step(t, "f1", "rolling restarts lose nothing", "c2", restarts)
 	w.step(t, "f2", "evictions lose nothing", "b", evictions)

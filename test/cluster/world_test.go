@@ -94,16 +94,15 @@ func (w *world) manifest(name string, more map[string]string) (string, error) {
 	return expanded, errors.Join(missing...)
 }
 
-// step is one part of the story while it is told.
+// step is one part of the story while it runs.
 type step struct {
 	*world
 	*testing.T
 	row *row
 }
 
-// step tells one part. When a part that it needs failed it is not run, and
-// that is a failure too.
-func (w *world) step(t *testing.T, id, shows, needs string, tell func(s *step)) {
+// step runs one part. A part whose requirement failed is not run, and fails too.
+func (w *world) step(t *testing.T, id, shows, needs string, run func(s *step)) {
 	t.Helper()
 	t.Run(id+"_"+strings.ReplaceAll(shows, " ", "_"), func(t *testing.T) {
 		r := &row{id: id, shows: shows, result: "ok"}
@@ -125,7 +124,7 @@ func (w *world) step(t *testing.T, id, shows, needs string, tell func(s *step)) 
 				t.Fatalf("not run: step %s failed", need)
 			}
 		}
-		tell(&step{world: w, T: t, row: r})
+		run(&step{world: w, T: t, row: r})
 	})
 }
 
@@ -165,8 +164,8 @@ func (w *world) tryApply(name string, more map[string]string) (string, error) {
 	return w.command(time.Minute, text, w.kubectl, "apply", "-f", "-")
 }
 
-// within looks again and again until done, and returns how long that took.
-// What was seen last is told when it takes too long.
+// within polls until done, and returns how long that took. After the limit the
+// step fails with the last observation.
 func (s *step) within(limit time.Duration, what string, look func() (done bool, saw string)) time.Duration {
 	s.Helper()
 	began := time.Now()

@@ -13,7 +13,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// What tools make of a status: each disagreement is named.
+// Each difference between a status and its reading by tools is an error.
 func TestToolsAgree(t *testing.T) {
 	t.Parallel()
 	change := func(f func(*callbackv1alpha1.CallbackRoute)) runtime.Object {

@@ -56,7 +56,7 @@ func BenchmarkScale(b *testing.B) {
 	s, err := readSettings()
 	g.Expect(err).NotTo(HaveOccurred())
 	var all table
-	// What was measured is shown even when a later phase fails.
+	// The figures are printed even when a later phase fails.
 	defer func() { fmt.Fprintln(os.Stdout, all.String()) }()
 	for _, n := range s.sizes {
 		r := newRun(b, s, n)

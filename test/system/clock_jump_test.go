@@ -13,6 +13,7 @@ import (
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 )
 
 // A proxy's clock jumps, on the real config and with the real API server's Date:

@@ -16,14 +16,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/test/idp/browser"
-	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/latency"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
+	"github.com/callbackproxy/callback-operator/test/idp/browser"
+	"github.com/callbackproxy/callback-operator/test/idp/identity"
 )
 
-// loginResult is how a login ended. Of URLs it has the paths and the names of
-// the parameters.
+// loginResult is the result of a login. Its URLs have only the path and the names
+// of the parameters.
 type loginResult struct {
 	Status  int           `json:"status"`
 	Page    identity.Page `json:"page"`
@@ -137,7 +137,7 @@ func runLatency(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.StringVar(&o.Direct, "direct", "", "http://host:port of the server")
 	flags.StringVar(&o.Through, "through", "", "http://host:port of what stands in front of it")
 	flags.StringVar(&o.Host, "host", "", "the header")
-	flags.StringVar(&o.Path, "path", "/", "what is asked for")
+	flags.StringVar(&o.Path, "path", "/", "the path")
 	flags.IntVar(&o.Rate, "rate", 50, "requests per second, on each way")
 	flags.DurationVar(&o.For, "for", 20*time.Second, "how long")
 	if err := parse(flags, args); err != nil {

@@ -3,8 +3,8 @@
 
 // Command callback-e2e is everything that the end-to-end suite runs inside of
 // a cluster, in one static binary: identity services, the OpenID Provider, the
-// application behind a sidecar, and the clients. What clients saw is one line
-// of JSON on stdout. No code, state or token of a login is ever printed.
+// application behind a sidecar, and the clients. A client writes its result as
+// one line of JSON to stdout. No code, state or token of a login is ever printed.
 package main
 
 import (
@@ -85,7 +85,7 @@ func parse(flags *flag.FlagSet, args []string) error {
 // list is a flag that may be repeated.
 type list []string
 
-// String is asked by the flag package.
+// String is part of flag.Value.
 func (l *list) String() string { return strings.Join(*l, ",") }
 
 // Set adds a value.

@@ -24,22 +24,22 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/callbackproxy/callback-operator/test/callbacks"
+	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 	"github.com/callbackproxy/callback-operator/test/idp/identity"
 	"github.com/callbackproxy/callback-operator/test/idp/provider"
-	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 )
 
 const (
 	clientID = "acme-sso"
-	// secretVariable holds the client's secret: never a flag, those are in
-	// everybody's process list.
+	// secretVariable holds the client's secret: never a flag, as every user can
+	// list those of a process.
 	secretVariable = "CLIENT_SECRET"
-	// readyPath answers as long as the process does; the identity service's
+	// readyPath responds as long as the process runs; the identity service's
 	// own /healthz does not while it hangs.
 	readyPath = "/readyz"
 )
 
-// service is what an identity service or an application is told.
+// service configures an identity service or an application.
 type service struct {
 	name, listen, issuer string
 	callbacks            list
@@ -116,8 +116,9 @@ func (s *service) relyingParty(ctx context.Context) (http.Handler, error) {
 	}
 }
 
-// serve records the callbacks of loads and gives next the rest. SIGUSR1 makes
-// it hang, and work again: its connections are accepted, and nobody answers.
+// serve records the callbacks of loads and passes all other requests to next.
+// SIGUSR1 makes it hang, and work again: it accepts connections and does not
+// respond.
 func (s *service) serve(ctx context.Context, next http.Handler) error {
 	var hangs atomic.Bool
 	toggle := make(chan os.Signal, 1)
@@ -155,7 +156,7 @@ func listenAndServe(ctx context.Context, address string, handler http.Handler, l
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	server.SetKeepAlivesEnabled(false) // clients are told to leave as long as they are answered
+	server.SetKeepAlivesEnabled(false) // clients leave while they still get responses
 	time.Sleep(linger)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -165,8 +166,8 @@ func listenAndServe(ctx context.Context, address string, handler http.Handler, l
 	return nil
 }
 
-// runProvider listens on the pod's own address, which is its issuer's name:
-// nobody but this run's clients knows it.
+// runProvider listens on the pod's own address, which is its issuer's name: only
+// this run's clients have it.
 func runProvider(ctx context.Context, args []string, _ io.Writer) error {
 	flags := flag.NewFlagSet("provider", flag.ContinueOnError)
 	listen := flags.String("listen", "", "IP:PORT to listen on, also the issuer's")

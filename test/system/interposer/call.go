@@ -63,7 +63,7 @@ func Writes(c Call) bool { return c.IsWrite() }
 // Watches matches watches.
 func Watches(c Call) bool { return c.Verb == Watch }
 
-// Of matches a verb on a resource; an empty one matches any.
+// Of matches calls by verb and resource; an empty one matches any.
 func Of(verb, resource string) Match {
 	return func(c Call) bool {
 		return (verb == "" || c.Verb == verb) && (resource == "" || c.Resource == resource)

@@ -1,11 +1,11 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package interposer stands between a client and a real kube-apiserver and
-// does to the requests what networks and busy servers do: it delays, trickles,
-// refuses, drops, stalls and answers with the past. TLS in, TLS out; the
-// client's bearer token goes through, so RBAC judges the client and not this.
-// It remembers every request, so that a spec can count them. I/O only.
+// Package interposer is a proxy between a client and a real kube-apiserver that
+// makes the faults of networks and busy servers: it delays, trickles, refuses,
+// drops and stalls requests, and serves lists of the past. TLS in, TLS out; the
+// client's bearer token passes, so RBAC judges the client. It records every
+// request, so that a test can count them. I/O only.
 package interposer
 
 import (
@@ -26,7 +26,7 @@ import (
 // maxBody bounds what is buffered of one request: more than etcd takes.
 const maxBody = 8 << 20
 
-// Options say where a Proxy stands.
+// Options configure a Proxy.
 type Options struct {
 	// Upstream is the API server, such as https://127.0.0.1:6443.
 	Upstream string
@@ -34,9 +34,8 @@ type Options struct {
 	Client, Server *tls.Config
 }
 
-// Proxy is one interposer. Give each process its own, so that a fault hits
-// whom it should and requests are counted per client. Its methods may be
-// called from any goroutine.
+// Proxy is one interposer. Each process gets its own, so that faults and counts
+// are per client. Its methods may be called from any goroutine.
 type Proxy struct {
 	upstream  *url.URL
 	transport *http.Transport
@@ -145,7 +144,7 @@ func (p *Proxy) forward(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	p.forwarded(call)
 	response, err := p.transport.RoundTrip(p.outgoing(ctx, r, body, rules))
 	if err != nil {
-		// As if there were nobody in between: the client's connection ends.
+		// As without an interposer: the client's connection ends.
 		panic(http.ErrAbortHandler)
 	}
 	defer func() { _ = response.Body.Close() }()

@@ -27,8 +27,8 @@ const (
 	never = 100 * time.Millisecond
 )
 
-// rig is an interposer before a server that answers with what it was asked,
-// and sends an event each 10 ms to who watches.
+// rig is an interposer before a server that responds with the request, and sends
+// an event every 10 ms to watches.
 type rig struct {
 	*WithT
 	*interposer.Proxy
@@ -118,7 +118,7 @@ func (r *rig) silent(lines <-chan string) {
 	r.Consistently(lines, never).ShouldNot(Receive(), "and stays so")
 }
 
-func TestProxy_PassesWhatNoRuleNames(t *testing.T) {
+func TestProxy_PassesCallsWithoutARule(t *testing.T) {
 	r := newRig(t)
 	status, answer := r.ask(http.MethodPut, routes+"/acme/status?dryRun=All", "content")
 	r.Expect(status).To(Equal(http.StatusOK))
@@ -171,7 +171,7 @@ func TestProxy_Refuses(t *testing.T) {
 	}
 }
 
-func TestProxy_SaysThatTheHistoryIsGone(t *testing.T) {
+func TestProxy_ReportsThatTheHistoryIsGone(t *testing.T) {
 	r := newRig(t)
 	r.Set(interposer.Rule{Match: interposer.Watches, Refuse: interposer.Gone})
 	first, event := r.ask(http.MethodGet, routes+"?watch=true", "")
@@ -180,8 +180,8 @@ func TestProxy_SaysThatTheHistoryIsGone(t *testing.T) {
 	r.Expect(event).To(And(ContainSubstring(`"type":"ERROR"`), ContainSubstring(`"code":410`)))
 }
 
-// The answer is lost after the server did what it was asked.
-func TestProxy_LosesAnAnswer(t *testing.T) {
+// The response is lost after the server executed the request.
+func TestProxy_LosesAResponse(t *testing.T) {
 	r := newRig(t)
 	r.Set(interposer.Rule{After: func(interposer.Call) bool { return false }})
 	status, _ := r.ask(http.MethodPut, routes+"/acme", "x")

@@ -57,7 +57,7 @@ func chosen(rules []Rule, call Call) []*Rule {
 	return acting
 }
 
-// Conflict answers 409 as the API server does when somebody else wrote first.
+// Conflict responds with 409 as the API server does after another write.
 func Conflict(w http.ResponseWriter, c Call) int {
 	return status(w, http.StatusConflict, metav1.StatusReasonConflict,
 		"Operation cannot be fulfilled on "+c.Resource+" \""+c.Name+"\": the object has been modified; please apply your changes to the latest version and try again", nil)
@@ -99,7 +99,7 @@ func status(w http.ResponseWriter, code int, reason metav1.StatusReason, message
 	return code
 }
 
-// write sends an answer of ours. Who does not want to hear it is gone.
+// write sends a response of the interposer. A client that left gets none.
 func write(w io.Writer, answer any) {
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		panic(http.ErrAbortHandler)

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package latency compares two ways to one server: the same requests at the
-// same rate, in turns, over kept connections. What disturbs the machine
-// disturbs both.
+// same rate, in turns, over kept connections. A disturbance of the machine affects
+// both.
 package latency
 
 import (

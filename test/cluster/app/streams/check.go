@@ -150,7 +150,7 @@ func (c *Client) events(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%d of %d events came", n, events)
 	}
 	if spread := last.Sub(first); spread < (events-1)*eventGap/2 {
-		return "", fmt.Errorf("they came within %s: somebody kept them back", spread)
+		return "", fmt.Errorf("they came within %s: a server on the way buffered them", spread)
 	}
 	return fmt.Sprintf("%d events, each when it was sent", n), nil
 }
