@@ -34,7 +34,7 @@ func (m *machine) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 // F44: a manager whose clock jumps ends no route by it, learns from the API
-// server which of them is right, and is told apart from a slow answer.
+// server which of them is right, and is distinguished from a slow response.
 func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 	g := NewWithT(t)
 	start := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
@@ -67,7 +67,7 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 		g.Expect(c.judgement().Suspect).To(BeFalse())
 	}
 
-	// A machine that slept: its wall clock is right, and the server says so.
+	// A machine that slept: its wall clock is right, and the server agrees.
 	m.Wall, m.server = m.Wall.Add(9*time.Hour), m.server.Add(9*time.Hour)
 	g.Expect(c.judgement().Suspect).To(BeTrue())
 	m.took = time.Minute

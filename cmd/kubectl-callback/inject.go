@@ -123,7 +123,7 @@ func (o *injectOptions) Complete() (err error) {
 }
 
 // Run reads, injects and prints. The first error ends it, and nothing is
-// printed then: half of what was asked for must not be applied.
+// printed then: half of a request must not be applied.
 func (o *injectOptions) Run(ctx context.Context) error {
 	builder, files := resource.NewLocalBuilder().Unstructured(), o.files
 	files.Filenames = slices.DeleteFunc(slices.Clone(files.Filenames), func(name string) bool { return name == "-" })

@@ -76,7 +76,7 @@ func (p pod) wants(all string) (string, error) {
 	case label == "":
 		return "", fmt.Errorf("the label %s is empty: let it name a CallbackProxy", callbackv1alpha1.InjectLabel)
 	case all != "" && label != all:
-		return "", fmt.Errorf("the label %s names %q, --proxy says %q: change one of them", callbackv1alpha1.InjectLabel, label, all)
+		return "", fmt.Errorf("the label %s names %q, --proxy names %q: change one of them", callbackv1alpha1.InjectLabel, label, all)
 	}
 	return label, nil
 }

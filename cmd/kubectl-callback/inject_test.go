@@ -93,8 +93,8 @@ func TestInject_Refusals(t *testing.T) {
 			"error: inject into Pod identity/app: the label callbackproxy.io/inject is empty: let it name a CallbackProxy\n",
 		},
 		{
-			"unknown proxy", podWith("callbackproxy.io/inject: nobody", ""), nil,
-			"error: inject into Pod identity/app: testdata/callbackproxies.yaml holds no CallbackProxy named nobody: correct the label or --proxy\n",
+			"unknown proxy", podWith("callbackproxy.io/inject: absent", ""), nil,
+			"error: inject into Pod identity/app: testdata/callbackproxies.yaml holds no CallbackProxy named absent: correct the label or --proxy\n",
 		},
 		{"wrong mode", podWith("callbackproxy.io/inject: fleet", ""), nil, "error: inject into Pod identity/app: CallbackProxy identity/fleet has no sidecar (mode Deployment): " +
 			"set spec.mode to Sidecar, and spec.sidecar.appPort to the application's port\n"},
@@ -113,7 +113,7 @@ func TestInject_Refusals(t *testing.T) {
 		{
 			"label and flag differ", podWith(labelled, ""),
 			[]string{"--proxy=fleet"},
-			"error: inject into Pod identity/app: the label callbackproxy.io/inject names \"edge\", --proxy says \"fleet\": change one of them\n",
+			"error: inject into Pod identity/app: the label callbackproxy.io/inject names \"edge\", --proxy names \"fleet\": change one of them\n",
 		},
 		{"port taken", podWith(labelled, "containers: [{name: app, ports: [{containerPort: 8080}]}]"), nil, "error: inject into Pod identity/app: container app uses port 8080, " +
 			"on which the sidecar accepts callbacks: give one of them another port (spec.listener.port of the CallbackProxy)\n"},

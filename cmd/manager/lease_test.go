@@ -19,7 +19,7 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// The lease belongs to the account that made it, and to nobody when that is a
+// The lease belongs to the account that made it, and has no owner when that is a
 // person; without a namespace nothing is made.
 func TestLease_GoesWithItsAccount(t *testing.T) {
 	g := NewWithT(t)

@@ -40,7 +40,7 @@ const workers = 2
 // +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,namespace=callback-system,verbs=get;list;watch
 
 // SetupWithManager adds the controller to a manager whose cache was made with
-// kube.CacheOptions of the same scope. Where the manager runs no proxies it
+// kube.CacheOptions of the same scope. A manager that runs no proxies
 // watches RoleBindings alone, because it may not list the other kinds.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	changed := builder.WithPredicates(objectChanged)

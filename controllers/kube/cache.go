@@ -17,9 +17,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// CacheOptions returns the options of the manager's cache. Of Pods and of the
-// objects that run proxies it holds only those with the fleet label, and of every
-// object only the fields that a controller reads: a cluster has far more Services,
+// CacheOptions returns the options of the manager's cache. It holds only
+// the Pods and the objects of fleets that have the fleet label, and only the fields
+// that a controller reads: a cluster has far more Services,
 // EndpointSlices and Pods than routes.
 func CacheOptions(scope Scope) cache.Options {
 	label, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)

@@ -71,8 +71,8 @@ func newCollector(cache client.Reader, registry prometheus.Registerer) *Collecto
 	}
 }
 
-// Start exports until ctx ends. Of several managers in one process, which share
-// the registry, the first one exports.
+// Start exports until ctx ends. Several managers in one process
+// share the registry; the first one exports.
 func (c *Collector) Start(ctx context.Context) error {
 	var registered prometheus.AlreadyRegisteredError
 	switch err := c.registry.Register(c); {

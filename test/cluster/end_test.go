@@ -122,7 +122,7 @@ func (s *step) onlyTheFleets(system string) {
 		switch name := fields[0] + "/" + fields[1]; {
 		case slices.Contains(everybodys, name):
 		default:
-			s.fail("left in %s, and nobody's: %s", system, name)
+			s.fail("left in %s, without an owner: %s", system, name)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (s *system) committed() map[routetable.Version]string {
 	s.t.Helper()
 	committed := map[routetable.Version]string{}
 	for _, m := range s.managers {
-		writes := m.api.Calls(interposer.And(interposer.Writes, interposer.Of("", "callbackproxyconfigs"),
+		writes := m.api.Calls(interposer.And(interposer.Writes, interposer.CallsOf("", "callbackproxyconfigs"),
 			func(c interposer.Call) bool { return c.Forwarded && c.Verb != interposer.Delete && c.Code < 300 }))
 		for _, write := range writes {
 			var part callbackv1alpha1.CallbackProxyConfig

@@ -83,7 +83,7 @@ func TestF17_HealthFlips(t *testing.T) {
 func (s *system) statusWrites(name string, since time.Time) []interposer.Call {
 	s.t.Helper()
 	return s.managers[0].api.Calls(interposer.And(interposer.Writes, interposer.Since(since),
-		interposer.Of("", "callbackroutes"), func(c interposer.Call) bool { return c.Name == name && c.Subresource == "status" }))
+		interposer.CallsOf("", "callbackroutes"), func(c interposer.Call) bool { return c.Name == name && c.Subresource == "status" }))
 }
 
 // flipping is a route to a Service that comes and goes, with blue as failover.

@@ -52,7 +52,7 @@ func TestF18_AllRoutesEndAtOnce(t *testing.T) {
 	s.Eventually(s.ended, 10*time.Second).Should(Equal(routes))
 	took := time.Since(sunset)
 	s.wait(time.Second)
-	events := s.managers[0].api.Count(interposer.And(interposer.Writes, interposer.Of("", "events"), interposer.Since(sunset)))
+	events := s.managers[0].api.Count(interposer.And(interposer.Writes, interposer.CallsOf("", "events"), interposer.Since(sunset)))
 	s.record("%d routes ended in one second: the sweep that began then saw 410 only and took %.2f s; all conditions written after %.1f s; %d events; a route applied meanwhile served after %.2f s",
 		routes, swept.Seconds(), took.Seconds(), events, meanwhile.Seconds())
 	s.Expect(took).To(BeNumerically("<=", time.Minute))

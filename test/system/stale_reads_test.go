@@ -33,7 +33,7 @@ func TestF07_ReadsAreStale(t *testing.T) {
 		interposer.Rule{Match: func(c interposer.Call) bool {
 			return c.Verb == interposer.Watch && strings.Contains(c.URI, "sendInitialEvents")
 		}, Refuse: interposer.NoWatchList},
-		interposer.Rule{Match: interposer.Of(interposer.List, ""), ListAt: func() string { return history.at(time.Now().Add(-lag)) }},
+		interposer.Rule{Match: interposer.CallsOf(interposer.List, ""), ListAt: func() string { return history.at(time.Now().Add(-lag)) }},
 		interposer.Rule{Match: interposer.Watches, Lag: lag},
 	)
 	changes := s.change(lag)

@@ -20,7 +20,7 @@ import (
 func TestF09_TwoLeaders(t *testing.T) {
 	t.Parallel()
 	s := start(t, "F09", options{managers: 2})
-	commits := interposer.Of(interposer.Update, "callbackproxyconfigs")
+	commits := interposer.CallsOf(interposer.Update, "callbackproxyconfigs")
 	for round := range times(1, 5) {
 		old := s.leader()
 		before := old.Restarts()

@@ -22,10 +22,9 @@ const (
 	watchGrace = 30 * time.Second
 )
 
-// EndWatches returns a transport on which every watch ends, soon after the API
-// server should have ended it. Else whoever follows a watch on a connection
-// that lives, but on which something in between lets nothing through any more,
-// not even the end, would believe for ever that nothing changes.
+// EndWatches returns a transport on which every watch ends soon after the API
+// server should have ended it. A stalled connection, on which not even the end of
+// the watch arrives, then cannot hide updates.
 func EndWatches(next http.RoundTripper) http.RoundTripper {
 	return RoundTripper(func(r *http.Request) (*http.Response, error) {
 		limit, is := watchTime(r.URL.Query())

@@ -61,7 +61,7 @@ func TestF05_EndWatches_ThatSayNothing(t *testing.T) {
 	}
 }
 
-// Who ends a watch leaves nothing behind that waits for its time.
+// A watch that ends early leaves no timer behind.
 func TestEndWatches_FreesItsTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		response := get(t, "?watch=true&timeoutSeconds=300")

@@ -63,8 +63,8 @@ func Writes(c Call) bool { return c.IsWrite() }
 // Watches matches watches.
 func Watches(c Call) bool { return c.Verb == Watch }
 
-// Of matches calls by verb and resource; an empty one matches any.
-func Of(verb, resource string) Match {
+// CallsOf matches calls by verb and resource; an empty one matches any.
+func CallsOf(verb, resource string) Match {
 	return func(c Call) bool {
 		return (verb == "" || c.Verb == verb) && (resource == "" || c.Resource == resource)
 	}

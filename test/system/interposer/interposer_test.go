@@ -191,7 +191,7 @@ func TestProxy_LosesAResponse(t *testing.T) {
 
 func TestProxy_ListsThePast(t *testing.T) {
 	r := newRig(t)
-	r.Set(interposer.Rule{Match: interposer.Of(interposer.List, ""), ListAt: func() string { return "42" }})
+	r.Set(interposer.Rule{Match: interposer.CallsOf(interposer.List, ""), ListAt: func() string { return "42" }})
 	_, answer := r.ask(http.MethodGet, routes+"?resourceVersion=0&limit=5", "")
 	r.Expect(answer).To(HavePrefix("GET " + routes + "?limit=5&resourceVersion=42&resourceVersionMatch=Exact "))
 }
