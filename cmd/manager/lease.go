@@ -33,8 +33,8 @@ func newLease(config *rest.Config, namespace string, renewDeadline time.Duration
 	if err != nil {
 		return nil, fmt.Errorf("name this manager: %w", err)
 	}
-	config = rest.AddUserAgent(config, "leader-election")
-	config.Timeout = max(renewDeadline/2, time.Second) // one request that hangs does not cost the leadership
+	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election") // which changes its argument
+	config.Timeout = max(renewDeadline/2, time.Second)                     // one request that hangs does not cost the leadership
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make client for the lease: %w", err)

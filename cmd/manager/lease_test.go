@@ -19,8 +19,17 @@ import (
 	"github.com/callbackproxy/callback-operator/test/fixture"
 )
 
-// The lease belongs to the account that made it, and has no owner when that is a
-// person; without a namespace nothing is made.
+// The lease's timeout and user agent stay its own: with them, every watch of the
+// cache would end after five seconds.
+func TestLease_LeavesTheConfig(t *testing.T) {
+	g := NewWithT(t)
+	config := &rest.Config{Host: "https://api.test", UserAgent: "manager"}
+	_, err := newLease(config, "default", 10*time.Second)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(config).To(Equal(&rest.Config{Host: "https://api.test", UserAgent: "manager"}))
+}
+
+// The ServiceAccount that created the lease owns it; a user's lease has no owner.
 func TestLease_GoesWithItsAccount(t *testing.T) {
 	g := NewWithT(t)
 	ctx := t.Context()

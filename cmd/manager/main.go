@@ -52,6 +52,10 @@ type options struct {
 // shortly. The environment variable GOGC overrides it.
 const gcPercent = 75
 
+// requestTimeout bounds a request of the manager, so that a hanging one does not
+// hold a worker. It does not apply to the lists and watches of the cache.
+const requestTimeout = 5 * time.Second
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -100,7 +104,7 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
-	config.QPS, config.Burst = float32(o.qps), o.burst
+	config.QPS, config.Burst, config.Timeout = float32(o.qps), o.burst, requestTimeout
 	clock := controllers.NewClock(time.Now)
 	clock.Observe()
 	config.Wrap(clock.Wrap)

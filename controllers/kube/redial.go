@@ -26,6 +26,7 @@ const redialInterval = time.Second
 // after an outage would decide on objects from before it for as long.
 func NewCacheClient(config *rest.Config) (*http.Client, error) {
 	config = rest.CopyConfig(config)
+	config.Timeout = 0 // it would end every watch
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return redialer{next} })
 	c, err := rest.HTTPClientFor(config)
 	if err != nil {

@@ -20,8 +20,6 @@ type Deployed struct {
 	// names the namespaces that it may deploy to.
 	Unmanaged bool
 	Managed   []string
-	// NoImage is set when the manager has no image for the proxies.
-	NoImage bool
 	// Taken names objects of other owners that have the names of the fleet's own,
 	// as kind and name.
 	Taken []string
@@ -48,11 +46,6 @@ func (d *Deployed) accepted(proxy *callbackv1alpha1.CallbackProxy) *compile.Find
 			Reason: callbackv1alpha1.ReasonNamespaceNotManaged,
 			Message: fmt.Sprintf("the operator may not run proxies in namespace %s: add it to the manager's --proxy-namespaces and bind the manager's Role there, or %s",
 				proxy.Namespace, others),
-		}
-	case d.NoImage:
-		return &compile.Finding{
-			Reason:  callbackv1alpha1.ReasonNamespaceNotManaged,
-			Message: "the operator has no image for the proxies: set the manager's --proxy-image",
 		}
 	case len(d.Taken) > 0:
 		return &compile.Finding{
