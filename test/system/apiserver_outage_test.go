@@ -26,6 +26,7 @@ func TestF01_TheAPIServerIsKilled(t *testing.T) {
 	s.converges(patience)
 	s.Expect(s.status(0, "/closing")).To(Equal(http.StatusOK))
 
+	before := s.managers[0].Restarts() // a busy machine may have cost it a lease
 	s.ControlPlane.KillAPIServer()
 	down := time.Now()
 	young, err := s.proxyMetric(0, "callbackproxy_config_age_seconds")
@@ -40,7 +41,7 @@ func TestF01_TheAPIServerIsKilled(t *testing.T) {
 	old, err := s.proxyMetric(0, "callbackproxy_config_age_seconds")
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(old-young).To(BeNumerically("~", time.Since(down).Seconds(), 1), "config_age_seconds rises with the clock")
-	restarts := s.managers[0].Restarts()
+	restarts := s.managers[0].Restarts() - before
 	s.Expect(restarts).To(BeNumerically("<=", 1), s.managers[0].logTail())
 
 	s.Expect(s.ControlPlane.StartAPIServer(s.ctx)).To(Succeed())

@@ -75,7 +75,7 @@ func TestF17_HealthFlips(t *testing.T) {
 		s.Expect(closest).To(BeNumerically(">=", 29*time.Second), name)
 	}
 	s.record("a proxy measured %d flips of the backend", flips)
-	s.Expect(s.managers[0].Restarts()).To(BeZero())
+	s.Expect(s.managers[0].Restarts()).To(BeZero(), s.managers[0].logTail())
 	s.finish()
 }
 

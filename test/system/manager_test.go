@@ -54,13 +54,18 @@ func (m *manager) metric(name string) (float64, error) {
 	return metrics.Sum(name), err
 }
 
-// logTail returns the last lines of the replica's log, at a readable length.
+// logTail returns the error lines and the last lines of the replica's log, over
+// all its restarts, at a readable length.
 func (m *manager) logTail() string {
-	lines := strings.Split(m.Process().Tail(6), "\n")
-	for i := range lines {
-		lines[i] = lines[i][:min(len(lines[i]), 2000)]
+	lines := strings.Split(strings.TrimRight(m.Process().Output(), "\n"), "\n")
+	from := max(0, len(lines)-6)
+	var tail []string
+	for i, line := range lines {
+		if i >= from || strings.Contains(line, `"level":"error"`) || strings.Contains(line, "panic") {
+			tail = append(tail, line[:min(len(line), 2000)])
+		}
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(tail[max(0, len(tail)-20):], "\n")
 }
 
 // managerMetric is a metric of the first replica.
