@@ -78,6 +78,7 @@ func newRig(t *testing.T) *rig {
 	r.Expect(r.client.Create(t.Context(), namespace)).To(Succeed())
 	stored := &kube.Proxy{}
 	stored.Namespace, stored.Name = namespace.Name, "edge"
+	stored.Spec.Mode = callbackv1alpha1.ModeExternal
 	stored.Spec.Hosts = []callbackv1alpha1.ProxyHost{{
 		Hostname: "auth.acme.test", Namespaces: callbackv1alpha1.HostNamespaces{From: callbackv1alpha1.NamespacesFromSame},
 	}}
