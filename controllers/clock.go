@@ -54,8 +54,3 @@ func (c *Clock) Observe() {
 		return 0
 	}))
 }
-
-type transportFunc func(*http.Request) (*http.Response, error)
-
-// RoundTrip makes the function a transport.
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -153,12 +153,12 @@ func (r *Reconciler) gatherServices(ctx context.Context, s *compile.Snapshot) er
 				continue
 			}
 			read[key] = struct{}{}
-			service, slices, err := r.readService(ctx, key)
+			service, endpoints, err := r.readService(ctx, key)
 			if err != nil {
 				return err
 			}
 			if service != nil {
-				s.Services[key], s.EndpointSlices[key] = service, slices
+				s.Services[key], s.EndpointSlices[key] = service, endpoints
 			}
 		}
 	}

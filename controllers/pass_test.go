@@ -41,7 +41,7 @@ func (w *world) pass(key types.NamespacedName) (ctrl.Result, error) {
 
 // expectSoundStatuses checks the statuses of a fleet; incomplete are those of
 // which some have to wait.
-func (w *world) expectSoundStatuses(key types.NamespacedName, incomplete bool) {
+func (w *world) expectSoundStatuses(key types.NamespacedName, incomplete bool) { //nolint:revive // as above
 	w.t.Helper()
 	var routes kube.RouteList
 	w.Expect(w.client.List(w.ctx, &routes)).To(Succeed())

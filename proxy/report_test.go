@@ -262,7 +262,7 @@ func uids(report routetable.Report) (uids []string) {
 	return uids
 }
 
-func TestReport_ListsChangesSinceTheLast(t *testing.T) {
+func TestReport_ListsChangesSinceTheLast(t *testing.T) { //nolint:gocyclo // one history, step by step
 	r := newRig(t)
 	r.lead(blueAddress, newBackend(t, ok("")))
 	second := newRoute(func(r *routetable.Route) { r.UID, r.Name, r.Callbacks[0].Path = "uid2", "other", "/other" })

@@ -100,12 +100,13 @@ func (c *Controller) scaledDeployment(ctx context.Context, proxy *callbackv1alph
 		return nil, nil //nolint:nilnil // no Deployment is scaled
 	}
 	deployment := &appsv1.Deployment{}
-	err := c.client.Get(ctx, types.NamespacedName{Namespace: proxy.Namespace, Name: name}, deployment)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("get Deployment %s: %w", name, err)
-	}
-	if err != nil || deployment.Spec.Replicas == nil || !isOwn(deployment, proxy.UID) {
+	switch err := c.client.Get(ctx, types.NamespacedName{Namespace: proxy.Namespace, Name: name}, deployment); {
+	case apierrors.IsNotFound(err):
 		return nil, nil //nolint:nilnil // there is no Deployment yet
+	case err != nil:
+		return nil, fmt.Errorf("get Deployment %s: %w", name, err)
+	case deployment.Spec.Replicas == nil || !isOwn(deployment, proxy.UID):
+		return nil, nil //nolint:nilnil // there is no Deployment of the proxy's own yet
 	}
 	return deployment, nil
 }

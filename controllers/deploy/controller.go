@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -100,15 +101,16 @@ func (c *Controller) Changed() <-chan Event { return c.changed }
 //	otherwise                an empty RoleBinding where there is one; deleted as above
 func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	stored := &kube.Proxy{}
-	err := c.client.Get(ctx, req.NamespacedName, stored)
-	if client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("get CallbackProxy: %w", err)
-	}
-	if err != nil || !stored.DeletionTimestamp.IsZero() {
+	switch err := c.client.Get(ctx, req.NamespacedName, stored); {
+	case apierrors.IsNotFound(err):
 		c.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
-	}
-	if stored.DecodeError != "" {
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("get CallbackProxy: %w", err)
+	case !stored.DeletionTimestamp.IsZero():
+		c.forget(req.NamespacedName)
+		return ctrl.Result{}, nil
+	case stored.DecodeError != "":
 		return ctrl.Result{}, nil
 	}
 	proxy := &stored.CallbackProxy

@@ -79,13 +79,14 @@ type List[T any, P interface {
 	DeepCopyInto(*T)
 }] struct {
 	metav1.TypeMeta `json:",inline"`
-	metav1.ListMeta `json:"metadata,omitempty"`
+	metav1.ListMeta `json:"metadata"`
 	Items           []T `json:"items"`
 }
 
-// The lists of both kinds.
 type (
+	// RouteList is a list of stored CallbackRoutes.
 	RouteList = List[Route, *Route]
+	// ProxyList is a list of stored CallbackProxies.
 	ProxyList = List[Proxy, *Proxy]
 )
 

@@ -39,7 +39,8 @@ var routeFamilies = []family[kube.Route]{
 	{
 		"callback_operator_undecodable_route",
 		"1 for each stored CallbackRoute that this version cannot decode; it is left out, the others are served.",
-		gauge, []string{"proxy_namespace", "proxy"},
+		gauge,
+		[]string{"proxy_namespace", "proxy"},
 		func(r *kube.Route, emit emit) {
 			if r.DecodeError != "" {
 				emit(1, proxyNamespace(r), string(r.Spec.ProxyRef.Name))
@@ -49,7 +50,8 @@ var routeFamilies = []family[kube.Route]{
 	{
 		"callbackroute_info",
 		"1 for each CallbackRoute; hostname and path are its first, the primary backend is the one that gets the callbacks.",
-		gauge, []string{"proxy_namespace", "proxy", "hostname", "path", "primary_backend", "owner", "after_sunset"},
+		gauge,
+		[]string{"proxy_namespace", "proxy", "hostname", "path", "primary_backend", "owner", "after_sunset"},
 		func(r *kube.Route, emit emit) {
 			hostname, path := "", ""
 			if len(r.Spec.Hostnames) > 0 {
@@ -74,7 +76,8 @@ var routeFamilies = []family[kube.Route]{
 	},
 	{
 		"callbackroute_status_condition", "1 for each condition of a CallbackRoute, with its present status and reason.",
-		gauge, []string{"type", "status", "reason"},
+		gauge,
+		[]string{"type", "status", "reason"},
 		func(r *kube.Route, emit emit) { emitConditions(emit, r.Status.Conditions) },
 	},
 	{
@@ -97,7 +100,8 @@ var routeFamilies = []family[kube.Route]{
 	{
 		"callbackroute_backend_healthy",
 		"1 when the backend is healthy, 0 when an instance reports it unhealthy; absent when nothing measures it.",
-		gauge, []string{"backend"},
+		gauge,
+		[]string{"backend"},
 		func(r *kube.Route, emit emit) {
 			for b := range unique(r.Status.Backends, backendName) {
 				switch b.Health {
@@ -113,7 +117,8 @@ var routeFamilies = []family[kube.Route]{
 	{
 		"callbackroute_backend_last_callback_timestamp_seconds",
 		"Time of the last callback that was handed to the backend; absent when there was none.",
-		gauge, []string{"backend"},
+		gauge,
+		[]string{"backend"},
 		func(r *kube.Route, emit emit) {
 			for b := range unique(r.Status.Backends, backendName) {
 				emitTime(emit, b.LastCallbackTime, b.Name)
@@ -135,7 +140,8 @@ var proxyFamilies = []family[kube.Proxy]{
 	},
 	{
 		"callbackproxy_status_condition", "1 for each condition of a CallbackProxy, with its present status and reason.",
-		gauge, []string{"type", "status", "reason"},
+		gauge,
+		[]string{"type", "status", "reason"},
 		func(p *kube.Proxy, emit emit) { emitConditions(emit, p.Status.Conditions) },
 	},
 	{
@@ -164,7 +170,8 @@ var proxyFamilies = []family[kube.Proxy]{
 	{
 		"callbackproxy_instance_config_generation",
 		"Generation of the config that a ready instance reports; absent when it reported none.",
-		gauge, []string{"pod"},
+		gauge,
+		[]string{"pod"},
 		func(p *kube.Proxy, emit emit) {
 			for instance := range unique(p.Status.Instances, instancePod) {
 				emitGeneration(emit, instance.Generation, instance.Pod)
@@ -173,7 +180,8 @@ var proxyFamilies = []family[kube.Proxy]{
 	},
 	{
 		"callbackproxy_instance_state", "1 for each ready instance, with its state: Current, Behind, Refused or Unreachable.",
-		gauge, []string{"pod", "state"},
+		gauge,
+		[]string{"pod", "state"},
 		func(p *kube.Proxy, emit emit) {
 			for instance := range unique(p.Status.Instances, instancePod) {
 				emit(1, instance.Pod, string(instance.State))

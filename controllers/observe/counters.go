@@ -35,6 +35,8 @@ type counter struct {
 
 // add adds the increase between two reports of an instance, or, for an inherited
 // one, all that it counted before.
+//
+//nolint:revive // inherited chooses the sum, not another way of adding
 func (c counters) add(uid types.UID, last, next *routetable.RouteUse, inherited bool) {
 	if c[uid] == nil {
 		if len(c) >= maxEntries {

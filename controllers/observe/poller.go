@@ -93,7 +93,7 @@ func (o *Observer) Start(ctx context.Context) error {
 	o.run = ctx
 	for key, f := range o.fleets {
 		for _, i := range f.instances {
-			o.startLoop(key, f, i)
+			o.startLoop(key, f, i) //nolint:contextcheck // the loops run on o.run, which is ctx
 		}
 	}
 	o.mu.Unlock()

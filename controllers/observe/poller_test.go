@@ -137,7 +137,7 @@ func (f *fakeFleet) events() (n int) {
 
 var addresses = map[string]string{"a": "10.0.0.1:9090", "b": "10.0.0.2:9090"}
 
-func pod(name string, ready bool) corev1.Pod {
+func pod(name string, ready bool) corev1.Pod { //nolint:revive // ready is a property of the pod
 	p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}
 	if address := addresses[name]; address != "" {
 		p.Status.PodIP = address[:len(address)-len(":9090")]

@@ -97,5 +97,5 @@ func priority(c status.Change, backlog int) int {
 	if c < status.Spec {
 		return int(c)
 	}
-	return int(status.Spec) + maxBacklog - min(bits.Len(uint(backlog)), maxBacklog) //nolint:gosec // a count
+	return int(status.Spec) + maxBacklog - min(bits.Len(uint(backlog)), maxBacklog)
 }

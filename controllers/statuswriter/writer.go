@@ -103,9 +103,9 @@ type recorder interface {
 
 // New returns a Writer. The client reads from a cache that holds its own writes;
 // the clock only measures.
-func New(c client.Client, r recorder, clock clock.PassiveClock) *Writer {
+func New(c client.Client, r recorder, timer clock.PassiveClock) *Writer {
 	w := &Writer{
-		client: c, recorder: r, clock: clock,
+		client: c, recorder: r, clock: timer,
 		writes:  rate.NewLimiter(writesPerSecond, writeBurst),
 		common:  map[status.Change]*rate.Limiter{},
 		objects: map[Key]*object{},

@@ -43,6 +43,7 @@ func subjects(proxy *callbackv1alpha1.CallbackProxy) []rbacv1.Subject {
 		return []rbacv1.Subject{{
 			APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:serviceaccounts:" + proxy.Namespace,
 		}}
+	case callbackv1alpha1.ModeExternal: // the user binds the accounts
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ type Choice struct {
 // gets it only when no connection to those before it can be made, so before a
 // byte was written.
 //
-//	no failover declared           -> primary
-//	primary reachable, or neither  -> primary, failover
-//	only the failover reachable    -> failover, primary
+//	no failover declared           primary
+//	only the failover reachable    failover, then primary
+//	otherwise                      primary, then failover
 func Decide(r *routetable.Route, request Request) []Choice {
 	primary := r.Primary()
 	choices := []Choice{{primary, Primary}}

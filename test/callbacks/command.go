@@ -64,7 +64,7 @@ func RunLoad(ctx context.Context, args []string, stdout io.Writer) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*seconds)*time.Second)
 		defer cancel()
 	}
-	l := Start(o)
+	l := Start(o) //nolint:contextcheck // Judge ends it: responses may arrive after ctx ended
 	<-ctx.Done()
 	if err := json.NewEncoder(stdout).Encode(l.Judge(context.WithoutCancel(ctx), sources...)); err != nil {
 		return fmt.Errorf("write the outcome: %w", err)

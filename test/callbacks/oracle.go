@@ -85,7 +85,10 @@ func (o *Outcome) Add(other *Outcome) {
 // Without backends only the responses are judged.
 func (l *Load) Judge(ctx context.Context, backends ...Source) *Outcome {
 	responses := l.Stop()
-	delivered := map[string][]delivery{}
+	var delivered map[string][]delivery // nil without backends
+	if len(backends) > 0 {
+		delivered = map[string][]delivery{}
+	}
 	var unread error
 	for _, backend := range backends {
 		record, err := backend.Deliveries(ctx, l.prefix)
@@ -96,7 +99,7 @@ func (l *Load) Judge(ctx context.Context, backends ...Source) *Outcome {
 			delivered[d.ID] = append(delivered[d.ID], delivery{backend: record.Backend, Delivery: d})
 		}
 	}
-	o := l.judge(responses, delivered, len(backends) > 0)
+	o := l.judge(responses, delivered)
 	if unread != nil {
 		o.Error = unread.Error()
 	}
@@ -108,7 +111,7 @@ type delivery struct {
 	Delivery
 }
 
-func (l *Load) judge(responses []Response, delivered map[string][]delivery, recorded bool) *Outcome {
+func (l *Load) judge(responses []Response, delivered map[string][]delivery) *Outcome {
 	o := &Outcome{Name: l.o.Name, Seconds: l.lasted.Seconds(), Sent: len(responses), Deliveries: map[string]int{}, Statuses: map[int]int{}}
 	for _, all := range delivered {
 		for _, d := range all {
@@ -127,7 +130,7 @@ func (l *Load) judge(responses []Response, delivered map[string][]delivery, reco
 		} else {
 			took = append(took, r.Done.Sub(r.Sent))
 		}
-		if recorded {
+		if delivered != nil {
 			before := o.Broken()
 			l.compare(o, r, delivered[r.request.id])
 			delete(delivered, r.request.id)

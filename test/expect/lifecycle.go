@@ -31,12 +31,9 @@ func endComesOnce(s status) error {
 // False after one that lay in the past. A route that keeps serving is ready as
 // any other, and one with a deprecationTime is deprecated then.
 func endIsReported(route *callbackv1alpha1.CallbackRoute, s status) error {
-	if s.find(callbackv1alpha1.ConditionDeprecated) != nil && route.Spec.DeprecationTime == nil {
-		return errors.New("deprecated without a deprecationTime")
-	}
 	passed := s.find(callbackv1alpha1.ConditionSunsetPassed)
-	if passed == nil {
-		return nil
+	if err := deprecationIsReported(route, s); err != nil || passed == nil {
+		return err
 	}
 	rejects := route.Spec.AfterSunset != callbackv1alpha1.AfterSunsetServe && !s.isTrue(callbackv1alpha1.ConditionSunsetHeld)
 	planned := !passed.LastTransitionTime.After(route.Spec.SunsetTime.Time)
@@ -50,7 +47,16 @@ func endIsReported(route *callbackv1alpha1.CallbackRoute, s status) error {
 		return fmt.Errorf("the end was planned: %t, and Ready is True: %t", planned, isReady)
 	case ended && !rejects:
 		return errors.New("the condition Ready has reason SunsetPassed, and callbacks are served")
-	case route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionDeprecated) == nil:
+	}
+	return nil
+}
+
+func deprecationIsReported(route *callbackv1alpha1.CallbackRoute, s status) error {
+	deprecated := s.find(callbackv1alpha1.ConditionDeprecated) != nil
+	switch {
+	case deprecated && route.Spec.DeprecationTime == nil:
+		return errors.New("deprecated without a deprecationTime")
+	case !deprecated && route.Spec.DeprecationTime != nil && s.find(callbackv1alpha1.ConditionSunsetPassed) != nil:
 		return errors.New("past the sunset and not deprecated")
 	}
 	return nil

@@ -84,17 +84,17 @@ func goProse(content string) []paragraph {
 	for {
 		position, kind, literal := s.Scan()
 		line := file.Line(position)
-		switch kind {
-		case token.COMMENT:
-			for offset, text := range strings.Split(strings.Trim(literal, "/*"), "\n") {
-				paragraphs = lines.add(paragraphs, line+offset, text)
-			}
-			continue
-		case token.STRING:
-			paragraphs = append(paragraphs, paragraph{line: line, text: strings.ReplaceAll(literal, "\n", "\v")})
-		}
 		if kind == token.EOF {
 			return lines.flush(paragraphs)
+		}
+		if kind == token.STRING {
+			paragraphs = append(paragraphs, paragraph{line: line, text: strings.ReplaceAll(literal, "\n", "\v")})
+		}
+		if kind != token.COMMENT {
+			continue
+		}
+		for offset, text := range strings.Split(strings.Trim(literal, "/*"), "\n") {
+			paragraphs = lines.add(paragraphs, line+offset, text)
 		}
 	}
 }

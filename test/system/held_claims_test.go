@@ -21,7 +21,7 @@ import (
 // its lifetime exceeds the policy, while a neighbour waits for the same path: the
 // neighbour's backend receives no callback and clients get 503, until the year is
 // corrected. The same holds when the route is deleted. Its own namespace takes
-// over at once, so a rename works in either order. (W56)
+// over at once, so a rename works in either order (W56).
 func TestF70_AMistypedYearLosesNoCallbackToANeighbour(t *testing.T) {
 	s := shared(t, "F70")
 	const path = "/login"

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -149,12 +148,6 @@ func (s *system) cutWatches() {
 	for _, api := range s.apis {
 		api.CutWatches()
 	}
-}
-
-// host is the address of a proxy without its port.
-func (s *system) host(proxy int) string {
-	host, _, _ := strings.Cut(s.proxies[proxy].Address, ":")
-	return host
 }
 
 // kubectl runs kubectl as the administrator.
