@@ -39,7 +39,7 @@ func (c *checks) haveFailed() bool {
 }
 
 // print writes one line for each check.
-func (c *checks) print(w io.Writer) {
+func (c *checks) write(w io.Writer) {
 	width := 0
 	for _, check := range *c {
 		width = max(width, len(check.Name))

@@ -22,7 +22,7 @@ func TestChecks_PrintTheObservationOfAFailedCheck(t *testing.T) {
 	c.add(false, "the second one", "status %d\nof two lines", 503)
 	g.Expect(c.haveFailed()).To(BeTrue())
 	var out bytes.Buffer
-	c.print(&out)
+	c.write(&out)
 	g.Expect(out.String()).To(Equal("" +
 		"  the first       ok\n" +
 		"  the second one  FAILED: status 503\n" +

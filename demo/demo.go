@@ -93,7 +93,7 @@ func run(ctx context.Context, out io.Writer, o options) (result checks, err erro
 	}
 	d.printf("")
 	d.printf("Summary, after %s", d.clock.Since(started).Round(time.Second))
-	d.checks.print(out)
+	d.checks.write(out)
 	if err != nil {
 		return d.checks, err
 	}

@@ -19,7 +19,7 @@ import (
 
 // clientSecret is the client's at the provider. Both run only in this process
 // and on loopback.
-const clientSecret = "only for this demo" //nolint:gosec // it protects nothing
+const clientSecret = "only for this demo"
 
 func (d *demo) startIdentity(ctx context.Context) (err error) {
 	if d.port, err = d.choosePort(ctx); err != nil {

@@ -19,8 +19,7 @@ import (
 
 const usage = `usage:
   chart readme                                                    write the chart's README
-  chart installer [-registry R] [-tag T] [-values FILE] [-output DIR]   write install.yaml and injection.yaml
-`
+  chart installer [-registry R] [-tag T] [-values FILE] [-output DIR]   write install.yaml and injection.yaml`
 
 func main() {
 	// Helm reports each link of the chart's files.
