@@ -40,6 +40,8 @@ type Client struct {
 	signer jose.Signer
 	client *http.Client
 	clock  clock.PassiveClock
+	// timeout bounds one report.
+	timeout time.Duration
 }
 
 // NewClient returns a Client that signs with the key.
@@ -49,8 +51,9 @@ func NewClient(key ed25519.PrivateKey, c clock.PassiveClock) (*Client, error) {
 		return nil, fmt.Errorf("make signer of report requests: %w", err)
 	}
 	return &Client{
-		signer: signer,
-		clock:  c,
+		signer:  signer,
+		clock:   c,
+		timeout: reportTimeout,
 		client: &http.Client{
 			Timeout: requestTimeout,
 			// Pods come and go and their addresses are reused, so no connection
@@ -65,7 +68,7 @@ func NewClient(key ed25519.PrivateKey, c clock.PassiveClock) (*Client, error) {
 // cursor. Pages that arrived before an error or the timeout count: the next
 // request goes on from there.
 func (c *Client) Report(ctx context.Context, address, cursor string) (*routetable.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var report *routetable.Report
 	for room := int64(maxReportBytes); ; {
