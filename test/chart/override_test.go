@@ -123,7 +123,8 @@ func TestProxyRole_IsKeptWithTheFleets(t *testing.T) {
 				continue
 			}
 			found = true
-			NewWithT(t).Expect(policy == "keep").To(Equal(kept), values)
+			isKept := policy == "keep"
+			NewWithT(t).Expect(isKept).To(Equal(kept), values)
 		}
 		NewWithT(t).Expect(found).To(BeTrue())
 	}
