@@ -41,7 +41,7 @@ const maxRequeue = time.Minute
 // are between routes, so the table is the unit, not the route.
 type Reconciler struct {
 	Client client.Client
-	// Clock tells the time of day by which sunsets are judged.
+	// Clock returns the time of day that decides about sunsets.
 	Clock     clock.PassiveClock
 	Publisher *publish.Publisher
 	Observer  *observe.Observer

@@ -78,7 +78,7 @@ func proxyOfAutoscaler(_ context.Context, object client.Object) []reconcile.Requ
 }
 
 // objectChanged passes every change of an owned object except that of its status:
-// where there is a generation, it tells one from the other.
+// where there is a generation, it distinguishes the two.
 var objectChanged = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld, e.ObjectNew

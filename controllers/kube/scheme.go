@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kube says how the manager reads the Kubernetes API: its scheme, the
+// Package kube defines how the manager reads the Kubernetes API: its scheme, the
 // stored objects that decode even if their spec does not, the namespaces in
 // scope, and what the cache keeps of each object. In: settings and a REST config;
 // out: options for controller-runtime. It makes no requests of its own.

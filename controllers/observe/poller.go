@@ -47,7 +47,7 @@ type Reporter interface {
 	Report(ctx context.Context, address, cursor string) (*routetable.Report, error)
 }
 
-// Event asks for a pass over the fleet that it names.
+// Event requests a pass over the fleet that it names.
 type Event = event.TypedGenericEvent[types.NamespacedName]
 
 // Observer polls the instances of all fleets. It is a manager's Runnable.
@@ -84,7 +84,7 @@ func New(pods client.Reader, reporter Reporter, c clock.PassiveClock) *Observer 
 	}
 }
 
-// Changed returns the events that ask for passes.
+// Changed returns the events that request passes.
 func (o *Observer) Changed() <-chan Event { return o.changed }
 
 // Start runs the loops until ctx ends.
@@ -315,7 +315,7 @@ func (o *Observer) record(f *fleet, i *instance, report *routetable.Report, err 
 	return changed || i.pod.Ready && (health || before != i.summary())
 }
 
-// announce asks for a pass over a fleet.
+// announce requests a pass over a fleet.
 func (o *Observer) announce(ctx context.Context, key types.NamespacedName) {
 	select {
 	case o.changed <- Event{Object: key}:

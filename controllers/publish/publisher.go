@@ -94,7 +94,7 @@ type firstPublished struct {
 	version routetable.Version
 }
 
-// routeState tells a changed route from an unchanged one. The hold of a sunset is
+// routeState distinguishes a changed route from an unchanged one. The hold of a sunset is
 // an annotation, and not part of the generation.
 type routeState struct {
 	generation int64
