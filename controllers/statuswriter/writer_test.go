@@ -113,7 +113,10 @@ func TestF24_Writer_AFailureDoesNotWaitForCounts(t *testing.T) {
 	f.enqueue(busy[999], callbacks(10), health(callbackv1alpha1.HealthUnhealthy))
 	f.expectWrites(1, "the failure")
 	f.lives(10 * time.Second)
-	f.expectWrites(10*int(commonBounds[status.Counters].perSecond), "counts have a limit over all routes")
+	// The failure took its route's counts along, and may have left the slot that was reserved for them unused.
+	bound := 10 * int(commonBounds[status.Counters].perSecond)
+	written, _ = f.flush()
+	f.Expect(written).To(Or(Equal(bound), Equal(bound-1)), "counts have a limit over all routes")
 	f.lives(30 * time.Second)
 	f.flush()
 	f.Expect(busy[999].Status.Backends[0].Callbacks).To(HaveValue(BeEquivalentTo(10)))
