@@ -9,57 +9,65 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/forwarding"
+	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/owner"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
 // Attempter delivers a request to one of the backends of a plan, at most once.
 type Attempter interface {
-	Attempt(ctx context.Context, p *upstream.Plan) (*http.Response, error)
+	Attempt(ctx context.Context, p *upstream.Plan) (*upstream.Response, error)
 }
 
-// deliver makes the one attempt and hands the response on.
-func (x *exchange) deliver(ctx context.Context, s *config.Snapshot, body []byte) {
+// deliver makes the one attempt and hands the response on. The client's end of
+// the connection does not cancel it: the backend may have acted already.
+func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	x.backend = x.route.Primary().Name
-	via, ok := forwarding.ViaOf(x.r, x.h.pseudonym)
+	via, ok := forwarding.ViaOf(&x.c.Request, x.h.pseudonym)
 	if !ok {
 		x.h.metrics.Count(metrics.Refused, "loop")
 		x.respond(http.StatusBadGateway, refused, "request passed this proxy before")
 		return
 	}
-	response, err := x.h.upstream.Attempt(ctx, x.plan(body, origin{forwarding.OriginOf(x.r, s.Trusts), x.requestID, via}))
+	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme())
+	dropped := 0
+	x.lines, dropped = forwarding.AppendCallback(x.lines[:0], &x.c.Request, &origin, via, x.requestID)
+	if dropped > 0 {
+		x.h.metrics.Count(metrics.FieldsDropped)
+	}
+	response, err := x.h.upstream.Attempt(x.h.life, x.plan(body))
 	if err != nil {
 		x.respondFailure(err)
 		return
 	}
-	defer func() { _ = response.Body.Close() }()
-	copyResponseHeader(x.w.Header(), response.Header, x.route)
-	x.responded, x.status, x.outcome = true, response.StatusCode, unknown
-	x.w.WriteHeader(response.StatusCode)
-	x.copyBody(response.Body)
+	defer response.Close()
+	x.relay(response)
 }
 
 // plan lists where the callback may go. Health gets the result of each dial. The
 // backend that was reached is the one that is logged; when none was, it is the
 // primary one.
-func (x *exchange) plan(body []byte, from origin) *upstream.Plan {
+func (x *exchange) plan(body []byte) *upstream.Plan {
 	candidates := x.h.choose(x.route)
-	request := newRequest(x.r, body, from)
 	choices := make([]upstream.Choice, len(candidates))
 	for i, c := range candidates {
-		choices[i] = upstream.Choice{Addresses: c.addresses, Request: addressTo(c.backend, x.callback.Name, request, x.r)}
+		choices[i] = upstream.Choice{Addresses: c.addresses, Target: x.targetAt(c.backend), Host: x.c.Host}
+		if c.backend.Host != "" {
+			choices[i].Host = c.backend.Host
+		}
 	}
 	return &upstream.Plan{
+		Method: x.c.Method, Lines: x.lines, Body: body, Framed: x.c.Length >= 0 || x.c.Chunked,
 		Choices: choices,
-		Total:   time.Duration(x.route.TimeoutSeconds) * time.Second,
+		Total:   x.total(),
 		Dialled: func(choice, address int, reached bool) {
 			if x.h.health != nil {
 				x.h.health.Dialled(candidates[choice].targets[address], reached)
@@ -69,6 +77,19 @@ func (x *exchange) plan(body []byte, from origin) *upstream.Plan {
 			}
 		},
 	}
+}
+
+// targetAt returns the request target at a backend, which may have a path of its
+// own for the callback.
+func (x *exchange) targetAt(b *routetable.Backend) string {
+	path := b.PathOf(x.callback.Name)
+	if path == "" {
+		return x.c.Target
+	}
+	if _, query, found := gate.SplitTarget(x.c.Target); found {
+		return path + "?" + query
+	}
+	return path
 }
 
 // respondFailure responds for an attempt without a response. The page is true
@@ -86,45 +107,104 @@ func (x *exchange) respondFailure(err error) {
 	}
 }
 
-const bufferBytes = 16 << 10
+const (
+	// bufferBytes is how much of a response may wait before its head is sent.
+	bufferBytes = 16 << 10
+	// firstPause is how long it waits for that.
+	firstPause = 200 * time.Millisecond
+)
 
-var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
 
-// copyBody hands the body on. If the backend's response ends early, so does the
-// client's, visibly.
-func (x *exchange) copyBody(body io.Reader) {
-	buffer := buffers.Get().(*[bufferBytes]byte)
-	defer buffers.Put(buffer)
-	for {
-		n, err := body.Read(buffer[:])
-		if n > 0 {
-			if _, writeErr := x.w.Write(buffer[:n]); writeErr != nil {
-				x.outcome, x.reason = clientGone, "response could not be written"
-				x.abort()
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			x.outcome = delivered
-			return
-		case err != nil:
-			x.outcome, x.reason = truncated, err.Error()
-			x.abort()
-		}
+// relay hands the response on. Its head waits for the first part of its body: if
+// that breaks, the client gets an honest 502 instead of an empty response, which
+// browsers and proxies take for an invitation to send the request again.
+func (x *exchange) relay(response *upstream.Response) {
+	if response.Bodiless {
+		x.begin(response)
+		x.sent(x.c.Start(response.Length, nil), delivered, "")
+		x.sent(x.c.End(), delivered, "")
+		return
+	}
+	until := x.h.now().Add(firstPause)
+	if isImmediate(response) {
+		until = past // only what is there already
+	}
+	n := 0
+	var err error
+	for n < len(x.buffer) && err == nil {
+		var more int
+		more, err = response.ReadUntil(x.buffer[n:], until)
+		n += more
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		x.begin(response)
+		x.sent(x.c.Send(x.buffer[:n]), delivered, "")
+	case err != nil && !errors.Is(err, upstream.ErrPause):
+		x.respondFailure(err)
+		x.outcome = truncated
+	default:
+		x.begin(response)
+		x.sent(x.c.Start(response.Length, x.buffer[:n]), unknown, "")
+		x.copyBody(response)
 	}
 }
 
-// abort breaks the client's connection. HTTP/1.1 framing shows the client that
-// a part is missing; an HTTP/1.0 response ends with the connection, so that
-// connection is reset.
-func (x *exchange) abort() {
-	if !x.r.ProtoAtLeast(1, 1) {
-		if conn, _, err := http.NewResponseController(x.w).Hijack(); err == nil {
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
+// isImmediate reports whether the head of a response is sent at once: the body
+// of a redirect is not read by browsers, and a stream of events has pauses.
+func isImmediate(r *upstream.Response) bool {
+	return r.Status >= 300 && r.Status < 400 || isEventStream(r.Fields.Get("content-type"))
+}
+
+func isEventStream(contentType string) bool {
+	const events = "text/event-stream"
+	return len(contentType) >= len(events) && http1.EqualFold(contentType[:len(events)], events)
+}
+
+// begin writes the head of the response.
+func (x *exchange) begin(response *upstream.Response) {
+	x.status = response.Status
+	x.c.Begin(response.Status, response.Reason)
+	for _, line := range responseLines(x.lines[:0], response.Response, x.route, x.kind) {
+		x.c.AddLine(line)
+	}
+}
+
+// sent notes the outcome of a write to the client.
+func (x *exchange) sent(err error, o outcome, reason string) {
+	if x.outcome == clientGone {
+		return
+	}
+	x.outcome, x.reason = o, reason
+	if err != nil {
+		x.outcome, x.reason = clientGone, "response could not be written"
+	}
+}
+
+// copyBody hands the body on, each part as it comes. If the backend's response
+// ends early, so does the client's, visibly. If the client is gone, the rest is
+// read all the same: the backend finishes what it does.
+func (x *exchange) copyBody(response *upstream.Response) {
+	for {
+		n, err := response.Read(x.buffer[:])
+		if n > 0 && x.outcome != clientGone {
+			_, writeErr := x.c.Write(x.buffer[:n])
+			x.sent(writeErr, unknown, "")
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			if x.outcome == clientGone {
+				x.c.Abort()
+				return
 			}
-			_ = conn.Close()
+			x.sent(x.c.End(), delivered, "")
+			return
+		case err != nil:
+			x.sent(nil, truncated, err.Error())
+			x.c.Abort()
+			return
 		}
 	}
-	panic(http.ErrAbortHandler)
 }

@@ -3,93 +3,52 @@
 
 package proxy
 
-// forward.go: the fields that a backend and a client get.
+// forward.go: the field lines that a client gets.
 
 import (
-	"maps"
 	"net/http"
 	"strconv"
 
 	"github.com/callbackproxy/callback-operator/proxy/forwarding"
-	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
-	"github.com/callbackproxy/callback-operator/proxy/upstream"
+	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
-// origin holds what the proxy adds to a request.
-type origin struct {
-	forwarding.Origin
-	requestID, via string
-}
-
-// newRequest returns what the backends receive: the request as it came but for
-// the fields that only a proxy may set. They are set last, so no field of the
-// request can remove them. Target and Host are those of a backend, see
-// addressTo.
-func newRequest(r *http.Request, body []byte, from origin) *upstream.Request {
-	header := make(http.Header, len(r.Header)+5)
-	for name, values := range forwarding.EndToEnd(r.Header) {
-		if !forwarding.IsClaim(name) {
-			header[name] = values
+// responseLines appends the field lines of a backend's response for the client.
+// On responses to callbacks the proxy sets a policy for caching and referrers
+// when the backend set none: the address of such a page holds an authorization
+// code. (With no-referrer, browsers would send "Origin: null" with a form on that
+// page, which applications refuse.)
+func responseLines(lines []string, from *http1.Response, r *routetable.Route, kind usage.Kind) []string {
+	lines = forwarding.AppendResponse(lines, from, "sunset", "deprecation")
+	if kind == usage.Callback {
+		if from.Fields.Get("cache-control") == "" {
+			lines = append(lines, "Cache-Control: no-store")
+		}
+		if from.Fields.Get("referrer-policy") == "" {
+			lines = append(lines, "Referrer-Policy: strict-origin")
 		}
 	}
-	header["X-Forwarded-For"] = []string{from.For}
-	header["X-Forwarded-Host"] = []string{r.Host}
-	header["X-Forwarded-Proto"] = []string{from.Proto}
-	header["X-Request-Id"] = []string{from.requestID}
-	header["Via"] = []string{from.via}
-	return &upstream.Request{Method: r.Method, Header: header, Body: body}
+	return sunsetLines(lines, r, from)
 }
 
-// addressTo returns the request as one backend receives it: backends differ in
-// the Host and in the path of the callback.
-func addressTo(b *routetable.Backend, callback string, out *upstream.Request, r *http.Request) *upstream.Request {
-	to := *out
-	to.Target, to.Host = r.RequestURI, r.Host
-	if b.Host != "" {
-		to.Host = b.Host
-	}
-	if path := b.PathOf(callback); path != "" {
-		to.Target = path
-		if _, query, found := gate.SplitTarget(r.RequestURI); found {
-			to.Target += "?" + query
-		}
-	}
-	return &to
-}
-
-// copyResponseHeader hands on the header of a backend's response. (net/http
-// drops a Connection field that holds "close" with all its other options.) The
-// proxy sets a policy for caching and referrers when the backend set none: the
-// address of this page holds an authorization code.
-func copyResponseHeader(to, from http.Header, r *routetable.Route) {
-	maps.Insert(to, forwarding.EndToEnd(from))
-	if _, found := to["Content-Type"]; !found {
-		to["Content-Type"] = nil // keeps net/http from guessing one
-	}
-	if len(to["Cache-Control"]) == 0 {
-		to["Cache-Control"] = []string{"no-store"}
-	}
-	if len(to["Referrer-Policy"]) == 0 {
-		to["Referrer-Policy"] = []string{"no-referrer"}
-	}
-	announceSunset(to, r)
-}
-
-// announceSunset sets when the route ends: RFC 8594 and RFC 9745. The route's
+// sunsetLines appends when the route ends: RFC 8594 and RFC 9745. The route's
 // values replace the backend's own, links are added to the backend's.
-func announceSunset(h http.Header, r *routetable.Route) {
-	h["Sunset"] = []string{r.Sunset.UTC().Format(http.TimeFormat)}
-	if !r.Deprecation.IsZero() {
-		h["Deprecation"] = []string{"@" + strconv.FormatInt(r.Deprecation.Unix(), 10)}
+func sunsetLines(lines []string, r *routetable.Route, from *http1.Response) []string {
+	lines = append(lines, "Sunset: "+r.Sunset.UTC().Format(http.TimeFormat))
+	switch {
+	case !r.Deprecation.IsZero():
+		lines = append(lines, "Deprecation: @"+strconv.FormatInt(r.Deprecation.Unix(), 10))
+	case from != nil && from.Fields.Get("deprecation") != "":
+		lines = append(lines, "Deprecation: "+from.Fields.Get("deprecation"))
 	}
 	if r.InfoURL == "" {
-		return
+		return lines
 	}
-	links := append(make([]string, 0, len(h["Link"])+2), h["Link"]...)
-	links = append(links, "<"+r.InfoURL+`>; rel="sunset"`)
+	lines = append(lines, "Link: <"+r.InfoURL+`>; rel="sunset"`)
 	if !r.Deprecation.IsZero() {
-		links = append(links, "<"+r.InfoURL+`>; rel="deprecation"`)
+		lines = append(lines, "Link: <"+r.InfoURL+`>; rel="deprecation"`)
 	}
-	h["Link"] = links
+	return lines
 }

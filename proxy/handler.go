@@ -6,13 +6,13 @@ package proxy
 // handler.go: the stages of a callback, from its head to the attempt.
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"io"
+	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +20,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/page"
 	"github.com/callbackproxy/callback-operator/proxy/passthrough"
@@ -30,7 +31,7 @@ import (
 // Handler responds to callbacks. In a sidecar, a request that cannot mean a
 // callback is passed to the application first.
 //
-//	gate of the head -> host and path -> hold -> sunset -> body -> gate of the parameters -> owner -> one attempt -> response
+//	head -> host and path -> gate -> hold -> sunset -> body -> parameters -> owner -> one attempt -> response
 type Handler struct {
 	store    *config.Store
 	clock    *apitime.Clock
@@ -46,8 +47,9 @@ type Handler struct {
 	app *passthrough.Application
 	// turn makes the addresses of a backend take turns.
 	turn atomic.Uint32
-	// draining closes the clients' connections after their response.
-	draining atomic.Bool
+	// life is the life of all attempts.
+	life context.Context //nolint:containedctx // of the handler, not of a call
+	stop context.CancelFunc
 }
 
 // HandlerOptions are what a Handler needs.
@@ -77,6 +79,7 @@ func NewHandler(o HandlerOptions) *Handler {
 		now:       o.Now,
 		pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
 	}
+	h.life, h.stop = context.WithCancel(context.Background())
 	if o.AppPort != 0 {
 		h.app = passthrough.New(passthrough.Options{
 			Port: o.AppPort, Now: o.Now, Grace: streamGrace,
@@ -101,26 +104,23 @@ const (
 	clientGone   outcome = "clientGone"   // the client did not take the response
 )
 
-// ServeHTTP responds to one request.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.draining.Load() {
-		w.Header().Set("Connection", "close")
-	}
+// Serve responds to one request.
+func (h *Handler) Serve(c *http1.Exchange) {
 	snapshot := h.store.Current()
-	if h.app != nil && snapshot != nil && h.app.Takes(snapshot, r) {
-		h.app.Pass(snapshot, w, r)
+	if h.app != nil && snapshot != nil && c.Refusal == nil && h.app.Takes(snapshot, c) {
+		h.app.Pass(snapshot, c, nil)
 		return
 	}
-	x := &exchange{h: h, w: w, r: r, start: h.now()}
-	defer x.finish(r.Context())
-	x.serve(r.Context(), snapshot)
+	x := exchanges.Get().(*exchange)
+	*x = exchange{h: h, c: c, start: h.now(), lines: x.lines[:0], buffer: x.buffer}
+	defer x.finish()
+	x.serve(snapshot)
 }
 
 // exchange is one request and its response.
 type exchange struct {
 	h     *Handler
-	w     http.ResponseWriter
-	r     *http.Request
+	c     *http1.Exchange
 	start time.Time
 
 	requestID string
@@ -130,130 +130,227 @@ type exchange struct {
 	arrival   time.Time            // by the clock of the sunsets
 	kind      usage.Kind
 	backend   string
+	// trusted: the peer is a trusted proxy.
+	trusted bool
+	// passed: the application got the request.
+	passed bool
 	// failover is true when the failover of the primary backend was reached.
-	failover  bool
-	responded bool
-	status    int
-	outcome   outcome
+	failover bool
+	status   int
+	outcome  outcome
 	// reason is constant text of this program or of the operating system.
 	reason string
+
+	// lines and buffer are memory that the next exchange uses again.
+	lines  []string
+	buffer *[bufferBytes]byte
 }
 
-func (x *exchange) serve(ctx context.Context, snapshot *config.Snapshot) {
-	match, ok := x.match(snapshot)
-	if !ok {
+var exchanges = sync.Pool{New: func() any { return &exchange{buffer: new([bufferBytes]byte)} }}
+
+func (x *exchange) serve(snapshot *config.Snapshot) {
+	if !x.match(snapshot) {
 		return
 	}
-	x.route, x.callback, x.usage = match.Route, match.Callback, snapshot.Usage(match.Route)
-	x.requestID = newRequestID()
 	now := x.h.clock.Judgement()
 	x.arrival = now.Now
-	_, query, _ := gate.SplitTarget(x.r.RequestURI)
+	_, query, _ := gate.SplitTarget(x.c.Target)
 	if snapshot.CloseIfPassed(x.route, now) {
 		x.kind = x.kindWithoutBody(query)
 		x.respondGone()
+		return
+	}
+	if x.h.app != nil && !x.mayBeResponse(query) {
+		x.pass(snapshot, nil)
 		return
 	}
 	body, ok := x.readBody()
 	if !ok {
 		return
 	}
-	has, refusal := gate.CheckResponse(x.response(query, body))
+	is, refusal := gate.CheckResponse(x.response(query, body))
 	if refusal != nil {
 		x.refuse(refusal)
 		return
 	}
-	x.kind = usage.KindOf(x.route, has)
-	x.deliver(ctx, snapshot, body)
+	x.kind = usage.KindOf(x.route, is)
+	switch {
+	case x.kind == usage.Unrelated && x.h.app != nil:
+		x.pass(snapshot, body)
+	case x.kind == usage.Callback && !x.isDeliverable():
+		return
+	default:
+		x.deliver(snapshot, body)
+	}
 }
 
 // match finds the route of a request, or refuses the request. An Exact path is
 // compared as it was registered: the gate's rule for canonical paths does not
-// apply to it.
-func (x *exchange) match(snapshot *config.Snapshot) (match routetable.Match, ok bool) {
-	path, _, _ := gate.SplitTarget(x.r.RequestURI)
-	head := headOf(x.r)
-	if snapshot != nil {
-		match, head.PathDeclared = snapshot.Matcher.MatchExact(x.r.Host, path)
+// apply to it. A refused request is counted for the route that it names, where
+// its host and path can be read.
+func (x *exchange) match(s *config.Snapshot) bool {
+	path, _, _ := gate.SplitTarget(x.c.Target)
+	var match routetable.Match
+	found, exact := false, false
+	if s != nil {
+		match, exact = s.Matcher.MatchExact(x.c.Host, path)
+		if found = exact; !found && gate.IsCanonicalPath(path) {
+			match, found = s.Matcher.Match(x.c.Host, path)
+		}
 	}
-	refusal := gate.CheckHead(head)
-	// A sidecar without a config cannot distinguish its callbacks from the
-	// application's requests, so it refuses all alike.
-	if refusal != nil && (snapshot != nil || x.h.app == nil) {
+	if found && match.Hold == nil {
+		x.route, x.callback, x.usage = match.Route, match.Callback, s.Usage(match.Route)
+		x.trusted = s.Trusts(x.c.Peer.Addr().Unmap().WithZone(""))
+		x.arrival = x.h.clock.Judgement().Now
+		x.setRequestID()
+		if x.h.app == nil && !x.trusted {
+			x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
+		}
+	}
+	x.c.SetWriteDeadline(x.h.now().Add(x.total() + writeGrace))
+	if refusal := x.checkHead(exact); refusal != nil && (s != nil || x.h.app == nil) {
 		x.refuse(refusal)
-		return match, false
-	}
-	if snapshot == nil {
-		x.h.metrics.Count(metrics.Refused, "noConfig")
-		x.respond(http.StatusServiceUnavailable, notDelivered, "no config")
-		return match, false
-	}
-	found := head.PathDeclared
-	if !found {
-		match, found = snapshot.Matcher.Match(x.r.Host, path)
+		return false
 	}
 	switch {
+	case s == nil:
+		// A sidecar without a config cannot distinguish its callbacks from the
+		// application's requests, so it refuses all alike.
+		x.h.metrics.Count(metrics.Refused, "noConfig")
+		x.respond(http.StatusServiceUnavailable, notDelivered, "no config")
+		return false
 	case !found:
 		x.h.metrics.Count(metrics.Refused, "noRoute")
 		x.respond(http.StatusNotFound, refused, "no route")
-		return match, false
+		return false
 	case match.Hold != nil:
 		x.h.metrics.Count(metrics.Refused, "held")
 		x.respondWith(http.StatusServiceUnavailable, heldPage, notDelivered, "held")
-		return match, false
+		return false
 	}
-	return match, true
+	return true
 }
 
-// response is the authorization response that a request holds.
-func (x *exchange) response(query string, body []byte) *gate.Response {
-	return &gate.Response{
-		Opaque: x.route.Protocol == routetable.Opaque, Method: x.r.Method, Query: query,
-		ContentType: x.r.Header.Get("Content-Type"), ContentEncoding: x.r.Header.Get("Content-Encoding"), Body: body,
+// total is how long the delivery of a request may take.
+func (x *exchange) total() time.Duration {
+	if x.route == nil {
+		return readTimeout
 	}
+	return time.Duration(x.route.TimeoutSeconds) * time.Second
+}
+
+// checkHead applies the rules of the parser and of the gate.
+func (x *exchange) checkHead(declared bool) *gate.Refusal {
+	if r := x.c.Refusal; r != nil {
+		return &gate.Refusal{Status: r.Status, Reason: gate.Reason(r.Reason)}
+	}
+	head := gate.Head{
+		Method: x.c.Method, Target: x.c.Target, PathDeclared: declared, Length: x.c.Length, Chunked: x.c.Chunked,
+	}
+	var once gate.Once
+	for i := range x.c.Fields {
+		f := &x.c.Fields[i]
+		once.Note(f.Name)
+		switch {
+		case f.Is("expect"):
+			head.Expects = f.Value
+		case f.Is("sec-purpose") || f.Is("purpose") || f.Is("x-moz"):
+			head.Purpose = f.Value
+		}
+	}
+	head.Twice = once.Twice
+	return gate.CheckHead(&head)
+}
+
+// response is the authorization response that a request may hold.
+func (x *exchange) response(query string, body []byte) *gate.Response {
+	r := &gate.Response{
+		Query: query, ContentType: x.c.Fields.Get("content-type"), ContentEncoding: x.c.Fields.Get("content-encoding"), Body: body,
+	}
+	switch x.route.Protocol {
+	case routetable.OAuth2, routetable.OIDC:
+		r.Protocol = gate.OAuth
+	case routetable.SAML:
+		r.Protocol = gate.SAML
+	case routetable.Opaque:
+	}
+	return r
 }
 
 // kindWithoutBody classifies a request whose body is not read, as after the
 // sunset: a posted form counts as a callback.
 func (x *exchange) kindWithoutBody(query string) usage.Kind {
-	has, refusal := gate.CheckResponse(x.response(query, nil))
+	r := x.response(query, nil)
+	is, refusal := gate.CheckResponse(r)
 	switch {
 	case refusal != nil:
 		return usage.Rejected
-	case x.r.Method == http.MethodPost:
+	case x.c.Method == http.MethodPost && gate.IsForm(r.ContentType):
 		return usage.Callback
 	}
-	return usage.KindOf(x.route, has)
+	return usage.KindOf(x.route, is)
 }
 
-func headOf(r *http.Request) *gate.Head {
-	return &gate.Head{
-		Method: r.Method, Target: r.RequestURI, Host: r.Host, Header: r.Header,
-		TransferEncoding: r.TransferEncoding, ContentLength: r.ContentLength,
+// mayBeResponse reports whether a request can be a response of the route's
+// protocol, as far as its head shows.
+func (x *exchange) mayBeResponse(query string) bool {
+	if x.route.Protocol == routetable.Opaque || x.c.HasBody() && gate.IsForm(x.c.Fields.Get("content-type")) {
+		return true
 	}
+	is, refusal := gate.CheckResponse(x.response(query, nil))
+	return is || refusal != nil
+}
+
+// isDeliverable responds to callbacks that no browser sends in a login: a HEAD
+// learns that the address is served, and spends no code.
+func (x *exchange) isDeliverable() bool {
+	switch x.c.Method {
+	case http.MethodGet, http.MethodPost:
+		return true
+	case http.MethodHead:
+		if x.route.Protocol == routetable.Opaque {
+			return true
+		}
+		x.kind = usage.Unrelated
+		x.status, x.outcome, x.reason = http.StatusOK, refused, "HEAD is not delivered"
+		page.Write(x.c, http.StatusOK, nil)
+	default:
+		x.refuse(&gate.Refusal{Status: http.StatusMethodNotAllowed, Reason: gate.MethodNotAllowed})
+	}
+	return false
+}
+
+// pass hands a request to the application. A body that was read is sent as it is.
+func (x *exchange) pass(s *config.Snapshot, body []byte) {
+	x.passed = true
+	x.h.app.Pass(s, x.c, body)
 }
 
 // readBody reads the whole body, so that a client that stops while it sends
-// cannot leave half a request at a backend. The buffer grows with what arrives:
-// a declared length alone takes no memory.
+// cannot leave half a request at a backend.
 func (x *exchange) readBody() ([]byte, bool) {
-	const atOnce = 64 << 10
-	var body bytes.Buffer
-	if x.r.ContentLength > 0 {
-		body.Grow(int(min(x.r.ContentLength, atOnce)) + bytes.MinRead)
-		n, err := body.ReadFrom(io.LimitReader(x.r.Body, gate.MaxBodyBytes+1))
-		if err != nil || n != x.r.ContentLength {
-			x.h.metrics.Count(metrics.Refused, "bodyIncomplete")
-			x.respond(http.StatusBadRequest, refused, "body is incomplete")
-			return nil, false
-		}
+	if !x.c.HasBody() {
+		return nil, true
 	}
-	// The response may take the route's own time. The server's read deadline ended
-	// with the body, its write deadline goes on from the header.
-	total := time.Duration(x.route.TimeoutSeconds) * time.Second
-	_ = http.NewResponseController(x.w).SetWriteDeadline(x.h.now().Add(total + writeGrace))
-	return body.Bytes(), true
+	body, err := x.c.ReadBody(make([]byte, 0, min(max(x.c.Length, 512), firstBody)), gate.MaxBodyBytes, x.start.Add(readTimeout))
+	malformed, is := errors.AsType[*http1.Error](err)
+	switch {
+	case err == nil:
+		return body, true
+	case errors.Is(err, http1.ErrBodyLength):
+		x.refuse(&gate.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: gate.BodyTooLarge})
+	case is:
+		x.refuse(&gate.Refusal{Status: malformed.Status, Reason: gate.Reason(malformed.Reason)})
+	default:
+		x.h.metrics.Count(metrics.Refused, "bodyIncomplete")
+		x.respond(http.StatusBadRequest, refused, "body is incomplete")
+	}
+	return nil, false
 }
+
+// firstBody bounds the memory that a declared length takes before anything
+// arrived.
+const firstBody = 64 << 10
 
 func (x *exchange) refuse(refusal *gate.Refusal) {
 	x.h.metrics.Count(metrics.Refused, string(refusal.Reason))
@@ -262,8 +359,7 @@ func (x *exchange) refuse(refusal *gate.Refusal) {
 
 func (x *exchange) respondGone() {
 	x.h.metrics.Count(metrics.SunsetRefused, x.route.ID())
-	announceSunset(x.w.Header(), x.route)
-	x.respondWith(http.StatusGone, gonePage(x.route), sunsetPassed, "")
+	x.respondWith(http.StatusGone, gonePage(x.route), sunsetPassed, "", sunsetLines(nil, x.route, nil)...)
 }
 
 // respond responds with the constant page of a status.
@@ -271,14 +367,29 @@ func (x *exchange) respond(status int, o outcome, reason string) {
 	x.respondWith(status, pages[status], o, reason)
 }
 
-func (x *exchange) respondWith(status int, content []byte, o outcome, reason string) {
-	x.status, x.outcome, x.reason, x.responded = status, o, reason, true
-	if x.backend == "" && x.r.ContentLength != 0 {
-		// The body was not read. The connection does not wait for it: its client may
-		// never send it.
-		x.w.Header().Set("Connection", "close")
+func (x *exchange) respondWith(status int, content []byte, o outcome, reason string, lines ...string) {
+	x.status, x.outcome, x.reason = status, o, reason
+	page.Write(x.c, status, content, lines...)
+}
+
+// setRequestID takes the request's id from a trusted peer, or makes one.
+func (x *exchange) setRequestID() {
+	if id := x.c.Fields.Get("x-request-id"); x.trusted && isRequestID(id) {
+		x.requestID = id
+		return
 	}
-	page.Write(x.w, status, content)
+	x.requestID = newRequestID()
+}
+
+// isRequestID reports whether a peer's id may stand in a log.
+func isRequestID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if c-'0' > 9 && c-'a' > 25 && c-'A' > 25 && c != '-' && c != '_' && c != '.' && c != ':' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
 }
 
 func newRequestID() string {

@@ -6,8 +6,6 @@ package proxy
 // log.go: the log line, the counts and the panics of a request.
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,31 +21,28 @@ import (
 
 // finish is deferred around every request: it turns a panic into a response,
 // counts, and writes the request's one line of log.
-func (x *exchange) finish(ctx context.Context) {
-	value := recover()
-	aborted := false
-	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		aborted = true
-	} else if value != nil {
-		aborted = x.respondPanic(value)
+func (x *exchange) finish() {
+	if value := recover(); value != nil {
+		x.respondPanic(value)
 	}
-	x.observe(ctx)
-	if aborted {
-		panic(http.ErrAbortHandler)
+	if !x.passed {
+		x.observe()
 	}
+	x.c, x.route, x.usage = nil, nil, nil
+	exchanges.Put(x)
 }
 
-// respondPanic responds for a handler that panicked and reports whether it is
-// too late for that. Only the type and the place of the panic are logged: its text
-// may quote the request.
-func (x *exchange) respondPanic(value any) (tooLate bool) {
+// respondPanic responds for a handler that panicked, or breaks a response that
+// has begun. Only the type and the place of the panic are logged: its text may
+// quote the request.
+func (x *exchange) respondPanic(value any) {
 	x.h.log.Error("handler panicked", "type", fmt.Sprintf("%T", value), "stack", callers())
-	if x.responded {
-		return true
+	if x.c.Responded() {
+		x.c.Abort()
+		return
 	}
-	clear(x.w.Header())
+	x.c.Close()
 	x.respond(http.StatusBadGateway, unknown, "panic")
-	return false
 }
 
 // callers returns the functions and lines of the present stack, without
@@ -67,7 +62,7 @@ func callers() []string {
 
 // observe counts and logs. Requests without a route are counted by their reason
 // alone and logged for debugging only, or scanners would fill the log.
-func (x *exchange) observe(ctx context.Context) {
+func (x *exchange) observe() {
 	if x.route == nil {
 		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
 		return
@@ -83,7 +78,7 @@ func (x *exchange) observe(ctx context.Context) {
 	if route != "" {
 		x.countRoute(route)
 	}
-	x.h.log.LogAttrs(ctx, slog.LevelInfo, "callback", x.attrs(took)...)
+	x.h.log.LogAttrs(x.h.life, slog.LevelInfo, "callback", x.attrs(took)...)
 }
 
 func (x *exchange) countRoute(route string) {
@@ -116,7 +111,7 @@ func (x *exchange) counted() usage.Request {
 // attrs are the fields of the log line. They hold the names of response parameters
 // in the query and the number of all others, never a value.
 func (x *exchange) attrs(took time.Duration) []slog.Attr {
-	_, query, _ := gate.SplitTarget(x.r.RequestURI)
+	_, query, _ := gate.SplitTarget(x.c.Target)
 	known, others := gate.Parameters(query)
 	attrs := []slog.Attr{
 		slog.String("route", x.route.ID()),

@@ -20,7 +20,7 @@ import (
 
 	"github.com/callbackproxy/callback-operator/internal/apitime"
 	"github.com/callbackproxy/callback-operator/proxy/config"
-	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
@@ -29,17 +29,23 @@ import (
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
-	idleTimeout       = 60 * time.Second
+	// idleTimeout is longer than the one of usual clients, and trustedIdleTimeout
+	// than the one of usual fronts (600 s at most), so that no client reuses a
+	// connection that this end is just closing.
+	idleTimeout        = 75 * time.Second
+	trustedIdleTimeout = 620 * time.Second
 	// writeGrace is how long a client may take for a response after its route's
 	// own time.
 	writeGrace = 10 * time.Second
-	// maxHeadBytes is the limit of net/http. It is more than the gate allows, so
-	// that clients get the gate's responses.
-	maxHeadBytes = gate.MaxTargetBytes + gate.MaxHeaderBytes + 16<<10
+	// maxTargetBytes and maxHeaderBytes bound the head of a request.
+	maxTargetBytes = 32 << 10
+	maxHeaderBytes = 64 << 10
 	// maxAdminHeadBytes bounds requests to the admin port.
 	maxAdminHeadBytes = 16 << 10
-	// exitTimeout bounds a shutdown, the drain delay included.
+	// exitTimeout bounds a shutdown, the drain delay included, and lastWords is
+	// the part of it in which requests that are still in flight get their response.
 	exitTimeout = 28 * time.Second
+	lastWords   = time.Second
 	// streamGrace is how long requests to an application may go on after draining
 	// began. It ends before exitTimeout, so that a stream without an end is no
 	// failure.
@@ -78,13 +84,13 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 	adminServer := s.adminServer(port)
 	failed := make(chan error, 2)
 	var serving sync.WaitGroup
-	serve := func(server *http.Server, listener net.Listener) {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	serve := func(serve func(net.Listener) error, listener net.Listener) {
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, http1.ErrServerClosed) {
 			failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err)
 		}
 	}
-	serving.Go(func() { serve(callbackServer, callbacks) })
-	serving.Go(func() { serve(adminServer, admin) })
+	serving.Go(func() { serve(callbackServer.Serve, callbacks) })
+	serving.Go(func() { serve(adminServer.Serve, admin) })
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx)) // also while draining
 	defer stopSweeping()
 	serving.Go(func() { s.Store.Run(sweeping) })
@@ -97,44 +103,54 @@ func (s *Server) Run(ctx context.Context, callbacks, admin net.Listener) error {
 		failure = s.drain(context.WithoutCancel(ctx), callbackServer)
 	}
 	stopSweeping()
+	s.Handler.stop()
 	failure = errors.Join(failure, callbackServer.Close(), adminServer.Close())
 	if app := s.Handler.app; app != nil {
 		app.Cut()
 	}
+	callbackServer.Wait()
 	serving.Wait()
 	return failure
 }
 
 // drain ends the callback server without failing a request. Requests to an
-// application end with streamGrace at the latest. The admin server goes on, so
-// that readiness and metrics can be read to the end.
-func (s *Server) drain(ctx context.Context, server *http.Server) error {
+// application end with streamGrace at the latest, callbacks with exitTimeout:
+// those that are still in flight get a response then, never an empty end. The
+// admin server goes on, so that readiness and metrics can be read to the end.
+func (s *Server) drain(ctx context.Context, server *http1.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, exitTimeout)
 	defer cancel()
 	s.Log.Info("draining", "delay", s.DrainDelay.String())
 	s.draining.Store(true)
-	s.Handler.draining.Store(true)
-	app := s.Handler.app
-	if app != nil {
+	server.Drain()
+	if app := s.Handler.app; app != nil {
 		defer app.CutLater().Stop()
 	}
+	defer time.AfterFunc(exitTimeout-lastWords, s.Handler.stop).Stop()
 	delay := time.NewTimer(s.DrainDelay)
 	defer delay.Stop()
 	<-delay.C
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("finish requests in flight: %w", err)
 	}
-	if app != nil {
-		app.Wait() // for WebSockets, which Shutdown does not count
-	}
 	s.Log.Info("drained")
 	return nil
 }
 
-func (s *Server) callbackServer() *http.Server {
-	server := s.newServer(s.Handler, maxHeadBytes)
-	server.DisableGeneralOptionsHandler = true // the gate refuses "OPTIONS *"
-	return server
+func (s *Server) callbackServer() *http1.Server {
+	return &http1.Server{
+		Handle: s.Handler.Serve,
+		Limits: func() http1.Limits {
+			return http1.Limits{TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout}
+		},
+		IdleTimeout: func(peer netip.Addr) time.Duration {
+			if current := s.Store.Current(); current != nil && current.Trusts(peer.Unmap().WithZone("")) {
+				return trustedIdleTimeout
+			}
+			return idleTimeout
+		},
+		Log: s.Log, Now: time.Now,
+	}
 }
 
 func (s *Server) newServer(handler http.Handler, maxHeader int) *http.Server {
@@ -146,7 +162,7 @@ func (s *Server) newServer(handler http.Handler, maxHeader int) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      readTimeout,
-		IdleTimeout:       idleTimeout,
+		IdleTimeout:       readTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(quietHandler{s.Log.Handler()}, slog.LevelWarn),
 	}

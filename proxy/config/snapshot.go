@@ -96,6 +96,9 @@ func (s *Snapshot) Route(namespace, name string) *routetable.Route {
 // Usage counts the requests of a route of this snapshot.
 func (s *Snapshot) Usage(r *routetable.Route) *usage.Record { return s.memories[r].usage }
 
+// Scheme is what clients used, as far as no trusted proxy states it.
+func (s *Snapshot) Scheme() string { return "http" }
+
 // Trusts reports whether the forwarding headers of a peer are kept.
 func (s *Snapshot) Trusts(peer netip.Addr) bool {
 	for _, prefix := range s.trusted {

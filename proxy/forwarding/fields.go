@@ -3,95 +3,133 @@
 
 // Package forwarding holds the rules for header fields between two connections,
 // for callbacks and for requests that are passed to an application. In: a
-// request; out: which of its fields end here, and the fields about the client for
-// the next server. Pure.
+// request or a response; out: the field lines for the next server or the client.
+// Pure.
 package forwarding
 
+// fields.go: which fields end at this connection.
+
 import (
-	"net/http"
 	"strings"
+
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 )
 
-// hopByHop are the fields that belong to one connection, RFC 9110 section
-// 7.6.1, and those that are of use to their first reader only.
-var hopByHop = map[string]struct{}{
-	"Connection": {}, "Keep-Alive": {}, "Proxy-Connection": {}, "Te": {}, "Trailer": {},
-	"Transfer-Encoding": {}, "Upgrade": {}, "Http2-Settings": {},
-}
+// fate is what becomes of a field of a request.
+type fate int
 
-// claims are the fields of a proxy about the client and its connection. A client that sends them itself lies (RFC 9700 section 4.13).
-var claims = map[string]struct{}{
-	"Forwarded": {}, "X-Forwarded": {}, "Via": {}, "X-Request-Id": {}, "X-Real-Ip": {}, "X-Real-Port": {},
-	"X-Client-Ip": {}, "X-Cluster-Client-Ip": {}, "True-Client-Ip": {}, "Cf-Connecting-Ip": {},
-	"Client-Cert": {}, "Client-Cert-Chain": {}, "Remote-User": {}, "X-Remote-User": {},
+const (
+	relayed fate = iota
+	// ours: the proxy sets it itself, or it belongs to one connection.
+	ours
+	// claim: a statement of a proxy about the client and its connection, or about
+	// who the client is. A client that sends it itself lies (RFC 9700 section
+	// 4.13), so it is relayed only from a trusted peer.
+	claim
+	// traced: a claim that an application's peer may send (Via, X-Request-Id).
+	traced
+	// expect is answered by the proxy, for callbacks.
+	expect
+)
+
+// fates by name in lower case. It is the complete list besides the prefixes.
+var fates = map[string]fate{
+	// RFC 9110 section 7.6.1, and fields of use to their first reader only.
+	"connection": ours, "keep-alive": ours, "proxy-connection": ours, "te": ours, "trailer": ours, "transfer-encoding": ours,
+	"upgrade": ours, "http2-settings": ours, "content-length": ours, "host": ours,
+	"expect": expect,
+	// Set anew from the peer and from what a trusted peer states.
+	"x-forwarded-for": ours, "x-forwarded-host": ours, "x-forwarded-proto": ours, "forwarded": ours,
+	"via": traced, "x-request-id": traced,
+	// Statements about the client's address and connection.
+	"x-forwarded": claim, "x-real-ip": claim, "x-real-port": claim, "x-client-ip": claim, "x-cluster-client-ip": claim,
+	"true-client-ip": claim, "cf-connecting-ip": claim, "cf-connecting-ipv6": claim, "fastly-client-ip": claim, "x-azure-clientip": claim,
+	"x-azure-socketip": claim, "front-end-https": claim, "x-url-scheme": claim, "x-scheme": claim, "x-host": claim,
+	"client-cert": claim, "client-cert-chain": claim,
+	// Statements about who the client is, by the products that make them.
+	"remote-user": claim, "x-remote-user": claim, "x-remote-group": claim, "x-user": claim, "x-userinfo": claim, "x-webauth-user": claim,
+	"x-goog-iap-jwt-assertion": claim, "iv-user": claim, "iv-groups": claim, "iv-creds": claim, "iv-remote-address": claim,
+	"sm-user": claim, "sm-userdn": claim, "sm-universalid": claim, "sm-serversessionid": claim, "ssl-client-cert": claim,
+	"x-tailscale-user": claim, "x-vouch-user": claim, "x-consumer-username": claim, "x-credential-identifier": claim,
 	// CGI makes an HTTP_PROXY variable of it, which HTTP clients obey.
-	"Proxy": {},
-	// Framing is the proxy's own on each side, and 100 Continue is not relayed.
-	"Content-Length": {}, "Expect": {}, "Host": {},
+	"proxy": claim,
+	// Envoy obeys them: a client could make a mesh send its request twice.
+	"x-envoy-retry-on": claim,
 }
 
+// claimPrefixes begin the names of claims, in lower case. Those of x-envoy-
+// steer retries and timeouts of meshes.
 var claimPrefixes = []string{
-	"X-Forwarded-", "X-Original-", "X-Rewrite-", "Proxy-", "X-Client-Cert", "X-Ssl-", "Ssl-Client-", "X-Amzn-Mtls-",
+	"x-forwarded-", "x-original-", "x-rewrite-", "proxy-", "x-client-cert", "x-ssl-", "ssl-client-", "x-amzn-mtls-", "x-envoy-",
+	"x-auth-request-", "x-amzn-oidc-", "x-ms-client-principal", "x-ms-token-", "x-goog-authenticated-user-", "cf-access-", "tailscale-user-",
+	"x-authentik-", "x-pomerium-", "x-authelia-", "remote-", "oidc-claim-", "oidc-access-token", "oidc-id-token", "mellon-", "x-token-",
 }
 
-// IsClaim reports whether only a proxy may set a field, by its canonical name.
-func IsClaim(name string) bool {
-	if _, found := claims[name]; found {
-		return true
+// envoy begins the names that are not even relayed from a trusted peer: a front
+// must not make the hop behind this proxy repeat a request.
+const envoy = "x-envoy-"
+
+// maxName is the longest name that is looked up.
+const maxName = 64
+
+// fateOf decides about a field name in any spelling. With underscore, "_" in the
+// name is read as "-", as many servers do.
+func fateOf(name string, underscore bool) fate {
+	var lower [maxName]byte
+	if len(name) > maxName {
+		return relayed
 	}
-	if name[0] != 'X' && name[0] != 'P' && name[0] != 'S' {
-		return false
+	for i := range len(name) {
+		c := name[i]
+		if c-'A' < 26 {
+			c += 'a' - 'A'
+		} else if c == '_' && underscore {
+			c = '-'
+		}
+		lower[i] = c
 	}
-	for _, prefix := range claimPrefixes {
-		if strings.HasPrefix(name, prefix) {
+	key := lower[:len(name)]
+	if fate, found := fates[string(key)]; found {
+		return fate
+	}
+	switch key[0] {
+	case 'x', 'p', 's', 'c', 't', 'r', 'o', 'm':
+		for _, prefix := range claimPrefixes {
+			if len(key) >= len(prefix) && string(key[:len(prefix)]) == prefix {
+				return claim
+			}
+		}
+	}
+	return relayed
+}
+
+func isEnvoy(name string) bool {
+	return len(name) > len(envoy) && http1.EqualFold(name[:len(envoy)], envoy)
+}
+
+// options are the names that Connection declares to belong to this connection.
+type options []string
+
+func optionsOf(fields http1.Fields) (o options) {
+	for i := range fields {
+		if !fields[i].Is("connection") {
+			continue
+		}
+		for option := range strings.SplitSeq(fields[i].Value, ",") {
+			option = strings.TrimSpace(option)
+			if option != "" && !strings.EqualFold(option, "close") && !strings.EqualFold(option, "keep-alive") {
+				o = append(o, option)
+			}
+		}
+	}
+	return o
+}
+
+func (o options) has(name string) bool {
+	for _, option := range o {
+		if len(option) == len(name) && strings.EqualFold(option, name) {
 			return true
 		}
 	}
 	return false
-}
-
-// IsAboutClient reports whether a field is about the client, also when it is
-// spelled with underscores, which many servers read as hyphens.
-func IsAboutClient(name string) bool {
-	if strings.IndexByte(name, '_') >= 0 {
-		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	}
-	switch name {
-	case "Via", "X-Request-Id", "Content-Length", "Expect", "Host":
-		return false // not about the client, or not sent on as it is
-	}
-	return IsClaim(name)
-}
-
-// EndToEnd yields the fields of a header that do not end at this connection,
-// those left out that Connection names.
-func EndToEnd(h http.Header) func(yield func(name string, values []string) bool) {
-	options := connectionOptions(h)
-	return func(yield func(string, []string) bool) {
-		for name, values := range h {
-			_, hop := hopByHop[name]
-			_, named := options[name]
-			if !hop && !named && !yield(name, values) {
-				return
-			}
-		}
-	}
-}
-
-// connectionOptions returns the canonical names that Connection declares to be
-// hop-by-hop.
-func connectionOptions(h http.Header) map[string]struct{} {
-	values := h["Connection"]
-	if len(values) == 0 {
-		return nil
-	}
-	options := make(map[string]struct{})
-	for _, value := range values {
-		for option := range strings.SplitSeq(value, ",") {
-			if option = strings.TrimSpace(option); option != "" {
-				options[http.CanonicalHeaderKey(option)] = struct{}{}
-			}
-		}
-	}
-	return options
 }

@@ -6,42 +6,85 @@ package forwarding
 // origin.go: the client of a request as the next server gets it.
 
 import (
-	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 )
 
-// Origin describes the client of a request for the next server.
+// Origin describes the client of a request, and the address that it used, for
+// the next server.
 type Origin struct {
-	// For and Proto are the values of X-Forwarded-For and X-Forwarded-Proto.
-	For   string
-	Proto string
 	// Trusted: the peer is a trusted proxy, so its own statements are kept.
 	Trusted bool
+	// For and Proto are the values of X-Forwarded-For and X-Forwarded-Proto, Host
+	// that of X-Forwarded-Host.
+	For, Proto, Host string
+	// forwarded is the value of Forwarded, RFC 7239.
+	forwarded string
 }
 
 // OriginOf reads the peer's address and, when the peer is trusted, what it
-// states about its own client.
-func OriginOf(r *http.Request, trusts func(netip.Addr) bool) Origin {
-	from := Origin{Proto: "http"}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		from.For = "unknown" // RFC 7239 section 6.2
-		return from
+// states about its own client. scheme is what the client used as far as the
+// proxy knows, for a peer that states none.
+func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Origin {
+	o := Origin{Trusted: trusted, Proto: scheme, Host: r.Host}
+	node := "unknown" // RFC 7239 section 6.2
+	o.For = node
+	if peer = peer.Unmap().WithZone(""); peer.IsValid() {
+		o.For, node = peer.String(), peer.String()
+		if peer.Is6() {
+			node = `"[` + node + `]"`
+		}
 	}
-	addr := peer.Addr().Unmap().WithZone("")
-	from.For = addr.String()
-	if !trusts(addr) {
-		return from
+	earlier := ""
+	if trusted {
+		chain := ""
+		for i := range r.Fields {
+			switch f := &r.Fields[i]; {
+			case f.Value == "":
+			case f.Is("x-forwarded-for"):
+				chain = join(chain, f.Value)
+			case f.Is("forwarded"):
+				earlier = join(earlier, f.Value)
+			case f.Is("x-forwarded-proto"):
+				if proto, ok := schemeOf(f.Value); ok {
+					o.Proto = proto
+				}
+			case f.Is("x-forwarded-host"):
+				o.Host = f.Value
+			}
+		}
+		o.For = join(chain, o.For)
 	}
-	from.Trusted = true
-	if chain := strings.Join(r.Header["X-Forwarded-For"], ", "); chain != "" {
-		from.For = chain + ", " + from.For
+	o.forwarded = join(earlier, "for="+node+`;host="`+r.Host+`";proto=`+o.Proto)
+	return o
+}
+
+func join(list, element string) string {
+	if list == "" {
+		return element
 	}
-	if proto := r.Header["X-Forwarded-Proto"]; len(proto) == 1 && (proto[0] == "http" || proto[0] == "https") {
-		from.Proto = proto[0]
+	return list + ", " + element
+}
+
+// schemeOf returns the scheme that the first proxy of a chain stated, in lower
+// case.
+func schemeOf(value string) (string, bool) {
+	first, _, _ := strings.Cut(value, ",")
+	switch first = strings.TrimSpace(first); {
+	case strings.EqualFold(first, "https"):
+		return "https", true
+	case strings.EqualFold(first, "http"):
+		return "http", true
 	}
-	return from
+	return "", false
+}
+
+// appendOwn appends the field lines about the client.
+func (o *Origin) appendOwn(lines []string) []string {
+	return append(lines,
+		"X-Forwarded-For: "+o.For, "X-Forwarded-Host: "+o.Host, "X-Forwarded-Proto: "+o.Proto, "Forwarded: "+o.forwarded)
 }
 
 // pseudonymSuffix ends the pseudonyms of these proxies in Via.
@@ -56,21 +99,25 @@ const maxVia = 8
 // ViaOf returns the Via field to send: the proxies of this kind that the request
 // passed, and this one. It reports false for a request that passed this one
 // before. Other entries are not relayed, they may hold anything.
-func ViaOf(r *http.Request, pseudonym string) (via string, ok bool) {
-	var passed []string
-	for _, value := range r.Header["Via"] {
-		for entry := range strings.SplitSeq(value, ",") {
-			fields := strings.Fields(entry)
-			if len(fields) < 2 || !isPseudonym(fields[1]) {
+func ViaOf(r *http1.Request, pseudonym string) (via string, ok bool) {
+	passed := 0
+	for i := range r.Fields {
+		if !r.Fields[i].Is("via") {
+			continue
+		}
+		for entry := range strings.SplitSeq(r.Fields[i].Value, ",") {
+			words := strings.Fields(entry)
+			if len(words) < 2 || !isPseudonym(words[1]) {
 				continue
 			}
-			if fields[1] == pseudonym || len(passed) == maxVia {
+			if words[1] == pseudonym || passed == maxVia {
 				return "", false
 			}
-			passed = append(passed, "1.1 "+fields[1])
+			passed++
+			via = join(via, "1.1 "+words[1])
 		}
 	}
-	return strings.Join(append(passed, "1.1 "+pseudonym), ", "), true
+	return join(via, "1.1 "+pseudonym), true
 }
 
 func isPseudonym(s string) bool {

@@ -1,82 +1,97 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gate holds the raw-byte rules that a callback must keep before
-// anything is decided about it. In: the bytes of a request as they came; out:
-// nil, or the reason of a refusal. A request that passes means the same to
-// every parser behind it. Pure, stdlib only.
+// Package gate decides whether a request may be delivered. In: the head and the
+// body of a request, as bytes; out: nothing, or a Refusal. Bytes are compared and
+// never rewritten. Pure, stdlib only.
 package gate
+
+// gate.go: rules for the head of a request.
 
 import (
 	"net/http"
 	"strings"
 )
 
-// The limits of a request, in bytes.
-const (
-	MaxTargetBytes = 16 << 10
-	MaxHeaderBytes = 32 << 10
-	MaxBodyBytes   = 1 << 20
-)
+// MaxBodyBytes bounds the body of a callback.
+const MaxBodyBytes = 1 << 20
 
-// AllowedMethods is the value of the Allow header of a 405.
+// AllowedMethods is the Allow field of a 405.
 const AllowedMethods = "GET, POST"
 
-// Reason names the rule that a request broke. It is constant text, so it may
-// be a metric label: no byte of the request is ever in it.
+// Reason names the rule that a request breaks. It is constant text, so it may be
+// a label of a metric.
 type Reason string
 
-// The reasons.
+// The reasons. The parser of heads has others.
 const (
-	TargetTooLong     Reason = "targetTooLong"
 	TargetForm        Reason = "targetForm"
-	HeaderTooLarge    Reason = "headerTooLarge"
 	MethodNotAllowed  Reason = "methodNotAllowed"
-	HeaderName        Reason = "headerName"
 	HeaderTwice       Reason = "headerTwice"
-	NoHost            Reason = "noHost"
-	TransferEncoding  Reason = "transferEncoding"
 	NoLength          Reason = "noLength"
 	BodyTooLarge      Reason = "bodyTooLarge"
 	BodyNotAllowed    Reason = "bodyNotAllowed"
+	Expectation       Reason = "expectation"
 	PathNotCanonical  Reason = "pathNotCanonical"
 	QueryBytes        Reason = "queryBytes"
+	Prefetch          Reason = "prefetch"
 	BodyNotForm       Reason = "bodyNotForm"
 	ParameterRepeated Reason = "parameterRepeated"
 )
 
-// Refusal is the response to a request that broke a rule.
+// Refusal is the response to a request that may not be delivered.
 type Refusal struct {
 	// Status is the HTTP status code.
 	Status int
 	Reason Reason
 }
 
-// Head is what is known of a request before its body was read.
+// Head is the head of a request, as far as the gate has rules about it.
 type Head struct {
 	Method string
 	// Target is the request target as it stood in the request line.
 	Target string
-	Host   string
-	// Header holds the fields by their canonical names, without Host.
-	Header map[string][]string
-	// TransferEncoding is set apart from Header, as net/http does.
-	TransferEncoding []string
-	// ContentLength is -1 when unknown. The field in Header shows whether it was
-	// declared.
-	ContentLength int64
 	// PathDeclared: the raw path is that of an Exact callback of the host, so it
 	// has one reading only, in any spelling.
 	PathDeclared bool
+	// Length is the declared length of the body; -1: none. Chunked: the body comes
+	// in chunks.
+	Length  int64
+	Chunked bool
+	// Expects is the value of Expect, or "".
+	Expects string
+	// Purpose is the value of Sec-Purpose, or that of Purpose or X-Moz.
+	Purpose string
+	// Twice: a field is repeated whose first value some servers take, and others
+	// the last.
+	Twice bool
 }
 
-// headRules apply in this order; the first refusal counts.
-var headRules = []func(*Head) *Refusal{
-	checkTargetLength, checkHeaderSize, checkTargetForm, checkMethod, checkHeaderNames, checkHost,
-	checkFraming, checkTargetBytes,
+// onlyOnce are fields of which servers take the first value or the last.
+var onlyOnce = [...]string{"content-type", "content-encoding", "authorization", "origin", "referer", "sec-purpose"}
+
+// Once notes field names. It finds those that may be there only once and are
+// repeated.
+type Once struct {
+	seen  uint8
+	Twice bool
 }
 
-// CheckHead returns why a request is refused whatever its route, or nil.
+// Note notes a field name.
+func (o *Once) Note(name string) {
+	for i, once := range onlyOnce {
+		if len(name) == len(once) && strings.EqualFold(name, once) {
+			o.Twice = o.Twice || o.seen&(1<<i) != 0
+			o.seen |= 1 << i
+			return
+		}
+	}
+}
+
+// headRules are tried in this order.
+var headRules = [...]func(*Head) *Refusal{checkTargetForm, checkMethod, checkTwice, checkBody, checkExpectation, checkTargetBytes, checkPurpose}
+
+// CheckHead applies the rules to a head; nil: all are kept.
 func CheckHead(h *Head) *Refusal {
 	for _, rule := range headRules {
 		if refusal := rule(h); refusal != nil {
@@ -86,37 +101,14 @@ func CheckHead(h *Head) *Refusal {
 	return nil
 }
 
-// SplitTarget parts a target at its first question mark. The mark itself
-// belongs to neither; found reports whether there was one.
+// SplitTarget splits a request target at its first question mark, and reports
+// whether there is one.
 func SplitTarget(target string) (path, query string, found bool) {
 	return strings.Cut(target, "?")
 }
 
-func checkTargetLength(h *Head) *Refusal {
-	if len(h.Target) > MaxTargetBytes {
-		return &Refusal{http.StatusRequestURITooLong, TargetTooLong}
-	}
-	return nil
-}
-
-// checkHeaderSize counts each field as the line it was: name, value, colon,
-// space and line end.
-func checkHeaderSize(h *Head) *Refusal {
-	const perLine = len(": \r\n")
-	size := len("Host") + len(h.Host) + perLine
-	for name, values := range h.Header {
-		for _, value := range values {
-			size += len(name) + len(value) + perLine
-		}
-	}
-	if size > MaxHeaderBytes {
-		return &Refusal{http.StatusRequestHeaderFieldsTooLarge, HeaderTooLarge}
-	}
-	return nil
-}
-
-// checkTargetForm accepts the origin form of RFC 9112 section 3.2.1 alone: in
-// the others a host may stand that contradicts the Host field.
+// checkTargetForm refuses all but the origin form (RFC 9112 section 3.2.1): in
+// any other a server may take the host from the target.
 func checkTargetForm(h *Head) *Refusal {
 	if h.Target == "" || h.Target[0] != '/' {
 		return &Refusal{http.StatusBadRequest, TargetForm}
@@ -124,60 +116,50 @@ func checkTargetForm(h *Head) *Refusal {
 	return nil
 }
 
+// checkMethod refuses methods that are no request for a resource: CONNECT makes
+// a tunnel, TRACE sends the request back, cookies included.
 func checkMethod(h *Head) *Refusal {
-	if h.Method != http.MethodGet && h.Method != http.MethodPost {
+	if h.Method == http.MethodConnect || h.Method == http.MethodTrace {
 		return &Refusal{http.StatusMethodNotAllowed, MethodNotAllowed}
 	}
 	return nil
 }
 
-// onlyOnce are the fields of which two would let two parsers disagree about the
-// client, or about the body.
-var onlyOnce = [...]string{
-	"Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Authorization", "Origin",
-}
-
-// checkHeaderNames refuses names with an underscore, which many servers read
-// as a hyphen: a field that was stripped under one spelling would arrive under
-// the other (CVE-2025-64484).
-func checkHeaderNames(h *Head) *Refusal {
-	for name := range h.Header {
-		if strings.IndexByte(name, '_') >= 0 {
-			return &Refusal{http.StatusBadRequest, HeaderName}
-		}
-	}
-	for _, name := range onlyOnce {
-		if len(h.Header[name]) > 1 {
-			return &Refusal{http.StatusBadRequest, HeaderTwice}
-		}
-	}
-	return nil
-}
-
-func checkHost(h *Head) *Refusal {
-	if len(h.Header["Host"]) > 0 {
+func checkTwice(h *Head) *Refusal {
+	if h.Twice {
 		return &Refusal{http.StatusBadRequest, HeaderTwice}
 	}
-	if h.Host == "" {
-		return &Refusal{http.StatusBadRequest, NoHost}
+	return nil
+}
+
+// checkBody refuses a GET with a body, which servers read or leave on the
+// connection, and a POST that does not declare one.
+func checkBody(h *Head) *Refusal {
+	switch {
+	case h.Method == http.MethodPost && h.Length < 0 && !h.Chunked:
+		return &Refusal{http.StatusLengthRequired, NoLength}
+	case (h.Method == http.MethodGet || h.Method == http.MethodHead) && (h.Length > 0 || h.Chunked):
+		return &Refusal{http.StatusBadRequest, BodyNotAllowed}
+	case h.Length > MaxBodyBytes:
+		return &Refusal{http.StatusRequestEntityTooLarge, BodyTooLarge}
 	}
 	return nil
 }
 
-// checkFraming accepts Content-Length as the only framing of a body. Browsers
-// never send a form in chunks; attempts to desynchronise servers do.
-func checkFraming(h *Head) *Refusal {
-	if len(h.TransferEncoding) > 0 || len(h.Header["Transfer-Encoding"]) > 0 {
-		return &Refusal{http.StatusLengthRequired, TransferEncoding}
+func checkExpectation(h *Head) *Refusal {
+	if h.Expects != "" && !strings.EqualFold(h.Expects, "100-continue") {
+		return &Refusal{http.StatusExpectationFailed, Expectation}
 	}
-	declared := len(h.Header["Content-Length"]) > 0
-	switch {
-	case h.ContentLength < 0 || h.Method == http.MethodPost && !declared:
-		return &Refusal{http.StatusLengthRequired, NoLength}
-	case h.Method == http.MethodGet && h.ContentLength > 0:
-		return &Refusal{http.StatusBadRequest, BodyNotAllowed}
-	case h.ContentLength > MaxBodyBytes:
-		return &Refusal{http.StatusRequestEntityTooLarge, BodyTooLarge}
+	return nil
+}
+
+// checkPurpose refuses requests that no person made: a code that is delivered
+// ahead of the person's own request is spent then.
+func checkPurpose(h *Head) *Refusal {
+	for token := range strings.SplitSeq(h.Purpose, ";") {
+		if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
+			return &Refusal{http.StatusForbidden, Prefetch}
+		}
 	}
 	return nil
 }

@@ -8,13 +8,22 @@ package gate
 import (
 	"net/http"
 	"strings"
+	"unsafe"
 )
 
-// Response is an authorization response, to be checked once its route is known.
+// Protocol is whose responses are looked for.
+type Protocol int
+
+// The protocols. A request of an Opaque route is not inspected.
+const (
+	Opaque Protocol = iota
+	OAuth
+	SAML
+)
+
+// Response is a request that may be an authorization response.
 type Response struct {
-	// Opaque: the request is no authorization response, and is not checked.
-	Opaque bool
-	Method string
+	Protocol Protocol
 	// Query is the raw query.
 	Query string
 	// ContentType and ContentEncoding are the fields' values, empty when
@@ -24,39 +33,45 @@ type Response struct {
 	Body            []byte
 }
 
-// CheckResponse returns why an authorization response is refused, or nil and the
-// response parameters it has; none for an opaque one.
-func CheckResponse(r *Response) (ParameterSet, *Refusal) {
-	if r.Opaque {
-		return 0, nil
+// CheckResponse finds the parameters of a request, and reports whether it is a
+// response of the protocol. It refuses a response in which a parameter that
+// decides is repeated: one party could act on the first value, and another on the
+// last. A request that is no response is nobody's login and is not refused.
+func CheckResponse(r *Response) (is bool, refusal *Refusal) {
+	if r.Protocol == Opaque {
+		return false, nil
 	}
-	seen, once := ParameterSet(0).with(r.Query)
-	if r.Method == http.MethodPost {
-		if !isPlainForm(r.ContentType, r.ContentEncoding) {
-			return 0, &Refusal{http.StatusBadRequest, BodyNotForm}
+	var found parameters
+	found.scan(r.Query)
+	if IsForm(r.ContentType) && len(r.Body) > 0 {
+		if !isReadable(r.ContentType, r.ContentEncoding) {
+			return false, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
-		if once {
-			seen, once = seen.with(string(r.Body))
-		}
+		found.scan(unsafe.String(unsafe.SliceData(r.Body), len(r.Body))) // not kept, and not changed meanwhile
 	}
-	if !once {
-		return 0, &Refusal{http.StatusBadRequest, ParameterRepeated}
+	if !found.isResponse(r.Protocol) {
+		return false, nil
 	}
-	return seen, nil
+	if found.repeats() {
+		return true, &Refusal{http.StatusBadRequest, ParameterRepeated}
+	}
+	return true, nil
 }
 
-// isPlainForm accepts urlencoded forms in a charset that agrees with ASCII.
-// In another charset, or compressed, a backend would see other parameters
-// than the ones compared here.
-func isPlainForm(contentType, contentEncoding string) bool {
+// IsForm reports whether a body of a media type has parameters.
+func IsForm(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded")
+}
+
+// isReadable reports whether the bytes of a form are what its reader decodes: it
+// is not compressed, and in a charset in which ASCII is ASCII.
+func isReadable(contentType, contentEncoding string) bool {
 	if contentEncoding != "" && !strings.EqualFold(contentEncoding, "identity") {
 		return false
 	}
-	media, parameters, _ := strings.Cut(contentType, ";")
-	if !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
-		return false
-	}
-	for parameter := range strings.SplitSeq(parameters, ";") {
+	_, rest, _ := strings.Cut(contentType, ";")
+	for parameter := range strings.SplitSeq(rest, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "charset") {
 			continue
@@ -70,117 +85,182 @@ func isPlainForm(contentType, contentEncoding string) bool {
 	return true
 }
 
-// responseParameters are the parameters of OAuth 2.0 (RFC 6749, RFC 9207),
-// OpenID Connect and SAML 2.0 bindings that may stand in a response once.
-// Parsers differ in which of two they take, so a second one lets someone show
-// one value here and another to the backend.
-var responseParameters = [...]string{
-	"code", "state", "iss", "error", "error_description", "error_uri",
-	"response", "id_token", "access_token", "token_type", "expires_in", "scope", "session_state",
+// known are the parameters of authorization responses. Those before decides
+// decide about a login: they may be there once.
+var known = [...]string{
+	"code", "state", "iss", "error", "response", "id_token", "access_token",
 	"SAMLResponse", "SAMLRequest", "SAMLart", "RelayState", "SigAlg", "Signature",
+	// These may be repeated.
+	"error_description", "error_uri", "token_type", "expires_in", "scope", "session_state",
+	// Responses of other protocols: CAS, WS-Federation, and codes by another name.
+	"ticket", "wresult", "auth_code", "logout_token",
 }
 
-var parameterIndex = func() map[string]uint {
-	index := make(map[string]uint, len(responseParameters))
-	for i, name := range responseParameters {
-		index[name] = uint(i)
+// deciding is how many of the known parameters decide.
+const deciding = 13
+
+// index finds a known parameter by its name, and folded one that decides by
+// what PHP, Rails and ASP.NET make of its name.
+var index, folded = func() (map[string]uint, map[string]uint) {
+	exact, fold := make(map[string]uint, len(known)), make(map[string]uint, deciding)
+	for i, name := range known {
+		exact[name] = uint(i)
+		if i < deciding {
+			fold[strings.ToLower(name)] = uint(i)
+		}
 	}
-	return index
+	return exact, fold
 }()
 
-// maxEncodedName is the longest spelling of a response parameter: every byte
-// of "error_description" escaped.
-const maxEncodedName = 3 * len("error_description")
-
-// ParameterSet holds which response parameters were seen, one bit each.
-type ParameterSet uint32
-
-// The parameters of which every authorization response has at least one:
-// RFC 6749 section 4.1.2 and 4.2.2, OpenID Connect Core section 3.3.2.5 and
-// JARM section 2.3; SAML 2.0 Bindings sections 3.4 to 3.6. SAMLRequest is the
-// provider's request to log out, which comes to the same address.
-var (
-	oauthResponses = setOf("code", "error", "id_token", "access_token", "response")
-	samlResponses  = setOf("SAMLResponse", "SAMLart", "SAMLRequest")
+const (
+	minName = len("iss")
+	maxName = len("error_description")
+	// maxRawName is a name whose every byte is escaped, with room for what
+	// frameworks cut off.
+	maxRawName = 3*maxName + 16
 )
 
-func setOf(names ...string) ParameterSet {
-	var s ParameterSet
-	for _, name := range names {
-		s |= 1 << parameterIndex[name]
-	}
-	return s
+// parameters are the known parameters of a request, as bits.
+type parameters struct {
+	once, twice uint32
+	// alike are deciding parameters by a name that some framework takes for theirs.
+	alike uint32
 }
 
-// IsOAuth reports whether the parameters make a response of OAuth 2.0 or OpenID
-// Connect.
-func (s ParameterSet) IsOAuth() bool { return s&oauthResponses != 0 }
+var (
+	others         = setOf("ticket", "wresult", "auth_code", "logout_token")
+	oauthResponses = setOf("code", "error", "id_token", "access_token", "response") | others
+	samlResponses  = setOf("SAMLResponse", "SAMLart", "SAMLRequest") | others
+)
 
-// IsSAML reports whether the parameters make a message of SAML.
-func (s ParameterSet) IsSAML() bool { return s&samlResponses != 0 }
+func setOf(names ...string) (set uint32) {
+	for _, name := range names {
+		set |= 1 << index[name]
+	}
+	return set
+}
 
-// with adds the response parameters of a form and reports whether each is there
-// once. A form is split at "&" and at ";": some parsers split at both.
-func (s ParameterSet) with(form string) (all ParameterSet, once bool) {
-	for name := range names(form) {
-		i, known := parameterIndex[name]
-		if !known {
+func (p *parameters) isResponse(protocol Protocol) bool {
+	if protocol == SAML {
+		return p.once&samlResponses != 0
+	}
+	return p.once&oauthResponses != 0
+}
+
+// repeats reports whether a deciding parameter is there twice, or also by a name
+// that a framework takes for its name.
+func (p *parameters) repeats() bool {
+	const decide = 1<<deciding - 1
+	return (p.twice|p.once&p.alike)&decide != 0
+}
+
+// scan notes the parameters of a query or a form.
+func (p *parameters) scan(form string) {
+	for pairs := newPairs(form); pairs.next(); {
+		if len(pairs.name) < minName || len(pairs.name) > maxRawName {
 			continue
 		}
-		if s&(1<<i) != 0 {
-			return s, false
+		name := decodeName(pairs.name)
+		if i, is := index[name]; is {
+			p.twice |= p.once & (1 << i)
+			p.once |= 1 << i
+			continue
 		}
-		s |= 1 << i
+		if i, is := folded[fold(name)]; is {
+			p.alike |= 1 << i
+		}
 	}
-	return s, true
 }
 
-// Parameters returns the response parameters that a raw query names, in the
-// order of first appearance, and how many others it holds. The names come
-// from a fixed set, so they may be logged; the others may be secrets
-// themselves.
-func Parameters(query string) (known []string, others int) {
-	var seen ParameterSet
-	for name := range names(query) {
-		i, isKnown := parameterIndex[name]
+// fold makes of a name what frameworks do: PHP drops blanks before it, reads
+// dots and blanks in it as underscores and ends it at a bracket or a NUL, as
+// Rails does at a bracket; ASP.NET compares without regard to case.
+func fold(name string) string {
+	var b [maxName]byte
+	n := 0
+	for i := range len(name) {
+		c := name[i]
 		switch {
-		case !isKnown:
-			others++
+		case n == 0 && (c == ' ' || c >= '\t' && c <= '\r'):
+			continue
+		case c == '[' || c == 0:
+			return string(b[:n])
+		case c == '.' || c == ' ':
+			c = '_'
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		if n == len(b) {
+			return ""
+		}
+		b[n] = c
+		n++
+	}
+	return string(b[:n])
+}
+
+// Parameters returns for the log which known parameters a query has, and how many
+// others: names alone, and only those that are constants of this package.
+func Parameters(query string) (present []string, unknown int) {
+	var seen uint32
+	for pairs := newPairs(query); pairs.next(); {
+		if pairs.name == "" {
+			continue
+		}
+		i, is := index[decodeName(pairs.name)]
+		switch {
+		case !is:
+			unknown++
 		case seen&(1<<i) == 0:
 			seen |= 1 << i
-			known = append(known, responseParameters[i])
+			present = append(present, known[i])
 		}
 	}
-	return known, others
+	return present, unknown
 }
 
-// names yields the decoded name of each pair of a form. Names that are too
-// long to be known ones are yielded as they are.
-func names(form string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for form != "" {
-			pair := form
-			if end := strings.IndexAny(form, "&;"); end >= 0 {
-				pair, form = form[:end], form[end+1:]
-			} else {
-				form = ""
-			}
-			if pair == "" {
-				continue
-			}
-			name, _, _ := strings.Cut(pair, "=")
-			if len(name) <= maxEncodedName && strings.ContainsAny(name, "%+") {
-				name = decode(name)
-			}
-			if !yield(name) {
-				return
-			}
+// pairs are the pairs of a query or a form, in one pass over it. Both & and ;
+// divide, as some servers have it.
+type pairs struct {
+	form string
+	at   int
+	// ampersand and semicolon are the next of each.
+	ampersand, semicolon int
+	// name is the raw name of the present pair.
+	name string
+}
+
+func newPairs(form string) pairs { return pairs{form: form, ampersand: -1, semicolon: -1} }
+
+// next goes to the next pair, and reports whether there is one.
+func (p *pairs) next() bool {
+	if p.at >= len(p.form) {
+		return false
+	}
+	end := min(p.divider(&p.ampersand, '&'), p.divider(&p.semicolon, ';'))
+	p.name, _, _ = strings.Cut(p.form[p.at:end], "=")
+	p.at = end + 1
+	return true
+}
+
+// divider returns where the next byte c is. It searches only behind the one that
+// it found before.
+func (p *pairs) divider(found *int, c byte) int {
+	if *found < p.at {
+		if *found = strings.IndexByte(p.form[p.at:], c); *found < 0 {
+			*found = len(p.form)
+		} else {
+			*found += p.at
 		}
 	}
+	return *found
 }
 
-// decode resolves escapes and plus signs. A percent sign without two digits stays as it is.
-func decode(s string) string {
+// decodeName resolves escapes in a name.
+func decodeName(s string) string {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s
+	}
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		switch {

@@ -13,23 +13,24 @@ import (
 // checkTargetBytes refuses paths that two parsers could read as two different
 // ones, unless the path is declared in this very spelling. The query is not
 // interpreted: only bytes that cannot stand in a request line are refused in it.
+// Bytes above ASCII can: browsers send them as they are in a link's query.
 func checkTargetBytes(h *Head) *Refusal {
 	path, query, _ := SplitTarget(h.Target)
-	if !h.PathDeclared && !isCanonicalPath(path) {
+	if !h.PathDeclared && !IsCanonicalPath(path) {
 		return &Refusal{http.StatusBadRequest, PathNotCanonical}
 	}
 	for i := range len(query) {
-		if c := query[i]; c <= ' ' || c >= 0x7f || c == '#' {
+		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
 			return &Refusal{http.StatusBadRequest, QueryBytes}
 		}
 	}
 	return nil
 }
 
-// isCanonicalPath reports whether a path has one reading only: no empty, "."
+// IsCanonicalPath reports whether a path has one reading only: no empty, "."
 // or ".." segment, no parameters (";"), and no escape whose decoding would
 // make or hide any of these.
-func isCanonicalPath(path string) bool {
+func IsCanonicalPath(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch c := path[i]; {
 		case c <= ' ' || c >= 0x7f || c == ';' || c == '\\' || c == '#':

@@ -20,7 +20,7 @@ import (
 
 // Upstream reaches backends under the rules about which may be reached.
 type Upstream interface {
-	Attempt(ctx context.Context, p *upstream.Plan) (*http.Response, error)
+	Attempt(ctx context.Context, p *upstream.Plan) (*upstream.Response, error)
 	Reach(ctx context.Context, address string, timeout time.Duration) error
 }
 
@@ -41,9 +41,10 @@ func (p prober) run(ctx context.Context, a *probe) finding {
 	case a.check.Path == "":
 		return judgeError(p.upstream.Reach(ctx, a.address, seconds(a.check.TimeoutSeconds)))
 	}
-	status, err := p.send(ctx, a.address, seconds(a.check.TimeoutSeconds), &upstream.Request{
-		Method: http.MethodGet, Target: a.check.Path, Host: a.check.Host,
-		Header: http.Header{"User-Agent": {"callbackproxy-health"}, "Accept": {"*/*"}},
+	status, err := p.send(ctx, &upstream.Plan{
+		Method: http.MethodGet, Lines: []string{"User-Agent: callbackproxy-health", "Accept: */*"},
+		Choices: []upstream.Choice{{Addresses: []string{a.address}, Target: a.check.Path, Host: a.check.Host}},
+		Total:   seconds(a.check.TimeoutSeconds),
 	})
 	switch {
 	case err != nil:
@@ -57,7 +58,7 @@ func (p prober) run(ctx context.Context, a *probe) finding {
 // runPath finds out whether the callback's path is served. A backend without any
 // response is found by its health check.
 func (p prober) runPath(ctx context.Context, a *probe) finding {
-	status, err := p.send(ctx, a.address, pathTimeout, a.path.request(rand.Text(), p.now()))
+	status, err := p.send(ctx, a.path.plan(a.address, rand.Text(), p.now()))
 	switch {
 	case err != nil:
 		return unmeasured
@@ -67,14 +68,13 @@ func (p prober) runPath(ctx context.Context, a *probe) finding {
 	return healthy
 }
 
-func (p prober) send(ctx context.Context, address string, timeout time.Duration, r *upstream.Request) (status int, err error) {
-	response, err := p.upstream.Attempt(ctx, &upstream.Plan{
-		Choices: []upstream.Choice{{Addresses: []string{address}, Request: r}}, Total: timeout,
-	})
+func (p prober) send(ctx context.Context, plan *upstream.Plan) (status int, err error) {
+	response, err := p.upstream.Attempt(ctx, plan)
 	if err != nil {
 		return 0, err
 	}
-	return response.StatusCode, response.Body.Close()
+	response.Close()
+	return response.Status, nil
 }
 
 // judgeError returns the finding of an error: none when this process is at fault.
@@ -95,34 +95,35 @@ func judgeError(err error) finding {
 
 func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
-// request is a well-formed response of the route's protocol for a login that
+// plan is a well-formed response of the route's protocol for a login that
 // failed (RFC 6749 section 4.1.2.1; SAML 2.0 core section 3.2.2), with
 // the fields that a callback has when it is delivered.
-func (p *pathProbe) request(random string, now time.Time) *upstream.Request {
-	r := &upstream.Request{
-		Method: http.MethodGet, Target: p.path, Host: p.host,
-		Header: http.Header{
-			"User-Agent": {"callbackproxy-probe"}, "Accept": {"*/*"},
+func (p *pathProbe) plan(address, random string, now time.Time) *upstream.Plan {
+	plan := &upstream.Plan{
+		Method: http.MethodGet, Total: pathTimeout,
+		Lines: []string{
+			"User-Agent: callbackproxy-probe", "Accept: */*",
 			// Callbacks are registered with https.
-			"X-Forwarded-Host": {p.external}, "X-Forwarded-Proto": {"https"},
+			"X-Forwarded-Host: " + p.external, "X-Forwarded-Proto: https",
 		},
 	}
-	state := PathProbeState + random
+	target, state := p.path, PathProbeState+random
 	if p.protocol != routetable.SAML {
-		r.Target += "?" + url.Values{
+		target += "?" + url.Values{
 			"error":             {"temporarily_unavailable"},
 			"error_description": {"The callback proxy checks whether this path is served."},
 			"state":             {state},
 		}.Encode()
-		return r
+	} else {
+		response := `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_` + random +
+			`" Version="2.0" IssueInstant="` + now.UTC().Format(time.RFC3339) + `"><samlp:Status>` +
+			`<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Responder"/></samlp:Status></samlp:Response>`
+		plan.Method, plan.Framed = http.MethodPost, true
+		plan.Lines = append(plan.Lines, "Content-Type: application/x-www-form-urlencoded")
+		plan.Body = []byte(url.Values{
+			"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte(response))}, "RelayState": {state},
+		}.Encode())
 	}
-	response := `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_` + random +
-		`" Version="2.0" IssueInstant="` + now.UTC().Format(time.RFC3339) + `"><samlp:Status>` +
-		`<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Responder"/></samlp:Status></samlp:Response>`
-	r.Method = http.MethodPost
-	r.Header["Content-Type"] = []string{"application/x-www-form-urlencoded"}
-	r.Body = []byte(url.Values{
-		"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte(response))}, "RelayState": {state},
-	}.Encode())
-	return r
+	plan.Choices = []upstream.Choice{{Addresses: []string{address}, Target: target, Host: p.host}}
+	return plan
 }

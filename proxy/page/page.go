@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 )
 
 const (
@@ -40,21 +41,25 @@ func New(title string, paragraphs ...string) []byte {
 // retrySeconds is how long a client should wait before it reloads a 503.
 const retrySeconds = 5
 
-// Write responds with a page.
-func Write(w http.ResponseWriter, status int, content []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(content)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+// fields are the field lines of every page.
+const fields = "Content-Type: text/html; charset=utf-8\r\n" +
+	"Cache-Control: no-store\r\n" +
+	"Referrer-Policy: no-referrer\r\n" +
+	"X-Content-Type-Options: nosniff\r\n" +
+	"Content-Security-Policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// Write responds with a page, and with more field lines.
+func Write(x *http1.Exchange, status int, content []byte, lines ...string) {
+	x.Begin(status, http.StatusText(status))
+	x.AddLine(fields)
 	switch status {
 	case http.StatusMethodNotAllowed:
-		h.Set("Allow", gate.AllowedMethods)
+		x.Add("Allow", gate.AllowedMethods)
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retrySeconds))
+		x.Add("Retry-After", strconv.Itoa(retrySeconds))
 	}
-	w.WriteHeader(status)
-	_, _ = w.Write(content) // a client that left needs no page
+	for _, line := range lines {
+		x.AddLine(line)
+	}
+	_ = x.Send(content) // a client that left needs no page
 }

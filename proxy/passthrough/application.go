@@ -6,21 +6,19 @@
 // application's responses. I/O.
 package passthrough
 
+// application.go: the application, and its connections.
+
 import (
-	"context"
-	"errors"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/page"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
@@ -32,11 +30,8 @@ const (
 	// used: such a request is lost, because no request is sent a second time.
 	appIdleTimeout = time.Second
 	// maxIdle bounds the memory of idle connections.
-	maxIdle = 64
-	// appContinueTimeout is how long a client that expects 100 Continue waits for
-	// the application's before its body is sent anyway.
-	appContinueTimeout = time.Second
-	maxAppHeadBytes    = 1 << 20
+	maxIdle         = 64
+	maxAppHeadBytes = 1 << 20
 )
 
 // Options are what an Application needs.
@@ -57,52 +52,33 @@ type Options struct {
 // is logged, and no time is limited: the application limits how long a request
 // may take, as it does without the sidecar.
 type Application struct {
-	address        string
-	proxy          *httputil.ReverseProxy
+	// addresses are tried in this order: some programs listen on one family.
+	addresses      []string
+	dialer         net.Dialer
 	now            func() time.Time
 	passed, failed func()
+	grace          time.Duration
+	inFlight       atomic.Int64
 
-	running  sync.WaitGroup
-	inFlight atomic.Int64
-	cut      context.Context //nolint:containedctx // the life of all streams, not of a call
-	cutAll   context.CancelFunc
-	grace    time.Duration
+	mu   sync.Mutex
+	idle []*appConn // the last one was used last
+	// passages are those in flight. After cut no other begins.
+	passages map[*passage]struct{}
+	cut      bool
 }
 
 // New returns the application on a port of this host.
 func New(o Options) *Application {
+	port := strconv.Itoa(int(o.Port))
 	a := &Application{
-		address: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(o.Port))), now: o.Now, grace: o.Grace, passed: o.Passed, failed: o.Failed,
+		addresses: []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)},
+		dialer:    net.Dialer{Timeout: upstream.DialBudget},
+		now:       o.Now, grace: o.Grace, passed: o.Passed, failed: o.Failed, passages: map[*passage]struct{}{},
 	}
 	for _, event := range []*func(){&a.passed, &a.failed} {
 		if *event == nil {
 			*event = func() {}
 		}
-	}
-	a.cut, a.cutAll = context.WithCancel(context.Background())
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	dialer := &net.Dialer{Timeout: upstream.DialBudget}
-	a.proxy = &httputil.ReverseProxy{
-		Rewrite:        a.rewrite,
-		ModifyResponse: modifyResponse,
-		ErrorHandler:   a.respondError,
-		FlushInterval:  -1,
-		BufferPool:     passBuffers{},
-		ErrorLog:       log.New(discard{}, "", 0),
-		Transport: &http.Transport{ // no Proxy: the environment does not lead to the application
-			// The target of a request never decides what is dialled.
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, "tcp", a.address)
-			},
-			Protocols:              protocols,
-			DisableCompression:     true,
-			MaxIdleConns:           maxIdle,
-			MaxIdleConnsPerHost:    maxIdle,
-			IdleConnTimeout:        appIdleTimeout,
-			ExpectContinueTimeout:  appContinueTimeout,
-			MaxResponseHeaderBytes: maxAppHeadBytes,
-		},
 	}
 	return a
 }
@@ -110,80 +86,19 @@ func New(o Options) *Application {
 // Takes reports whether a request is the application's: it cannot mean a
 // callback, however its target is read. A request that the gate always refuses
 // (CONNECT, a target that is no path) is not.
-func (a *Application) Takes(s *config.Snapshot, r *http.Request) bool {
-	path, _, _ := gate.SplitTarget(r.RequestURI)
-	if r.Method == http.MethodConnect || path == "" || path[0] != '/' {
+func (a *Application) Takes(s *config.Snapshot, x *http1.Exchange) bool {
+	path, _, _ := gate.SplitTarget(x.Target)
+	if x.Method == http.MethodConnect || path == "" || path[0] != '/' {
 		return false
 	}
-	if strings.HasPrefix(path, "//") && r.URL.EscapedPath() != path {
-		return false // it cannot be sent on as it came
-	}
-	if _, declared := s.Matcher.Match(r.Host, path); declared {
+	if _, declared := s.Matcher.Match(x.Host, path); declared {
 		return false
 	}
-	return !s.Folded.MayMean(r.Host, path)
+	return !s.Folded.MayMean(x.Host, path)
 }
 
 // InFlight returns how many requests and WebSockets are being passed now.
 func (a *Application) InFlight() int64 { return a.inFlight.Load() }
-
-// passage is one request on its way to the application.
-type passage struct {
-	w        http.ResponseWriter
-	client   context.Context //nolint:containedctx // the client's, beside the one of the stream
-	snapshot *config.Snapshot
-	upload   *upload
-}
-
-type passageKey struct{}
-
-// Pass hands a request on and its response back.
-func (a *Application) Pass(s *config.Snapshot, w http.ResponseWriter, r *http.Request) {
-	a.running.Add(1)
-	defer a.running.Done()
-	a.passed()
-	a.inFlight.Add(1)
-	defer a.inFlight.Add(-1)
-
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(a.cut, cancel)() //nolint:contextcheck // a second life that ends the first
-	p := &passage{w: w, client: r.Context(), snapshot: s}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(time.Time{})
-	if isWebSocket(r.Header) {
-		w.Header().Del("Connection") // the application's own is sent
-	}
-	r = r.WithContext(context.WithValue(ctx, passageKey{}, p))
-	if r.ContentLength != 0 {
-		p.upload = &upload{ReadCloser: r.Body, from: r}
-		r.Body = p.upload
-		defer func() { p.upload.release(control, a.now()) }()
-	}
-	a.proxy.ServeHTTP(w, r)
-}
-
-// modifyResponse changes the head of a response before the client gets it.
-func modifyResponse(response *http.Response) error {
-	p := response.Request.Context().Value(passageKey{}).(*passage)
-	if _, found := response.Header["Content-Type"]; !found {
-		p.w.Header()["Content-Type"] = nil // keeps net/http from guessing one
-	}
-	if p.upload != nil && !p.upload.ended.Load() {
-		// The rest of the body must not be read as the next request. This also keeps
-		// net/http from reading it before it sends the response: an application may
-		// respond while it reads.
-		p.w.Header().Set("Connection", "close")
-	}
-	if response.Close {
-		// An application that is about to stop sends its clients elsewhere with
-		// this. A client that stays connected to the sidecar would lose its next
-		// request.
-		p.w.Header().Set("Connection", "close")
-	}
-	return nil
-}
 
 // The pages of a request that got no response. They are of status 502, because
 // 503 would be the application's own.
@@ -192,50 +107,102 @@ var (
 	pageNoResponse = page.New("The application did not answer", "It is not known whether the request arrived.")
 )
 
-// respondError responds when the application did not. The error is not logged:
-// errors of net/http quote what was sent.
-func (a *Application) respondError(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Value(passageKey{}).(*passage).client.Err() != nil {
-		panic(http.ErrAbortHandler) // the client left
-	}
-	a.failed()
-	w.Header().Set("Connection", "close")
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
-		page.Write(w, http.StatusBadGateway, PageNotPassed)
-		return
-	}
-	page.Write(w, http.StatusBadGateway, pageNoResponse)
-}
-
 // CutLater ends all streams when the grace is over, WebSockets too. The caller
 // stops the timer that it returns.
-func (a *Application) CutLater() *time.Timer { return time.AfterFunc(a.grace, a.cutAll) }
+func (a *Application) CutLater() *time.Timer { return time.AfterFunc(a.grace, a.Cut) }
 
-// Cut ends all streams now.
-func (a *Application) Cut() { a.cutAll() }
-
-// Wait returns when no stream is left. No other request may begin.
-func (a *Application) Wait() {
-	a.running.Wait()
-	a.cutAll()
+// Cut ends all streams now, and each that begins later.
+func (a *Application) Cut() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cut = true
+	for p := range a.passages {
+		p.cut()
+	}
+	for _, conn := range a.idle {
+		_ = conn.Close()
+	}
+	a.idle = nil
 }
 
-const bufferBytes = 32 << 10
+// begin notes a passage, so that it can be cut.
+func (a *Application) begin(p *passage) {
+	a.inFlight.Add(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.passages[p] = struct{}{}
+	if a.cut {
+		p.cut()
+	}
+}
 
-var bufferPool = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
+func (a *Application) end(p *passage) {
+	a.inFlight.Add(-1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.passages, p)
+}
 
-// passBuffers lends the buffers of responses.
-type passBuffers struct{}
+// appConn is a connection to the application.
+type appConn struct {
+	net.Conn
+	reader *http1.Reader
+	// since is when it began to be idle.
+	since time.Time
+}
 
-// Get lends one.
-func (passBuffers) Get() []byte { return bufferPool.Get().(*[bufferBytes]byte)[:] }
+func (c *appConn) close() {
+	_ = c.Conn.Close()
+	c.reader.Release()
+}
 
-// Put takes one back.
-func (passBuffers) Put(b []byte) { bufferPool.Put((*[bufferBytes]byte)(b)) }
+// connect returns a connection to the application: an idle one that is open and
+// silent right now, or a new one. The error is that of the first address.
+func (a *Application) connect() (*appConn, error) {
+	for conn := a.takeIdle(); conn != nil; conn = a.takeIdle() {
+		if a.now().Sub(conn.since) < appIdleTimeout && http1.IsOpen(conn.Conn) {
+			return conn, nil
+		}
+		conn.close()
+	}
+	var failure error
+	for _, address := range a.addresses {
+		conn, err := a.dialer.Dial("tcp", address)
+		if err == nil {
+			return &appConn{Conn: conn, reader: http1.NewReader(conn)}, nil
+		}
+		if failure == nil {
+			failure = err
+		}
+	}
+	return nil, failure
+}
 
-// discard is a log that holds nothing.
-type discard struct{}
+func (a *Application) takeIdle() *appConn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.idle) == 0 {
+		return nil
+	}
+	last := len(a.idle) - 1
+	conn := a.idle[last]
+	a.idle = a.idle[:last]
+	return conn
+}
 
-// Write drops a line.
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
+// keep makes a connection idle. It was announced to be kept alive, and nothing of
+// a response is left on it.
+func (a *Application) keep(conn *appConn) {
+	conn.since = a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cut || conn.reader.Buffered() > 0 {
+		conn.close()
+		return
+	}
+	if len(a.idle) == maxIdle || len(a.idle) > 0 && conn.since.Sub(a.idle[0].since) >= appIdleTimeout {
+		a.idle[0].close()
+		a.idle = append(a.idle[:0], a.idle[1:]...)
+	}
+	a.idle = append(a.idle, conn)
+}

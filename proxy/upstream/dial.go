@@ -67,10 +67,10 @@ func checkDialed(address string, forbidden map[netip.Addr]struct{}) error {
 // backend.
 func othersShare(budget time.Duration) time.Duration { return budget * 3 / 10 }
 
-// dial connects to the first address of a plan that accepts, and returns the
-// request for it. All share one budget: each address has its part of what the
+// dial connects to the first address of a plan that accepts, and returns its
+// choice. All share one budget: each address has its part of what the
 // ones before it left. The error is that of the first choice.
-func (d *dialer) dial(ctx context.Context, p *Plan) (net.Conn, *Request, error) {
+func (d *dialer) dial(ctx context.Context, p *Plan) (net.Conn, *Choice, error) {
 	budget := min(DialBudget, p.Total)
 	end := d.now().Add(budget)
 	var failure *Error
@@ -81,7 +81,7 @@ func (d *dialer) dial(ctx context.Context, p *Plan) (net.Conn, *Request, error) 
 		}
 		conn, err := d.dialChoice(ctx, p, i, limit)
 		if err == nil {
-			return conn, p.Choices[i].Request, nil
+			return conn, &p.Choices[i], nil
 		}
 		if failure == nil || err.Reason == Canceled {
 			failure = err
@@ -126,10 +126,15 @@ func (d *dialer) dialOne(ctx context.Context, address string, budget time.Durati
 		return d.mapped.DialContext(ctx, "tcp", target)
 	}
 	// Names are never resolved here: only addresses are dialled.
-	if _, err := netip.ParseAddrPort(address); err != nil {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
 		return nil, errForbidden
 	}
-	return d.guarded.DialContext(ctx, "tcp", address)
+	conn, err := d.guarded.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
 }
 
 func explainDial(ctx context.Context, err error) *Error {

@@ -29,7 +29,7 @@ const (
 	TooManyInterim   Reason = "too many interim responses"
 	Switching        Reason = "backend switched protocols"
 	TimedOut         Reason = "time is over"
-	Canceled         Reason = "client is gone"
+	Canceled         Reason = "proxy is stopping"
 )
 
 // Error is why an attempt has no response. Its text holds no byte of the request
@@ -57,10 +57,8 @@ func (e *Error) Error() string {
 }
 
 var (
-	errHeadTooLarge   = errors.New(string(HeadTooLarge))
 	errTooManyInterim = errors.New(string(TooManyInterim))
 	errSwitching      = errors.New(string(Switching))
-	errMalformed      = errors.New(string(Malformed))
 )
 
 // detail keeps only the operating system's constant text of an error: the rest may

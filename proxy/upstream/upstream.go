@@ -10,7 +10,6 @@ package upstream
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -19,27 +18,25 @@ import (
 // DialBudget bounds the dialling of one attempt, all its addresses together.
 const DialBudget = 2 * time.Second
 
-// Request is delivered as it is; only the framing is added.
-type Request struct {
-	Method string
-	// Target is the request target, byte for byte.
-	Target string
-	Host   string
-	// Header holds neither Host nor framing nor hop-by-hop fields.
-	Header http.Header
-	Body   []byte
-}
-
 // Choice is a backend that may get a request.
 type Choice struct {
 	// Addresses (IP:port) are dialled in this order.
 	Addresses []string
-	// Request is sent there.
-	Request *Request
+	// Target is the request target, byte for byte. Backends differ in it, and in
+	// Host.
+	Target, Host string
 }
 
-// Plan bounds one attempt.
+// Plan is one request, and bounds its attempt. The request is delivered as it is;
+// only Host and the framing are added.
 type Plan struct {
+	Method string
+	// Lines are the field lines, without their ends, in their order. They hold
+	// neither Host nor framing nor hop-by-hop fields.
+	Lines []string
+	Body  []byte
+	// Framed: the length of the body is declared, also when it is 0.
+	Framed bool
 	// Choices are tried in this order until an address of one can be dialled.
 	Choices []Choice
 	// Total bounds the attempt, from the first dial to the end of the response.
@@ -77,25 +74,23 @@ func NewClient(o Options) *Client {
 }
 
 // Attempt delivers a request to one of the addresses of a plan and returns the
-// head of the response. The response's body must be closed; it ends early with an
+// head of the response. The response must be closed; its body ends early with an
 // error, never with io.EOF, when the backend sent less than it announced, when
 // the total time is over, or when ctx is cancelled.
 //
 // Another address is tried only if the ones before could not be dialled. Errors
 // are of type *Error.
-func (c *Client) Attempt(ctx context.Context, p *Plan) (*http.Response, error) {
-	for i := range p.Choices {
-		if !p.Choices[i].Request.isWellFormed() {
-			return nil, &Error{Reason: BadRequest, NotDelivered: true}
-		}
+func (c *Client) Attempt(ctx context.Context, p *Plan) (*Response, error) {
+	if !p.isWellFormed() {
+		return nil, &Error{Reason: BadRequest, NotDelivered: true}
 	}
 	deadline := c.now().Add(p.Total)
-	conn, request, err := c.dialer.dial(ctx, p)
+	conn, choice, err := c.dialer.dial(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	x := newExchange(ctx, conn)
-	response, err := x.run(request, deadline, c.now().Add(firstByte(p.Total)))
+	x := newExchange(ctx, conn, deadline)
+	response, err := x.run(p, choice, c.now().Add(firstByte(p.Total)))
 	if err != nil {
 		x.close()
 		return nil, x.explain(err)
@@ -122,44 +117,31 @@ func firstByte(total time.Duration) time.Duration {
 }
 
 // isWellFormed is the last line against a request that would be read as two.
-// The gate and net/http have refused these bytes before.
-func (r *Request) isWellFormed() bool {
-	if !isToken(r.Method) || r.Target == "" || r.Target[0] != '/' || !isWord(r.Target) || !isWord(r.Host) {
+// The parser of requests has refused these bytes before.
+func (p *Plan) isWellFormed() bool {
+	if !isWord(p.Method) || len(p.Choices) == 0 {
 		return false
 	}
-	for name, values := range r.Header {
-		if !isToken(name) {
+	for i := range p.Choices {
+		c := &p.Choices[i]
+		if c.Target == "" || c.Target[0] != '/' || !isWord(c.Target) || !isWord(c.Host) {
 			return false
 		}
-		for _, value := range values {
-			if !isLine(value) {
-				return false
-			}
+	}
+	for _, line := range p.Lines {
+		if !isLine(line) || strings.IndexByte(line, ':') < 1 {
+			return false
 		}
 	}
 	return true
-}
-
-// isToken reports whether s can be a method or a field name: visible ASCII
-// without the colon that ends a name.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == ':' {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // isWord reports whether s ends neither a word nor a line.
-func isWord(s string) bool { return isLine(s) && !strings.ContainsAny(s, " \t") }
+func isWord(s string) bool {
+	return s != "" && isLine(s) && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0
+}
 
 // isLine reports whether s ends no line.
 func isLine(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
+	return strings.IndexByte(s, '\r') < 0 && strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, 0) < 0
 }

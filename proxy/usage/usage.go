@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/changelog"
-	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
@@ -30,13 +29,10 @@ const (
 	Rejected
 )
 
-// KindOf classifies a request that passed the gate by its response parameters.
-// Every request of an opaque route is a Callback.
-func KindOf(r *routetable.Route, has gate.ParameterSet) Kind {
-	switch {
-	case r.Protocol == routetable.Opaque,
-		r.Protocol == routetable.SAML && has.IsSAML(),
-		(r.Protocol == routetable.OAuth2 || r.Protocol == routetable.OIDC) && has.IsOAuth():
+// KindOf classifies a request that passed the gate: whether it is a response of
+// the route's protocol. Every request of an opaque route is a Callback.
+func KindOf(r *routetable.Route, isResponse bool) Kind {
+	if isResponse || r.Protocol == routetable.Opaque {
 		return Callback
 	}
 	return Unrelated

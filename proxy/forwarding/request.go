@@ -1,0 +1,111 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package forwarding
+
+// request.go: the field lines that the next server gets.
+
+import (
+	"strings"
+
+	"github.com/callbackproxy/callback-operator/proxy/http1"
+)
+
+// AppendCallback appends the field lines of a callback for its backend, in the
+// order in which they came: those that belong to this connection and those that
+// only a proxy may set are left out, and the proxy's own follow. It returns how
+// many fields with an underscore in their name were dropped: a backend may read
+// it as a hyphen, and so take the field for another one.
+func AppendCallback(lines []string, r *http1.Request, o *Origin, via, requestID string) (all []string, dropped int) {
+	named := optionsOf(r.Fields)
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if strings.IndexByte(f.Name, '_') >= 0 {
+			if !o.Trusted || fateOf(f.Name, true) != relayed {
+				dropped++
+				continue
+			}
+		}
+		switch fate := fateOf(f.Name, false); {
+		case fate == claim && o.Trusted && !isEnvoy(f.Name) && !named.has(f.Name):
+		case fate != relayed || named.has(f.Name):
+			continue
+		}
+		lines = append(lines, f.Line)
+	}
+	lines = o.appendOwn(lines)
+	return append(lines, "X-Request-Id: "+requestID, "Via: "+via), dropped
+}
+
+// AppendPassed appends the field lines of a request for the application behind a
+// sidecar. The application's peer is now this process, so it cannot decide by the
+// peer's address which fields it may trust: the proxy decides for it, by the same
+// rules as for callbacks.
+func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
+	named := optionsOf(r.Fields)
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch fateOf(f.Name, true) {
+		case ours:
+			continue
+		case claim:
+			if !o.Trusted || isEnvoy(f.Name) {
+				continue
+			}
+		case relayed, traced, expect:
+		}
+		if !named.has(f.Name) {
+			lines = append(lines, f.Line)
+		}
+	}
+	return o.appendOwn(lines)
+}
+
+// AppendResponse appends the field lines of a response for the client, without
+// those that belong to the connection to the server, and without those that
+// replaced names.
+func AppendResponse(lines []string, r *http1.Response, replaced ...string) []string {
+	named := optionsOf(r.Fields)
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if endsHere(f.Name) || named.has(f.Name) || isAny(f.Name, replaced) {
+			continue
+		}
+		lines = append(lines, f.Line)
+	}
+	return lines
+}
+
+// endsHere reports whether a field of a response belongs to one connection.
+func endsHere(name string) bool {
+	switch fateOf(name, false) {
+	case ours:
+		return !http1.EqualFold(name, "host") && !isForwarded(name)
+	case relayed, claim, traced, expect:
+	}
+	return false
+}
+
+func isForwarded(name string) bool {
+	return http1.EqualFold(name, "forwarded") || len(name) > len("x-forwarded-") && http1.EqualFold(name[:len("x-forwarded-")], "x-forwarded-")
+}
+
+func isAny(name string, names []string) bool {
+	for _, other := range names {
+		if http1.EqualFold(name, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendTrailer appends the field lines of a trailer, but for those that would
+// mean something in a head.
+func AppendTrailer(lines []string, trailer http1.Fields) []string {
+	for i := range trailer {
+		if fateOf(trailer[i].Name, true) == relayed {
+			lines = append(lines, trailer[i].Line)
+		}
+	}
+	return lines
+}

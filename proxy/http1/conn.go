@@ -1,0 +1,231 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+// conn.go: a connection of a client, request after request.
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a connection of a client.
+type conn struct {
+	net.Conn
+	server *Server
+	reader Reader
+	peer   netip.AddrPort
+	// idle is true while the connection waits for the first byte of a request. The
+	// one who sets it to false decides what comes next: a request, or its end.
+	idle atomic.Bool
+}
+
+// outs lends the buffers of heads of responses.
+var outs = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// serve serves requests until the connection ends.
+func (c *conn) serve() {
+	defer c.server.running.Done()
+	c.reader = *NewReader(c.Conn)
+	out := outs.Get().(*[]byte)
+	x := &Exchange{Peer: c.peer, conn: c, out: *out}
+	defer func() {
+		c.forget(x.state == tunnelled)
+		if cap(x.out) <= 2*joinBytes {
+			*out = x.out[:0]
+			outs.Put(out)
+		}
+		c.reader.Release()
+	}()
+	for c.awaitRequest() {
+		ok := c.readRequest(x)
+		if !ok {
+			return
+		}
+		c.server.Handle(x)
+		if !c.goesOn(x) {
+			return
+		}
+		*x = Exchange{Peer: c.peer, conn: c, out: x.out[:0]}
+	}
+}
+
+// forget closes the connection, unless it was handed over.
+func (c *conn) forget(handedOver bool) {
+	if !handedOver {
+		_ = c.Conn.Close()
+	}
+	c.server.mu.Lock()
+	delete(c.server.conns, c)
+	c.server.mu.Unlock()
+}
+
+// awaitRequest waits for the first byte of a request, and reports whether it came.
+func (c *conn) awaitRequest() bool {
+	if c.reader.Buffered() > 0 {
+		return !c.server.draining.Load()
+	}
+	if c.SetReadDeadline(c.server.Now().Add(c.server.IdleTimeout(c.peer.Addr()))) != nil {
+		return false
+	}
+	c.idle.Store(true)
+	err := c.reader.fill()
+	return c.idle.CompareAndSwap(true, false) && err == nil
+}
+
+// requestLineBytes is what a request line may hold besides its target.
+const requestLineBytes = 64
+
+// readRequest reads the head of a request. It reports false when the connection
+// ended before. A head that cannot be served has a Refusal.
+func (c *conn) readRequest(x *Exchange) bool {
+	limits := c.server.Limits()
+	checked := false
+	begun := false
+	check := func(part []byte) *Error {
+		if !begun {
+			begun = true
+			_ = c.SetReadDeadline(c.server.Now().Add(limits.HeadTimeout))
+		}
+		return checkPart(part, limits, &checked)
+	}
+	head, err := c.reader.readHead(limits.TargetBytes+limits.HeaderBytes+requestLineBytes, check)
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		x.Request = readPart(c.reader.buf[c.reader.r:c.reader.w], c.reader.fields[:0])
+		c.refuse(x, refusal)
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	request, refusal := parseRequest(head, c.reader.fields[:0])
+	x.Request = request
+	c.reader.fields = request.Fields
+	switch line, _, _ := strings.Cut(head, "\n"); {
+	case refusal != nil:
+	case len(request.Target) > limits.TargetBytes:
+		refusal = errTargetLength
+	case len(head)-len(line) > limits.HeaderBytes:
+		refusal = errHeadLength
+	default:
+		x.body = c.reader.bodyOfRequest(&x.Request)
+		return true
+	}
+	c.refuse(x, refusal)
+	return true
+}
+
+// refuse makes a request one that is only responded to. Its body, if any, is not
+// read.
+func (c *conn) refuse(x *Exchange, refusal *Error) {
+	x.Refusal, x.closes = refusal, true
+	x.body = Body{from: &c.reader, err: errUnread}
+}
+
+var errUnread = errors.New("the head was refused")
+
+// checkPart refuses early what can be no request: the first line is checked as
+// soon as it is there, and its length before.
+func checkPart(part []byte, limits Limits, checked *bool) *Error {
+	if *checked {
+		return nil
+	}
+	if part[0] == 0x16 {
+		return errTLS
+	}
+	end := bytes.IndexByte(part, '\n')
+	if end < 0 {
+		if len(part) > limits.TargetBytes+requestLineBytes {
+			return errTargetLength
+		}
+		return nil
+	}
+	*checked = true
+	line, _, err := cutLine(string(part[:end+1]))
+	if err != nil {
+		return err
+	}
+	var r Request
+	return r.parseRequestLine(line)
+}
+
+// readPart reads method, target and host from a head that is not complete or
+// broken, where they can be read.
+func readPart(part []byte, fields Fields) Request {
+	r := Request{Length: -1, Fields: fields, Close: true}
+	line, rest, whole := strings.Cut(string(part), "\n")
+	method, target, found := strings.Cut(line, " ")
+	if !found || !isAll(method, tokenByte) {
+		return r
+	}
+	target, _, _ = strings.Cut(target, " ")
+	target = strings.TrimSuffix(target, "\r")
+	if !isAll(target, targetByte) {
+		return r
+	}
+	r.Method, r.Target = method, target
+	for whole {
+		line, rest, whole = strings.Cut(rest, "\n")
+		if field, err := parseField(strings.TrimSuffix(line, "\r")); err == nil && field.Is("host") && isAll(field.Value, hostByte) {
+			r.Host = field.Value
+			return r
+		}
+	}
+	return r
+}
+
+// goesOn reports whether another request may come, after a response. It ends the
+// connection otherwise, in a way that lets the client read what was sent.
+func (c *conn) goesOn(x *Exchange) bool {
+	switch x.state {
+	case tunnelled:
+		return false
+	case aborted:
+		if !isSilent(c.Conn) {
+			c.linger()
+		}
+		return false
+	case unanswered, begun: // never without a status line
+		x.closes = true
+		x.Begin(502, "Bad Gateway")
+		_ = x.Send(nil)
+	case started: // not ended: cut
+		x.Abort()
+		return c.goesOn(x)
+	case ended:
+	}
+	if !x.closes {
+		return true
+	}
+	if !x.body.Ended() || c.reader.Buffered() > 0 || !x.Request.Close && !isSilent(c.Conn) {
+		c.linger()
+	}
+	return false
+}
+
+// What a connection may still send before it is closed, so that its client can
+// read the response: a reset would destroy it, and invite the client to send the
+// request again.
+const (
+	lingerBytes = 64 << 10
+	lingerTime  = time.Second
+)
+
+// linger ends our half of the connection and drops what the client still sends.
+func (c *conn) linger() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	if c.SetReadDeadline(c.server.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+}

@@ -1,0 +1,281 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+// exchange.go: one request on a connection of a client, and the response to it.
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// ErrBodyLength: a body is longer than its limit.
+var ErrBodyLength = errors.New("body is too long")
+
+var errBodyLength = ErrBodyLength
+
+// Exchange is one request and the response to it. A handler responds exactly
+// once: with Begin, any number of Add and AddLine, and Send, or Start, any number
+// of Write, and End.
+type Exchange struct {
+	Request
+	Peer netip.AddrPort
+	// Refusal is why the head cannot be served; nil: it can be. Request holds what
+	// was read of it, Host and Target where they could be read.
+	Refusal *Error
+
+	conn *conn
+	body Body
+	// out is the head of the response, and what is sent with it.
+	out   []byte
+	state state
+	// closes: the connection ends after the response.
+	closes  bool
+	chunked bool // the response
+	noBody  bool // in the response
+	left    int64
+}
+
+// state is how far the response is.
+type state int
+
+const (
+	unanswered state = iota
+	begun            // its head is being written
+	started          // its head was sent, or the sending was tried
+	ended
+	tunnelled // the connection is no HTTP any more
+	aborted
+)
+
+// Responded reports whether a byte of the response may have been sent.
+func (x *Exchange) Responded() bool { return x.state > begun }
+
+// Close ends the connection after the response.
+func (x *Exchange) Close() { x.closes = true }
+
+// Body returns the body of the request, to be read as it comes.
+func (x *Exchange) Body() *Body { return &x.body }
+
+// ReadBody appends the whole body of the request to buf, before the deadline.
+// Errors are ErrBodyLength, *Error, or the connection's.
+func (x *Exchange) ReadBody(buf []byte, limit int64, deadline time.Time) ([]byte, error) {
+	if x.body.Ended() {
+		return buf, nil
+	}
+	if err := x.conn.SetReadDeadline(deadline); err != nil {
+		return buf, err
+	}
+	if err := x.SendContinue(); err != nil {
+		return buf, err
+	}
+	return x.body.readAll(buf, limit)
+}
+
+// SendContinue sends 100 Continue to a client that waits for it.
+func (x *Exchange) SendContinue() error {
+	if !x.Continue || x.conn.reader.Buffered() > 0 {
+		return nil
+	}
+	x.Continue = false
+	return x.SendInterim("HTTP/1.1 100 Continue\r\n\r\n")
+}
+
+// SendInterim sends an interim response as it is.
+func (x *Exchange) SendInterim(head string) error {
+	_, err := x.conn.Write([]byte(head))
+	return err
+}
+
+// SetReadDeadline bounds reading of the body; zero: nothing does.
+func (x *Exchange) SetReadDeadline(t time.Time) { _ = x.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline bounds the response; zero: nothing does.
+func (x *Exchange) SetWriteDeadline(t time.Time) { _ = x.conn.SetWriteDeadline(t) }
+
+// Begin begins the head of the response. A head that was begun and not sent is
+// dropped.
+func (x *Exchange) Begin(status int, reason string) {
+	x.state = begun
+	x.out = append(x.out[:0], "HTTP/1.1 "...)
+	x.out = strconv.AppendInt(x.out, int64(status), 10)
+	x.out = append(x.out, ' ')
+	x.out = append(x.out, reason...)
+	x.out = append(x.out, "\r\n"...)
+	x.noBody = x.Method == http.MethodHead || isBodiless(status)
+}
+
+func isBodiless(status int) bool {
+	return status < http.StatusOK || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// Add adds a field to the head.
+func (x *Exchange) Add(name, value string) {
+	x.out = append(x.out, name...)
+	x.out = append(x.out, ": "...)
+	x.out = append(x.out, value...)
+	x.out = append(x.out, "\r\n"...)
+}
+
+// AddLine adds a field line as it is.
+func (x *Exchange) AddLine(line string) {
+	x.out = append(x.out, line...)
+	x.out = append(x.out, "\r\n"...)
+}
+
+// Send ends the head and sends it with the whole body.
+func (x *Exchange) Send(body []byte) error {
+	if !x.noBody {
+		x.addLength(int64(len(body)))
+	}
+	x.endHead()
+	x.state, x.left = ended, 0
+	if x.noBody {
+		body = nil
+	}
+	return x.write(body)
+}
+
+// Start ends the head and sends it with the first part of the body. A length
+// that is not known is -1. Of a response without a body, length is what it would
+// have been; -1 declares none.
+func (x *Exchange) Start(length int64, first []byte) error {
+	x.left = length
+	switch {
+	case x.noBody:
+		if length >= 0 {
+			x.addLength(length)
+		}
+	case length >= 0:
+		x.addLength(length)
+	case x.Minor == 0:
+		x.closes = true
+	default:
+		x.chunked = true
+		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
+	}
+	x.endHead()
+	x.state = started
+	if x.chunked && len(first) > 0 {
+		x.out = appendChunkSize(x.out, len(first))
+		x.out = append(x.out, first...)
+		x.out = append(x.out, "\r\n"...)
+		first = nil
+	}
+	return x.write(first)
+}
+
+func (x *Exchange) addLength(length int64) {
+	x.out = append(x.out, "Content-Length: "...)
+	x.out = strconv.AppendInt(x.out, length, 10)
+	x.out = append(x.out, "\r\n"...)
+}
+
+func (x *Exchange) endHead() {
+	if !x.body.Ended() || x.conn.server.draining.Load() {
+		x.closes = true
+	}
+	x.closes = x.closes || x.Request.Close
+	switch {
+	case x.closes:
+		x.out = append(x.out, "Connection: close\r\n"...)
+	case x.Minor == 0:
+		x.out = append(x.out, "Connection: keep-alive\r\n"...)
+	}
+	x.out = append(x.out, "\r\n"...)
+}
+
+func appendChunkSize(b []byte, n int) []byte {
+	b = strconv.AppendInt(b, int64(n), 16)
+	return append(b, "\r\n"...)
+}
+
+// joinBytes is up to which size a body is copied behind the head, to be sent at
+// once.
+const joinBytes = 16 << 10
+
+// write sends what is in out, and then the body.
+func (x *Exchange) write(body []byte) error {
+	if len(body) <= joinBytes {
+		x.out = append(x.out, body...)
+		_, err := x.conn.Write(x.out)
+		return err
+	}
+	buffers := net.Buffers{x.out, body}
+	_, err := buffers.WriteTo(x.conn.Conn)
+	return err
+}
+
+// Write sends a part of the body.
+func (x *Exchange) Write(p []byte) (int, error) {
+	if x.noBody || len(p) == 0 {
+		return len(p), nil
+	}
+	if !x.chunked {
+		if x.left >= 0 {
+			x.left -= int64(len(p))
+		}
+		return x.conn.Write(p)
+	}
+	x.out = appendChunkSize(x.out[:0], len(p))
+	buffers := net.Buffers{x.out, p, []byte("\r\n")}
+	if _, err := buffers.WriteTo(x.conn.Conn); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// End ends the body. Trailer lines are sent when the body has chunks.
+func (x *Exchange) End(trailer ...string) error {
+	x.state = ended
+	if !x.chunked || x.noBody {
+		return nil
+	}
+	x.out = append(x.out[:0], "0\r\n"...)
+	for _, line := range trailer {
+		x.AddLine(line)
+	}
+	x.out = append(x.out, "\r\n"...)
+	_, err := x.conn.Write(x.out)
+	return err
+}
+
+// Abort ends the connection so that the client sees that a part of the response
+// is missing. Its framing shows that; where the end of the connection would be
+// the end of the body, the connection is reset.
+func (x *Exchange) Abort() {
+	x.state = aborted
+	if tcp, ok := x.conn.Conn.(*net.TCPConn); ok && !x.chunked && x.left < 0 {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// Tunnel hands the connection over, with what was read of it already: it is no
+// HTTP any more. The handler closes it.
+func (x *Exchange) Tunnel() (net.Conn, []byte) {
+	x.state = tunnelled
+	reader := &x.conn.reader
+	return x.conn.Conn, reader.buf[reader.r:reader.w]
+}
+
+// WaitClient waits until the client ends its half of the connection (io.EOF),
+// breaks it (an error), or Interrupt is called. It keeps what the client sends
+// meanwhile. It is called after the body was read, while another goroutine
+// responds.
+func (x *Exchange) WaitClient() error {
+	reader := &x.conn.reader
+	for reader.w < len(reader.buf) {
+		if err := reader.fill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Interrupt ends reading that waits for the client.
+func (x *Exchange) Interrupt() { _ = x.conn.SetReadDeadline(time.Unix(1, 0)) }

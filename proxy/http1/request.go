@@ -1,0 +1,186 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+// request.go: the head of a request. Pure.
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Request is the head of a request.
+type Request struct {
+	Method string
+	// Target is the request target, byte for byte.
+	Target string
+	// Minor is the y of HTTP/1.y: 0 or 1.
+	Minor int
+	Host  string
+	// Fields are all field lines, those of framing and Host too.
+	Fields Fields
+	// Length is the declared length of the body; -1: none is declared.
+	Length int64
+	// Chunked: the body comes in chunks, and has no declared length.
+	Chunked bool
+	// Close: the client closes the connection after this request, by its version
+	// or its word.
+	Close bool
+	// Continue: the client waits for 100 Continue before it sends the body.
+	Continue bool
+	// Upgrade is the protocol that the client would switch to, or "".
+	Upgrade string
+}
+
+// HasBody reports whether bytes of a body may follow the head.
+func (r *Request) HasBody() bool { return r.Chunked || r.Length > 0 }
+
+// parseRequest reads the head of a request, up to and with the empty line that
+// ends it. The fields are appended to those given. With an error it returns what
+// it has read, so that the refusal can be counted where it belongs.
+//
+// It refuses more than RFC 9112 demands, wherever servers are known to differ:
+// lines that end with LF alone, folded lines, a body whose length is declared
+// twice or in two ways, and HTTP/1.0 connections that go on after a body.
+func parseRequest(head string, fields Fields) (r Request, err *Error) {
+	r = Request{Length: -1, Fields: fields}
+	line, rest, err := cutLine(head)
+	if err != nil {
+		return r, err
+	}
+	if err := r.parseRequestLine(line); err != nil {
+		return r, err
+	}
+	var first *Error
+	hosts := 0
+	for {
+		if line, rest, err = cutLine(rest); err != nil {
+			return r, err
+		}
+		if line == "" {
+			break
+		}
+		field, err := parseField(line)
+		if err != nil {
+			return r, err
+		}
+		r.Fields = append(r.Fields, field)
+		if EqualFold(field.Name, "host") {
+			hosts++
+			if hosts == 1 {
+				r.Host = field.Value
+			}
+			continue
+		}
+		if err := r.note(&field); err != nil && first == nil {
+			first = err
+		}
+	}
+	switch {
+	case hosts > 1:
+		return r, errTwoHosts
+	case hosts == 0 || r.Host == "":
+		return r, errNoHost
+	case !isAll(r.Host, hostByte):
+		return r, errHost
+	case first != nil:
+		return r, first
+	}
+	return r, r.checkFraming()
+}
+
+// parseRequestLine reads method, target and version.
+func (r *Request) parseRequestLine(line string) *Error {
+	method, rest, found := strings.Cut(line, " ")
+	if !found || method == "" || !isAll(method, tokenByte) {
+		if line != "" && line[0] == 0x16 {
+			return errTLS
+		}
+		return errRequestLine
+	}
+	target, version, found := strings.Cut(rest, " ")
+	if !found || target == "" || !isAll(target, targetByte) {
+		return errRequestLine
+	}
+	switch version {
+	case "HTTP/1.1":
+		r.Minor = 1
+	case "HTTP/1.0":
+		r.Close = true
+	default:
+		switch {
+		case method == "PROXY":
+			return errProxyLine
+		case strings.HasPrefix(version, "HTTP/") && isVersion(version):
+			return errHTTPVersion
+		}
+		return errRequestLine
+	}
+	r.Method, r.Target = method, target
+	return nil
+}
+
+func isVersion(s string) bool {
+	const form = "HTTP/d.d"
+	return len(s) == len(form) && s[5]-'0' < 10 && s[6] == '.' && s[7]-'0' < 10
+}
+
+// note reads what a field means for the connection and the body.
+func (r *Request) note(f *Field) *Error {
+	switch len(f.Name) {
+	case len("content-length"):
+		if f.Is("content-length") {
+			length, ok := parseLength(f.Value)
+			if !ok || r.Length >= 0 {
+				return errFraming
+			}
+			r.Length = length
+		}
+	case len("transfer-encoding"):
+		if f.Is("transfer-encoding") {
+			if !EqualFold(f.Value, "chunked") || r.Chunked {
+				return errFraming
+			}
+			r.Chunked = true
+		}
+	case len("connection"):
+		if f.Is("connection") {
+			switch {
+			case HasToken(f.Value, "close"):
+				r.Close = true
+			case r.Minor == 0 && HasToken(f.Value, "keep-alive"):
+				r.Close = false
+			}
+		}
+	case len("upgrade"):
+		if f.Is("upgrade") {
+			if r.Upgrade != "" {
+				r.Upgrade += ", " // two protocols: none that is switched to
+			}
+			r.Upgrade += f.Value
+		}
+	case len("expect"):
+		if f.Is("expect") && r.Minor == 1 && EqualFold(f.Value, "100-continue") {
+			r.Continue = true
+		}
+	}
+	return nil
+}
+
+// checkFraming refuses bodies whose end servers would not agree on.
+func (r *Request) checkFraming() *Error {
+	switch {
+	case r.Chunked && (r.Length >= 0 || r.Minor == 0):
+		return errFraming
+	case r.Minor == 0 && !r.Close && r.HasBody():
+		return errFraming
+	}
+	return nil
+}
+
+// IsWebSocket reports whether a request is for the one protocol that may be
+// switched to.
+func (r *Request) IsWebSocket() bool {
+	return r.Minor == 1 && r.Method == http.MethodGet && !r.HasBody() && EqualFold(r.Upgrade, "websocket")
+}

@@ -1,0 +1,151 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+// server.go: the connections of a listener, from accepting to draining.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Limits bound what a client may send, and how long it may take.
+type Limits struct {
+	// TargetBytes bounds the request target, HeaderBytes all field lines.
+	TargetBytes, HeaderBytes int
+	// HeadTimeout bounds the time from the first byte of a head to its end.
+	HeadTimeout time.Duration
+}
+
+// Server serves connections, each by one goroutine.
+type Server struct {
+	// Handle responds to one request. It returns when the response is complete,
+	// or cannot be completed.
+	Handle func(*Exchange)
+	// Limits returns those of the next request.
+	Limits func() Limits
+	// IdleTimeout is how long a peer's connection may wait for its next request.
+	IdleTimeout func(netip.Addr) time.Duration
+	Log         *slog.Logger
+	Now         func() time.Time
+
+	draining atomic.Bool
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[*conn]struct{}
+	running  sync.WaitGroup
+}
+
+// ErrServerClosed is returned by Serve after Shutdown or Close.
+var ErrServerClosed = errors.New("server closed")
+
+// Serve accepts connections until the server is closed.
+func (s *Server) Serve(listener net.Listener) error {
+	s.mu.Lock()
+	s.listener = listener
+	if s.conns == nil {
+		s.conns = map[*conn]struct{}{}
+	}
+	s.mu.Unlock()
+	var pause time.Duration
+	for {
+		accepted, err := listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.start(accepted)
+		case errors.Is(err, net.ErrClosed):
+			return ErrServerClosed
+		case isTemporary(err):
+			pause = min(max(2*pause, firstPause), lastPause)
+			s.Log.Warn("a connection could not be accepted", "error", err.Error(), "pause", pause.String())
+			time.Sleep(pause)
+		default:
+			return err
+		}
+	}
+}
+
+// firstPause and lastPause bound the time until a listener that has no
+// descriptors tries again.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// isTemporary reports whether accepting may succeed later.
+func isTemporary(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EPROTO, syscall.EINTR, syscall.EPERM,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) start(accepted net.Conn) {
+	c := &conn{Conn: accepted, server: s}
+	c.peer, _ = netip.ParseAddrPort(accepted.RemoteAddr().String())
+	if tcp, ok := accepted.RemoteAddr().(*net.TCPAddr); ok {
+		c.peer = tcp.AddrPort()
+	}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	s.running.Add(1)
+	go c.serve()
+}
+
+// Drain makes each response the last one of its connection.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown stops accepting, closes the connections that wait for a request, and
+// returns when all others have ended, or with the error of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	s.mu.Lock()
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	for c := range s.conns {
+		if c.idle.CompareAndSwap(true, false) {
+			_ = c.Conn.Close()
+		}
+	}
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { s.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stops accepting and closes all connections.
+func (s *Server) Close() error {
+	s.draining.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	for c := range s.conns {
+		_ = c.Conn.Close()
+	}
+	return nil
+}
+
+// Wait returns when all connections have ended.
+func (s *Server) Wait() { s.running.Wait() }
