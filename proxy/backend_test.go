@@ -106,8 +106,8 @@ func parts(t testing.TB, request string) (target string, fields http.Header, bod
 	}
 	fields = http.Header{}
 	for line := range strings.SplitSeq(rest, "\r\n") {
-		name, value, _ := strings.Cut(line, ": ")
-		fields[name] = append(fields[name], value)
+		name, value, _ := strings.Cut(line, ":")
+		fields.Add(name, strings.Trim(value, " \t"))
 	}
 	return words[1], fields, body
 }

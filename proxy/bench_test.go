@@ -49,15 +49,15 @@ func BenchmarkHandler(b *testing.B) {
 
 	clock, counters := apitime.NewClock(time.Now, nil), usage.NewCounters()
 	store := config.NewStore(config.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, Clock: clock, Usage: counters})
-	store.Adopt(newOffer(b, v(1, 1), make([]byte, 32), routetable.Settings{}, newRoute(func(r *routetable.Route) {
-		r.Sunset = time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)
-	})))
+	store.Adopt(newOffer(b, v(1, 1), make([]byte, 32),
+		routetable.Settings{Forwarding: routetable.Forwarding{TrustedProxies: []string{"127.0.0.0/8"}}}, newRoute(func(r *routetable.Route) {
+			r.Sunset = time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)
+		})))
 	client := upstream.NewClient(upstream.Options{ConnectTo: map[string]string{blueAddress: address}, Now: time.Now})
 	log := slog.New(slog.NewJSONHandler(writer{}, nil))
-	ours := (&Server{Store: store, Log: log}).newServer(
-		NewHandler(HandlerOptions{
-			Store: store, Clock: clock, Usage: counters, Upstream: client, Metrics: metrics.New(), Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
-		}), maxHeadBytes)
+	ours := (&Server{Store: store, Log: log, Handler: NewHandler(HandlerOptions{
+		Store: store, Clock: clock, Usage: counters, Upstream: client, Metrics: metrics.New(), Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+	})}).callbackServer()
 
 	target := &url.URL{Scheme: "http", Host: address}
 	bare := &http.Server{ReadHeaderTimeout: readHeaderTimeout, Handler: &httputil.ReverseProxy{
@@ -72,7 +72,10 @@ func BenchmarkHandler(b *testing.B) {
 	cpu := map[string]float64{}
 	for _, proxy := range []struct {
 		name   string
-		server *http.Server
+		server interface {
+			Serve(net.Listener) error
+			Close() error
+		}
 	}{{"reverseproxy", bare}, {"callbackproxy", ours}} {
 		b.Run(proxy.name, func(b *testing.B) {
 			listener := listen(b)

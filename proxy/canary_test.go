@@ -105,7 +105,7 @@ func TestT10_NoSecretLeavesTheProxy(t *testing.T) {
 			try("GET /cb?" + query + head + "\r\n")
 			try("GET /cb?" + query + "&code=" + q + head + "\r\n")
 			try("GET /" + "cAnArY" + "/../?" + query + head + "\r\n")
-			try("GET /cb?" + canary + " " + head + "\r\n") // net/http answers
+			try("GET /cb?" + canary + " " + head + "\r\n")
 			try("cAnArY /cb?" + query + head + "\r\n")
 			try("POST /cb?" + query + head + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
 				strconv.Itoa(len(form)) + "\r\n\r\n" + form)

@@ -123,8 +123,10 @@ var past = time.Unix(1, 0)
 func (x *exchange) relay(response *upstream.Response) {
 	if response.Bodiless {
 		x.begin(response)
-		x.sent(x.c.Start(response.Length, nil), delivered, "")
-		x.sent(x.c.End(), delivered, "")
+		x.outcome = delivered
+		x.observe()
+		_ = x.c.Start(response.Length, nil)
+		_ = x.c.End()
 		return
 	}
 	until := x.h.now().Add(firstPause)
@@ -141,13 +143,14 @@ func (x *exchange) relay(response *upstream.Response) {
 	switch {
 	case errors.Is(err, io.EOF):
 		x.begin(response)
-		x.sent(x.c.Send(x.buffer[:n]), delivered, "")
+		x.outcome = delivered
+		x.observe()
+		_ = x.c.Send(x.buffer[:n])
 	case err != nil && !errors.Is(err, upstream.ErrPause):
-		x.respondFailure(err)
-		x.outcome = truncated
+		x.respondWith(http.StatusBadGateway, pages[http.StatusBadGateway], truncated, err.Error())
 	default:
 		x.begin(response)
-		x.sent(x.c.Start(response.Length, x.buffer[:n]), unknown, "")
+		x.noteWrite(x.c.Start(response.Length, x.buffer[:n]))
 		x.copyBody(response)
 	}
 }
@@ -167,17 +170,16 @@ func isEventStream(contentType string) bool {
 func (x *exchange) begin(response *upstream.Response) {
 	x.status = response.Status
 	x.c.Begin(response.Status, response.Reason)
+	if response.Fields.Get("date") == "" {
+		x.c.AddLine(http1.DateLine(x.h.now()))
+	}
 	for _, line := range responseLines(x.lines[:0], response.Response, x.route, x.kind) {
 		x.c.AddLine(line)
 	}
 }
 
-// sent notes the outcome of a write to the client.
-func (x *exchange) sent(err error, o outcome, reason string) {
-	if x.outcome == clientGone {
-		return
-	}
-	x.outcome, x.reason = o, reason
+// noteWrite notes whether the client took a part of the response.
+func (x *exchange) noteWrite(err error) {
 	if err != nil {
 		x.outcome, x.reason = clientGone, "response could not be written"
 	}
@@ -191,7 +193,7 @@ func (x *exchange) copyBody(response *upstream.Response) {
 		n, err := response.Read(x.buffer[:])
 		if n > 0 && x.outcome != clientGone {
 			_, writeErr := x.c.Write(x.buffer[:n])
-			x.sent(writeErr, unknown, "")
+			x.noteWrite(writeErr)
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -199,10 +201,15 @@ func (x *exchange) copyBody(response *upstream.Response) {
 				x.c.Abort()
 				return
 			}
-			x.sent(x.c.End(), delivered, "")
+			x.outcome = delivered
+			x.observe()
+			_ = x.c.End()
 			return
 		case err != nil:
-			x.sent(nil, truncated, err.Error())
+			if x.outcome != clientGone {
+				x.outcome, x.reason = truncated, err.Error()
+			}
+			x.observe()
 			x.c.Abort()
 			return
 		}

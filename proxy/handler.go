@@ -41,8 +41,10 @@ type Handler struct {
 	metrics  *metrics.Metrics
 	log      *slog.Logger
 	// now is the clock of durations and deadlines. Sunsets have their own.
-	now       func() time.Time
-	pseudonym string
+	now func() time.Time
+	// readTimeout bounds the reading of a request's body, from its head on.
+	readTimeout time.Duration
+	pseudonym   string
 	// app is the application behind a sidecar; nil when there is none.
 	app *passthrough.Application
 	// turn makes the addresses of a backend take turns.
@@ -76,7 +78,7 @@ type HandlerOptions struct {
 func NewHandler(o HandlerOptions) *Handler {
 	h := &Handler{
 		store: o.Store, clock: o.Clock, usage: o.Usage, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
-		now:       o.Now,
+		now: o.Now, readTimeout: readTimeout,
 		pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
 	}
 	h.life, h.stop = context.WithCancel(context.Background())
@@ -132,8 +134,8 @@ type exchange struct {
 	backend   string
 	// trusted: the peer is a trusted proxy.
 	trusted bool
-	// passed: the application got the request.
-	passed bool
+	// observed: the request was counted and logged, or the application got it.
+	observed bool
 	// failover is true when the failover of the primary backend was reached.
 	failover bool
 	status   int
@@ -312,8 +314,7 @@ func (x *exchange) isDeliverable() bool {
 			return true
 		}
 		x.kind = usage.Unrelated
-		x.status, x.outcome, x.reason = http.StatusOK, refused, "HEAD is not delivered"
-		page.Write(x.c, http.StatusOK, nil)
+		x.respondWith(http.StatusOK, nil, notDelivered, "HEAD is not delivered")
 	default:
 		x.refuse(&gate.Refusal{Status: http.StatusMethodNotAllowed, Reason: gate.MethodNotAllowed})
 	}
@@ -322,7 +323,7 @@ func (x *exchange) isDeliverable() bool {
 
 // pass hands a request to the application. A body that was read is sent as it is.
 func (x *exchange) pass(s *config.Snapshot, body []byte) {
-	x.passed = true
+	x.observed = true
 	x.h.app.Pass(s, x.c, body)
 }
 
@@ -332,7 +333,7 @@ func (x *exchange) readBody() ([]byte, bool) {
 	if !x.c.HasBody() {
 		return nil, true
 	}
-	body, err := x.c.ReadBody(make([]byte, 0, min(max(x.c.Length, 512), firstBody)), gate.MaxBodyBytes, x.start.Add(readTimeout))
+	body, err := x.c.ReadBody(make([]byte, 0, min(max(x.c.Length, 512), firstBody)), gate.MaxBodyBytes, x.start.Add(x.h.readTimeout))
 	malformed, is := errors.AsType[*http1.Error](err)
 	switch {
 	case err == nil:
@@ -369,6 +370,7 @@ func (x *exchange) respond(status int, o outcome, reason string) {
 
 func (x *exchange) respondWith(status int, content []byte, o outcome, reason string, lines ...string) {
 	x.status, x.outcome, x.reason = status, o, reason
+	x.observe()
 	page.Write(x.c, status, content, lines...)
 }
 

@@ -25,9 +25,7 @@ func (x *exchange) finish() {
 	if value := recover(); value != nil {
 		x.respondPanic(value)
 	}
-	if !x.passed {
-		x.observe()
-	}
+	x.observe()
 	x.c, x.route, x.usage = nil, nil, nil
 	exchanges.Put(x)
 }
@@ -60,9 +58,14 @@ func callers() []string {
 	}
 }
 
-// observe counts and logs. Requests without a route are counted by their reason
+// observe counts and logs, once, before the end of the response is sent: who has
+// the response finds its request counted. Requests without a route are counted by their reason
 // alone and logged for debugging only, or scanners would fill the log.
 func (x *exchange) observe() {
+	if x.observed {
+		return
+	}
+	x.observed = true
 	if x.route == nil {
 		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
 		return

@@ -250,7 +250,7 @@ func TestPassThrough_Trailers(t *testing.T) {
 	c := r.call("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Check\r\nTE: trailers\r\n\r\n" +
 		"5\r\nhello\r\n0\r\nX-Check: 9\r\nX-Extra: 10\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n")
 	head, body, _ := strings.Cut(<-received, "\r\n\r\n")
-	if !strings.Contains(head, "\r\nTrailer: X-Check") || !strings.Contains(head, "\r\nTe: trailers") || strings.Contains(head, "Content-Length") {
+	if !strings.Contains(head, "\r\nTrailer: X-Check") || !strings.Contains(head, "\r\nTE: trailers") || strings.Contains(head, "Content-Length") {
 		t.Errorf("application's head is %q", head)
 	}
 	if body != "5\r\nhello\r\n0\r\nX-Check: 9\r\nX-Extra: 10\r\n\r\n" {

@@ -70,7 +70,12 @@ func rawApp(t testing.TB, respond func(net.Conn, string)) (*rig, *backend) {
 	return r, b
 }
 
-func respond200(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "app") }
+func respond200(w http.ResponseWriter, _ *http.Request) {
+	if w.Header().Get("Connection") == "" {
+		w.Header().Set("Connection", "keep-alive") // as Node and Tomcat announce it
+	}
+	_, _ = io.WriteString(w, "app")
+}
 
 // A callback is served as without an application, a request that is none is
 // passed, and a request that may mean a callback gets the gate's response.
@@ -206,8 +211,8 @@ func TestPassThrough_ForwardsTheClient(t *testing.T) {
 			fields["Forwarded"], fields["X-Real-Ip"], fields["X-Original-Url"], fields["X-Rewrite-Url"], fields["Proxy"], fields["Remote-User"])
 	}
 	for trusted, want := range map[string]string{
-		"10.0.0.0/8":  "[127.0.0.1] [] [http] [auth.acme.com] [] [] [] [] [] []",
-		"127.0.0.0/8": "[1.2.3.4, 127.0.0.1] [1.2.3.4] [https] [evil] [for=1.2.3.4] [1.2.3.4] [/cb] [/cb] [] [root]",
+		"10.0.0.0/8":  `[127.0.0.1] [] [http] [auth.acme.com] [for=127.0.0.1;host="auth.acme.com";proto=http] [] [] [] [] []`,
+		"127.0.0.0/8": `[1.2.3.4, 127.0.0.1] [] [https] [evil] [for=1.2.3.4, for=127.0.0.1;host="auth.acme.com";proto=https] [1.2.3.4] [/cb] [/cb] [] [root]`,
 	} {
 		r, b := rawApp(t, ok(""))
 		r.serveWith(routetable.Settings{Forwarding: routetable.Forwarding{TrustedProxies: []string{trusted}}}, newRoute(nil))
@@ -292,10 +297,13 @@ func TestF36_PassedOnce(t *testing.T) {
 			}
 			respond200(w, r)
 		}, newRoute(nil))
-		if got := s.get("/warm"); got.status != 200 {
+		c := s.call(getBytes("/warm"))
+		if got := readResponse(c.from, "GET"); got.status != 200 {
 			t.Fatalf("first answer is %d", got.status)
 		}
-		got := s.send(request)
+		c.write(request)
+		method, _, _ := strings.Cut(request, " ")
+		got := readResponse(c.from, method)
 		if got.status != 502 || seen.Load() != 1 || s.dials.Load() != 1 {
 			t.Errorf("%.12q: %d, sent %d times, on %d connections", request, got.status, seen.Load(), s.dials.Load())
 		}
@@ -322,17 +330,18 @@ func TestF32_ApplicationRefuses(t *testing.T) {
 func TestPassThrough_HasNoDeadline(t *testing.T) {
 	release := make(chan struct{})
 	s := newSidecar(t, func(w http.ResponseWriter, r *http.Request) { <-release; respond200(w, r) }, newRoute(nil))
-	server := s.server.newServer(s.handler, maxHeadBytes)
-	server.ReadTimeout, server.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	const limit = 50 * time.Millisecond
+	s.handler.readTimeout = limit
+	server := s.server.callbackServer()
 	listener := listen(t)
 	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
+	t.Cleanup(func() { _ = server.Close(); server.Wait() })
 	answers := make(chan response, 2)
 	go func() { answers <- exchangeRaw(t, listener.Addr().String(), getBytes("/x")) }()
 	go func() {
 		answers <- exchangeRaw(t, listener.Addr().String(), "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab")
 	}()
-	time.Sleep(4 * server.WriteTimeout) // the time that passes is what is tested
+	time.Sleep(4 * limit) // the time that passes is what is tested
 	close(release)
 	for range 2 {
 		if got := <-answers; got.status != 200 || got.body != "app" {

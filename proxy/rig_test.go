@@ -31,8 +31,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// net/http waits half a second before it closes on a client that still sends.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+	goleak.VerifyTestMain(m)
 }
 
 const (

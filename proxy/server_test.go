@@ -4,9 +4,11 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -24,13 +26,7 @@ func TestServer_ReadAndWriteLimitsAreNotTheBackends(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	}))
 	r.serve(newRoute(func(r *routetable.Route) { r.TimeoutSeconds = 10 }))
-	server := r.server.callbackServer()
-	server.ReadTimeout, server.WriteTimeout = limit, limit
-	listener := listen(t)
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
-	defer func() { _ = server.Close(); <-stopped }()
-	r.address = listener.Addr().String()
+	r.handler.readTimeout = limit
 	for name, got := range map[string]response{"GET": r.get("/cb"), "POST": r.post("/cb", "a=b")} {
 		if got.status != 200 || got.body != "ok" || got.err != nil {
 			t.Errorf("%s is %d %q %v", name, got.status, got.body, got.err)
@@ -45,37 +41,39 @@ func TestF53_SlowBodyEnds(t *testing.T) {
 	b := newBackend(t, ok(""))
 	r.lead(blueAddress, b)
 	r.serve(newRoute(nil))
-	server := r.server.callbackServer()
-	server.ReadTimeout = 100 * time.Millisecond
-	listener := listen(t)
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
-	defer func() { _ = server.Close(); <-stopped }()
-	got := exchangeRaw(t, listener.Addr().String(), "POST /cb HTTP/1.1\r\nHost: "+host+
+	r.handler.readTimeout = 100 * time.Millisecond
+	got := exchangeRaw(t, r.address, "POST /cb HTTP/1.1\r\nHost: "+host+
 		"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000000\r\n\r\ncode=1")
 	if got.status != 400 || !got.closes || len(b.seen()) != 0 {
 		t.Errorf("response is %d %v, backend saw %d", got.status, got.err, len(b.seen()))
 	}
 }
 
-func TestServer_Limits(t *testing.T) {
+// F80: a connection outlives the idle timeouts of usual clients, and one of a
+// trusted peer those of usual fronts, so that they close it first.
+func TestF80_IdleTimeouts(t *testing.T) {
 	r := newRig(t)
-	server := r.server.callbackServer()
-	if server.ReadHeaderTimeout != 5*time.Second || server.ReadTimeout != 30*time.Second || server.IdleTimeout != 60*time.Second ||
-		server.MaxHeaderBytes < 48<<10 || server.MaxHeaderBytes > 128<<10 {
-		t.Errorf("limits are %+v", server)
+	r.serveWith(routetable.Settings{Forwarding: routetable.Forwarding{TrustedProxies: []string{"10.0.0.0/8"}}}, newRoute(nil))
+	timeout := r.server.callbackServer().IdleTimeout
+	for peer, want := range map[string]time.Duration{
+		"192.0.2.1": 75 * time.Second, "10.1.2.3": 620 * time.Second, "::ffff:10.1.2.3": 620 * time.Second,
+	} {
+		if got := timeout(netip.MustParseAddr(peer)); got != want {
+			t.Errorf("%s may be idle for %s, want %s", peer, got, want)
+		}
 	}
 }
 
-// F59: a client that leaves takes its request along, before the response and in
-// it; no request is sent again.
-func TestF59_ClientLeaves(t *testing.T) {
+// F59, F77: a client that leaves after its request was sent to the backend
+// cancels nothing: the attempt goes on to its end, and no request is sent again.
+func TestF77_ClientLeaves(t *testing.T) {
 	r := newRig(t)
-	arrived, left := make(chan struct{}), make(chan struct{})
+	arrived, left, finished := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	b := newBackend(t, func(conn net.Conn, _ string) {
 		close(arrived)
-		_, _ = io.Copy(io.Discard, conn) // until the proxy closes
-		close(left)
+		<-left
+		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n"+strings.Repeat("a", 400_000))
+		finished <- err
 	})
 	r.lead(blueAddress, b)
 	r.serve(newRoute(nil))
@@ -85,13 +83,39 @@ func TestF59_ClientLeaves(t *testing.T) {
 	}
 	_, _ = io.WriteString(conn, getBytes("/cb?code=1"))
 	<-arrived
+	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
-	<-left
-	for !strings.Contains(r.log.String(), `"outcome":"unknown"`) {
+	close(left)
+	if err := <-finished; err != nil {
+		t.Errorf("the backend's response ended with %v", err)
+	}
+	for !strings.Contains(r.log.String(), `"outcome":"clientGone"`) {
 		time.Sleep(time.Millisecond)
 	}
 	if len(b.seen()) != 1 {
 		t.Errorf("backend saw %d requests", len(b.seen()))
+	}
+}
+
+// F77: a client that ended its half of the connection gets its response.
+func TestF77_ClientHalfCloses(t *testing.T) {
+	r := newRig(t)
+	half := make(chan struct{})
+	r.lead(blueAddress, newBackend(t, func(conn net.Conn, _ string) {
+		<-half
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	}))
+	r.serve(newRoute(nil))
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, getBytes("/cb?code=1"))
+	_ = conn.(*net.TCPConn).CloseWrite()
+	close(half)
+	if got := readResponse(bufio.NewReader(conn), "GET"); got.status != 200 || got.body != "ok" {
+		t.Errorf("response is %d %v", got.status, got.err)
 	}
 }
 
@@ -105,11 +129,11 @@ func TestServer_FailedListenerIsAnError(t *testing.T) {
 	}
 }
 
-// Messages of net/http about malformed requests may quote them: only the fact is
-// logged.
+// Messages of net/http about malformed requests to the admin port may quote them:
+// only the fact is logged.
 func TestT10_ServerLogIsQuiet(t *testing.T) {
 	r := newRig(t)
-	server := r.server.callbackServer()
+	server := r.server.adminServer(1)
 	server.ErrorLog.Printf("http: invalid Content-Length of %q", "CANARY")
 	server.ErrorLog.Printf("http: Accept error: too many open files")
 	log := r.log.String()

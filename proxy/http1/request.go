@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// maxFields bounds the field lines of a request. Browsers send some thirty.
+const maxFields = 500
+
 // Request is the head of a request.
 type Request struct {
 	Method string
@@ -64,6 +67,9 @@ func parseRequest(head string, fields Fields) (r Request, err *Error) {
 		field, err := parseField(line)
 		if err != nil {
 			return r, err
+		}
+		if len(r.Fields) == maxFields {
+			return r, errHeadLength
 		}
 		r.Fields = append(r.Fields, field)
 		if EqualFold(field.Name, "host") {

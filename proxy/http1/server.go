@@ -40,6 +40,7 @@ type Server struct {
 	draining atomic.Bool
 	mu       sync.Mutex
 	listener net.Listener
+	closed   bool
 	conns    map[*conn]struct{}
 	running  sync.WaitGroup
 }
@@ -49,12 +50,10 @@ var ErrServerClosed = errors.New("server closed")
 
 // Serve accepts connections until the server is closed.
 func (s *Server) Serve(listener net.Listener) error {
-	s.mu.Lock()
-	s.listener = listener
-	if s.conns == nil {
-		s.conns = map[*conn]struct{}{}
+	if !s.begin(listener) {
+		_ = listener.Close()
+		return ErrServerClosed
 	}
-	s.mu.Unlock()
 	var pause time.Duration
 	for {
 		accepted, err := listener.Accept()
@@ -62,7 +61,7 @@ func (s *Server) Serve(listener net.Listener) error {
 		case err == nil:
 			pause = 0
 			s.start(accepted)
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed) && s.isClosed():
 			return ErrServerClosed
 		case isTemporary(err):
 			pause = min(max(2*pause, firstPause), lastPause)
@@ -72,6 +71,20 @@ func (s *Server) Serve(listener net.Listener) error {
 			return err
 		}
 	}
+}
+
+// begin notes the listener, unless the server was closed before.
+func (s *Server) begin(listener net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listener, s.conns = listener, map[*conn]struct{}{}
+	return !s.closed
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // firstPause and lastPause bound the time until a listener that has no
@@ -114,6 +127,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.mu.Lock()
+	s.closed = true
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
@@ -138,6 +152,7 @@ func (s *Server) Close() error {
 	s.draining.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
@@ -51,6 +52,7 @@ const fields = "Content-Type: text/html; charset=utf-8\r\n" +
 // Write responds with a page, and with more field lines.
 func Write(x *http1.Exchange, status int, content []byte, lines ...string) {
 	x.Begin(status, http.StatusText(status))
+	x.AddLine(http1.DateLine(time.Now()))
 	x.AddLine(fields)
 	switch status {
 	case http.StatusMethodNotAllowed:

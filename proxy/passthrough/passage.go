@@ -245,6 +245,9 @@ func (p *passage) relay() (reusable bool, switched *http1.Response) {
 	for _, line := range forwarding.AppendResponse(nil, response) {
 		x.AddLine(line)
 	}
+	if response.Fields.Get("date") == "" {
+		x.AddLine(http1.DateLine(p.app.now()))
+	}
 	if response.Close {
 		// An application that is about to stop sends its clients elsewhere with
 		// this. A client that stays connected to the sidecar would lose its next
