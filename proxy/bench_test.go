@@ -79,6 +79,7 @@ func BenchmarkHandler(b *testing.B) {
 	}{{"reverseproxy", bare}, {"callbackproxy", ours}} {
 		b.Run(proxy.name, func(b *testing.B) {
 			listener := listen(b)
+			defer func() { _ = listener.Close() }()
 			go func() { _ = proxy.server.Serve(listener) }()
 			cpu[proxy.name] = run(b, listener.Addr().String())
 		})
