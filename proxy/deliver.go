@@ -15,6 +15,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/guard"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/owner"
@@ -27,6 +28,42 @@ type Attempter interface {
 	Attempt(ctx context.Context, p *upstream.Plan) (*upstream.Response, error)
 }
 
+// deliverOnce delivers a response that can be spent, unless it was delivered
+// before and the result is open.
+func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string) {
+	path, _, _ := gate.SplitTarget(x.c.Target)
+	ticket, verdict := x.h.guard.Begin(x.route.Namespace, x.route.UID, guard.KeyOf(x.route.UID, x.c.Method, path, values), x.h.now())
+	if verdict == guard.Refused {
+		x.h.metrics.Count(metrics.Repeats, x.route.ID(), "refused")
+		x.refuse(&gate.Refusal{Status: http.StatusConflict, Reason: gate.Repeated})
+		return
+	}
+	x.ticket = ticket
+	defer func() {
+		if x.incomplete || !x.observed {
+			ticket.End(guard.Open)
+		}
+	}()
+	if x.repeated = verdict == guard.Repeat; x.repeated {
+		x.h.metrics.Count(metrics.Repeats, x.route.ID(), "delivered")
+	}
+	x.deliver(s, body)
+}
+
+// endTicket notes how a delivery ended, before the end of the response is sent:
+// a page that loads the same response once more does so at once.
+func (x *exchange) endTicket() {
+	switch {
+	case x.ticket == nil:
+	case x.outcome == notDelivered || x.outcome == refused:
+		x.ticket.End(guard.NotDelivered)
+	case x.outcome == delivered:
+		x.ticket.End(guard.Complete)
+	default:
+		x.ticket.End(guard.Open)
+	}
+}
+
 // deliver makes the one attempt and hands the response on. The client's end of
 // the connection does not cancel it: the backend may have acted already.
 func (x *exchange) deliver(s *config.Snapshot, body []byte) {
@@ -37,7 +74,7 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 		x.respond(http.StatusBadGateway, refused, "request passed this proxy before")
 		return
 	}
-	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme())
+	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme(), x.host)
 	dropped := 0
 	x.lines, dropped = forwarding.AppendCallback(x.lines[:0], &x.c.Request, &origin, via, x.requestID)
 	if dropped > 0 {
@@ -59,7 +96,7 @@ func (x *exchange) plan(body []byte) *upstream.Plan {
 	candidates := x.h.choose(x.route)
 	choices := make([]upstream.Choice, len(candidates))
 	for i, c := range candidates {
-		choices[i] = upstream.Choice{Addresses: c.addresses, Target: x.targetAt(c.backend), Host: x.c.Host}
+		choices[i] = upstream.Choice{Addresses: c.addresses, Target: x.targetAt(c.backend), Host: x.host}
 		if c.backend.Host != "" {
 			choices[i].Host = c.backend.Host
 		}
@@ -125,8 +162,8 @@ func (x *exchange) relay(response *upstream.Response) {
 		x.begin(response)
 		x.outcome = delivered
 		x.observe()
-		_ = x.c.Start(response.Length, nil)
-		_ = x.c.End()
+		x.incomplete = x.c.Start(response.Length, nil) != nil
+		_ = x.c.End() // sends nothing
 		return
 	}
 	until := x.h.now().Add(firstPause)
@@ -145,13 +182,13 @@ func (x *exchange) relay(response *upstream.Response) {
 		x.begin(response)
 		x.outcome = delivered
 		x.observe()
-		_ = x.c.Send(x.buffer[:n])
+		x.incomplete = x.c.Send(x.buffer[:n]) != nil
 	case err != nil && !errors.Is(err, upstream.ErrPause):
 		x.respondWith(http.StatusBadGateway, pages[http.StatusBadGateway], truncated, err.Error())
 	default:
 		x.begin(response)
 		x.noteWrite(x.c.Start(response.Length, x.buffer[:n]))
-		x.copyBody(response)
+		x.copyBody(response, response.Length-int64(n))
 	}
 }
 
@@ -181,16 +218,21 @@ func (x *exchange) begin(response *upstream.Response) {
 // noteWrite notes whether the client took a part of the response.
 func (x *exchange) noteWrite(err error) {
 	if err != nil {
-		x.outcome, x.reason = clientGone, "response could not be written"
+		x.outcome, x.reason, x.incomplete = clientGone, "response could not be written", true
 	}
 }
 
 // copyBody hands the body on, each part as it comes. If the backend's response
 // ends early, so does the client's, visibly. If the client is gone, the rest is
-// read all the same: the backend finishes what it does.
-func (x *exchange) copyBody(response *upstream.Response) {
+// read all the same: the backend finishes what it does. left is what is left of a
+// declared length, below 0 when none is declared.
+func (x *exchange) copyBody(response *upstream.Response, left int64) {
 	for {
 		n, err := response.Read(x.buffer[:])
+		if left -= int64(n); left == 0 && x.outcome != clientGone {
+			x.outcome = delivered
+			x.observe()
+		}
 		if n > 0 && x.outcome != clientGone {
 			_, writeErr := x.c.Write(x.buffer[:n])
 			x.noteWrite(writeErr)
@@ -203,7 +245,7 @@ func (x *exchange) copyBody(response *upstream.Response) {
 			}
 			x.outcome = delivered
 			x.observe()
-			_ = x.c.End()
+			x.incomplete = x.c.End() != nil
 			return
 		case err != nil:
 			if x.outcome != clientGone {

@@ -103,7 +103,7 @@ func TestT7_ConnectionCannotStripOurOwn(t *testing.T) {
 	got := arrives(t, r, b, "Connection: x-forwarded-for, X-Forwarded-Proto,X-FORWARDED-HOST", "Connection: via, x-request-id, host, X-Secret",
 		"X-Secret: a", "X-Kept: b")
 	for name, want := range map[string]string{
-		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": host,
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": host,
 		"Via": "1.1 " + pseudonym, "Host": host, "X-Secret": "", "X-Kept": "b", "Connection": "close",
 	} {
 		if got.Get(name) != want {
@@ -141,7 +141,7 @@ func TestForward_TrustedPeersAreTrusted(t *testing.T) {
 			t.Errorf("host %q", got.Get("X-Forwarded-Host"))
 		}
 		// W2: the first proxy of the chain spoke with the client, in any case.
-		for proto, want := range map[string]string{"HTTPS": "https", "https,http": "https", "http, https": "http", "wss": "http", "https ftp": "http", "": "http"} {
+		for proto, want := range map[string]string{"HTTPS": "https", "https,http": "https", "http, https": "http", "wss": "https", "https ftp": "https", "": "https"} {
 			if got := arrives(t, r, b, "X-Forwarded-Proto: "+proto); got.Get("X-Forwarded-Proto") != want {
 				t.Errorf("proto %q becomes %q", proto, got.Get("X-Forwarded-Proto"))
 			}
@@ -153,7 +153,7 @@ func TestForward_TrustedPeersAreTrusted(t *testing.T) {
 		got = arrives(t, r, b, "X-Forwarded-Port: 8443", "X-Forwarded-Prefix: /sso", "X-Request-Id: front-1", `Forwarded: for="[2001:db8::1]";proto=https`)
 		for name, want := range map[string]string{
 			"X-Forwarded-Port": "8443", "X-Forwarded-Prefix": "/sso", "X-Request-Id": "front-1",
-			"Forwarded": `for="[2001:db8::1]";proto=https, for=127.0.0.1;host="` + host + `";proto=http`,
+			"Forwarded": `for="[2001:db8::1]";proto=https, for=127.0.0.1;host="` + host + `";proto=https`,
 		} {
 			if !slices.Equal(got[name], []string{want}) {
 				t.Errorf("%s is %q, want %q", name, got[name], want)
@@ -163,7 +163,7 @@ func TestForward_TrustedPeersAreTrusted(t *testing.T) {
 	t.Run("others", func(t *testing.T) {
 		r, b := newForwardRig(t, "10.0.0.0/8")
 		got := arrives(t, r, b, sent...)
-		if !slices.Equal(got["X-Forwarded-For"], []string{"127.0.0.1"}) || !slices.Equal(got["X-Forwarded-Proto"], []string{"http"}) {
+		if !slices.Equal(got["X-Forwarded-For"], []string{"127.0.0.1"}) || !slices.Equal(got["X-Forwarded-Proto"], []string{"https"}) {
 			t.Errorf("for %q, proto %q", got["X-Forwarded-For"], got["X-Forwarded-Proto"])
 		}
 	})

@@ -7,11 +7,10 @@ package proxy
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/guard"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/page"
@@ -31,11 +31,12 @@ import (
 // Handler responds to callbacks. In a sidecar, a request that cannot mean a
 // callback is passed to the application first.
 //
-//	head -> host and path -> gate -> hold -> sunset -> body -> parameters -> owner -> one attempt -> response
+//	head -> host and path -> gate -> hold -> sunset -> body -> parameters -> guard -> owner -> one attempt -> response
 type Handler struct {
 	store    *config.Store
 	clock    *apitime.Clock
 	usage    *usage.Counters
+	guard    *guard.Guard
 	upstream Attempter
 	health   Health
 	metrics  *metrics.Metrics
@@ -78,7 +79,7 @@ type HandlerOptions struct {
 func NewHandler(o HandlerOptions) *Handler {
 	h := &Handler{
 		store: o.Store, clock: o.Clock, usage: o.Usage, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
-		now: o.Now, readTimeout: readTimeout,
+		now: o.Now, readTimeout: readTimeout, guard: guard.New(),
 		pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
 	}
 	h.life, h.stop = context.WithCancel(context.Background())
@@ -134,12 +135,20 @@ type exchange struct {
 	backend   string
 	// trusted: the peer is a trusted proxy.
 	trusted bool
+	// host is the Host that the client used.
+	host      string
+	bodyLimit int64
 	// observed: the request was counted and logged, or the application got it.
 	observed bool
 	// failover is true when the failover of the primary backend was reached.
 	failover bool
 	status   int
 	outcome  outcome
+	ticket   *guard.Ticket
+	// repeated: the response was delivered before, with a complete answer.
+	repeated bool
+	// incomplete: the client may not have the whole response.
+	incomplete bool
 	// reason is constant text of this program or of the operating system.
 	reason string
 
@@ -170,7 +179,8 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 	if !ok {
 		return
 	}
-	is, refusal := gate.CheckResponse(x.response(query, body))
+	response := x.response(query, body)
+	is, refusal := gate.CheckResponse(response)
 	if refusal != nil {
 		x.refuse(refusal)
 		return
@@ -181,87 +191,11 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 		x.pass(snapshot, body)
 	case x.kind == usage.Callback && !x.isDeliverable():
 		return
+	case len(response.Values) > 0:
+		x.deliverOnce(snapshot, body, response.Values)
 	default:
 		x.deliver(snapshot, body)
 	}
-}
-
-// match finds the route of a request, or refuses the request. An Exact path is
-// compared as it was registered: the gate's rule for canonical paths does not
-// apply to it. A refused request is counted for the route that it names, where
-// its host and path can be read.
-func (x *exchange) match(s *config.Snapshot) bool {
-	path, _, _ := gate.SplitTarget(x.c.Target)
-	var match routetable.Match
-	found, exact := false, false
-	if s != nil {
-		match, exact = s.Matcher.MatchExact(x.c.Host, path)
-		if found = exact; !found && gate.IsCanonicalPath(path) {
-			match, found = s.Matcher.Match(x.c.Host, path)
-		}
-	}
-	if found && match.Hold == nil {
-		x.route, x.callback, x.usage = match.Route, match.Callback, s.Usage(match.Route)
-		x.trusted = s.Trusts(x.c.Peer.Addr().Unmap().WithZone(""))
-		x.arrival = x.h.clock.Judgement().Now
-		x.setRequestID()
-		if x.h.app == nil && !x.trusted {
-			x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
-		}
-	}
-	x.c.SetWriteDeadline(x.h.now().Add(x.total() + writeGrace))
-	if refusal := x.checkHead(exact); refusal != nil && (s != nil || x.h.app == nil) {
-		x.refuse(refusal)
-		return false
-	}
-	switch {
-	case s == nil:
-		// A sidecar without a config cannot distinguish its callbacks from the
-		// application's requests, so it refuses all alike.
-		x.h.metrics.Count(metrics.Refused, "noConfig")
-		x.respond(http.StatusServiceUnavailable, notDelivered, "no config")
-		return false
-	case !found:
-		x.h.metrics.Count(metrics.Refused, "noRoute")
-		x.respond(http.StatusNotFound, refused, "no route")
-		return false
-	case match.Hold != nil:
-		x.h.metrics.Count(metrics.Refused, "held")
-		x.respondWith(http.StatusServiceUnavailable, heldPage, notDelivered, "held")
-		return false
-	}
-	return true
-}
-
-// total is how long the delivery of a request may take.
-func (x *exchange) total() time.Duration {
-	if x.route == nil {
-		return readTimeout
-	}
-	return time.Duration(x.route.TimeoutSeconds) * time.Second
-}
-
-// checkHead applies the rules of the parser and of the gate.
-func (x *exchange) checkHead(declared bool) *gate.Refusal {
-	if r := x.c.Refusal; r != nil {
-		return &gate.Refusal{Status: r.Status, Reason: gate.Reason(r.Reason)}
-	}
-	head := gate.Head{
-		Method: x.c.Method, Target: x.c.Target, PathDeclared: declared, Length: x.c.Length, Chunked: x.c.Chunked,
-	}
-	var once gate.Once
-	for i := range x.c.Fields {
-		f := &x.c.Fields[i]
-		once.Note(f.Name)
-		switch {
-		case f.Is("expect"):
-			head.Expects = f.Value
-		case f.Is("sec-purpose") || f.Is("purpose") || f.Is("x-moz"):
-			head.Purpose = f.Value
-		}
-	}
-	head.Twice = once.Twice
-	return gate.CheckHead(&head)
 }
 
 // response is the authorization response that a request may hold.
@@ -306,19 +240,33 @@ func (x *exchange) mayBeResponse(query string) bool {
 // isDeliverable responds to callbacks that no browser sends in a login: a HEAD
 // learns that the address is served, and spends no code.
 func (x *exchange) isDeliverable() bool {
+	if x.route.Protocol == routetable.Opaque {
+		if methods := x.methods(); !slices.Contains(methods, x.c.Method) {
+			x.refuse(&gate.Refusal{Status: http.StatusMethodNotAllowed, Reason: gate.MethodNotAllowed})
+			return false
+		}
+		return true
+	}
 	switch x.c.Method {
 	case http.MethodGet, http.MethodPost:
 		return true
 	case http.MethodHead:
-		if x.route.Protocol == routetable.Opaque {
-			return true
-		}
 		x.kind = usage.Unrelated
 		x.respondWith(http.StatusOK, nil, notDelivered, "HEAD is not delivered")
 	default:
 		x.refuse(&gate.Refusal{Status: http.StatusMethodNotAllowed, Reason: gate.MethodNotAllowed})
 	}
 	return false
+}
+
+// opaqueMethods are those of an Opaque callback that declares none.
+var opaqueMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+
+func (x *exchange) methods() []string {
+	if len(x.callback.Methods) > 0 {
+		return x.callback.Methods
+	}
+	return opaqueMethods
 }
 
 // pass hands a request to the application. A body that was read is sent as it is.
@@ -333,7 +281,7 @@ func (x *exchange) readBody() ([]byte, bool) {
 	if !x.c.HasBody() {
 		return nil, true
 	}
-	body, err := x.c.ReadBody(make([]byte, 0, min(max(x.c.Length, 512), firstBody)), gate.MaxBodyBytes, x.start.Add(x.h.readTimeout))
+	body, err := x.c.ReadBody(make([]byte, 0, min(max(x.c.Length, 512), firstBody)), x.bodyLimit, x.start.Add(x.h.readTimeout))
 	malformed, is := errors.AsType[*http1.Error](err)
 	switch {
 	case err == nil:
@@ -372,30 +320,4 @@ func (x *exchange) respondWith(status int, content []byte, o outcome, reason str
 	x.status, x.outcome, x.reason = status, o, reason
 	x.observe()
 	page.Write(x.c, status, content, lines...)
-}
-
-// setRequestID takes the request's id from a trusted peer, or makes one.
-func (x *exchange) setRequestID() {
-	if id := x.c.Fields.Get("x-request-id"); x.trusted && isRequestID(id) {
-		x.requestID = id
-		return
-	}
-	x.requestID = newRequestID()
-}
-
-// isRequestID reports whether a peer's id may stand in a log.
-func isRequestID(id string) bool {
-	for i := range len(id) {
-		c := id[i]
-		if c-'0' > 9 && c-'a' > 25 && c-'A' > 25 && c != '-' && c != '_' && c != '.' && c != ':' {
-			return false
-		}
-	}
-	return id != "" && len(id) <= 128
-}
-
-func newRequestID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails, by its contract
-	return hex.EncodeToString(id[:])
 }

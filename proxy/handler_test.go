@@ -12,7 +12,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -200,7 +199,7 @@ func TestHandler_LargestBody(t *testing.T) {
 	b := newBackend(t, ok(""))
 	r.lead(blueAddress, b)
 	r.serve(newRoute(func(r *routetable.Route) { r.Protocol = routetable.SAML }))
-	form := "SAMLResponse=" + strings.Repeat("A", gate.MaxBodyBytes-len("SAMLResponse="))
+	form := "SAMLResponse=" + strings.Repeat("A", routetable.DefaultBodyKiB<<10-len("SAMLResponse="))
 	if got := r.post("/cb", form); got.status != 200 {
 		t.Fatalf("response is %d", got.status)
 	}

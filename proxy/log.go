@@ -66,6 +66,7 @@ func (x *exchange) observe() {
 		return
 	}
 	x.observed = true
+	x.endTicket()
 	if x.route == nil {
 		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
 		return
@@ -126,6 +127,9 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 		slog.String("requestId", x.requestID),
 		slog.String("queryKeys", strings.Join(known, ",")),
 		slog.Int("otherKeys", others),
+	}
+	if x.repeated {
+		attrs = append(attrs, slog.Bool("repeated", true))
 	}
 	if x.failover {
 		attrs = append(attrs, slog.Bool("failover", true))

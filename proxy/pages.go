@@ -26,6 +26,8 @@ var pages = map[int][]byte{
 		"No sign-in ends at this address."),
 	http.StatusMethodNotAllowed: page.New("This method is not allowed",
 		"This address accepts GET and POST."),
+	http.StatusConflict: page.New("This sign-in was handed on before",
+		"It is not known how it ended, so it was not handed on again. Please do not reload this page: start signing in again."),
 	http.StatusLengthRequired: page.New("The length is missing",
 		"The request was not passed on: it has to declare its length."),
 	http.StatusExpectationFailed: page.New("This expectation is not met",

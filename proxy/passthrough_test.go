@@ -211,7 +211,7 @@ func TestPassThrough_ForwardsTheClient(t *testing.T) {
 			fields["Forwarded"], fields["X-Real-Ip"], fields["X-Original-Url"], fields["X-Rewrite-Url"], fields["Proxy"], fields["Remote-User"])
 	}
 	for trusted, want := range map[string]string{
-		"10.0.0.0/8":  `[127.0.0.1] [] [http] [auth.acme.com] [for=127.0.0.1;host="auth.acme.com";proto=http] [] [] [] [] []`,
+		"10.0.0.0/8":  `[127.0.0.1] [] [https] [auth.acme.com] [for=127.0.0.1;host="auth.acme.com";proto=https] [] [] [] [] []`,
 		"127.0.0.0/8": `[1.2.3.4, 127.0.0.1] [] [https] [evil] [for=1.2.3.4, for=127.0.0.1;host="auth.acme.com";proto=https] [1.2.3.4] [/cb] [/cb] [] [root]`,
 	} {
 		r, b := rawApp(t, ok(""))

@@ -22,6 +22,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
@@ -38,8 +39,8 @@ const (
 	// own time.
 	writeGrace = 10 * time.Second
 	// maxTargetBytes and maxHeaderBytes bound the head of a request.
-	maxTargetBytes = 32 << 10
-	maxHeaderBytes = 64 << 10
+	maxTargetBytes = routetable.DefaultTargetKiB << 10
+	maxHeaderBytes = routetable.DefaultHeaderKiB << 10
 	// maxAdminHeadBytes bounds requests to the admin port.
 	maxAdminHeadBytes = 16 << 10
 	// exitTimeout bounds a shutdown, the drain delay included, and lastWords is
@@ -141,7 +142,11 @@ func (s *Server) callbackServer() *http1.Server {
 	return &http1.Server{
 		Handle: s.Handler.Serve,
 		Limits: func() http1.Limits {
-			return http1.Limits{TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout}
+			limits := http1.Limits{TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout}
+			if current := s.Store.Current(); current != nil {
+				limits.TargetBytes, limits.HeaderBytes = current.HeadLimits()
+			}
+			return limits
 		},
 		IdleTimeout: func(peer netip.Addr) time.Duration {
 			if current := s.Store.Current(); current != nil && current.Trusts(peer.Unmap().WithZone("")) {

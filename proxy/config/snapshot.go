@@ -6,6 +6,7 @@ package config
 // snapshot.go: one complete config, built from an offer.
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/pathfold"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/usage"
@@ -96,8 +98,44 @@ func (s *Snapshot) Route(namespace, name string) *routetable.Route {
 // Usage counts the requests of a route of this snapshot.
 func (s *Snapshot) Usage(r *routetable.Route) *usage.Record { return s.memories[r].usage }
 
-// Scheme is what clients used, as far as no trusted proxy states it.
-func (s *Snapshot) Scheme() string { return "http" }
+// Scheme is what clients of a callback use, as far as no trusted proxy states it.
+func (s *Snapshot) Scheme() string {
+	if s.Table.Settings.Forwarding.ExternalScheme == "http" {
+		return "http"
+	}
+	return "https"
+}
+
+// Claims reports whether a route or a hold has the host, as a request has it.
+func (s *Snapshot) Claims(host string) bool { return s.Matcher.HasHost(host) }
+
+// HostOf returns the Host that the client of a request used: its own, or what a
+// trusted peer states where the config believes that. It reports false when
+// several are stated.
+func (s *Snapshot) HostOf(r *http1.Request, trusted bool) (host string, ok bool) {
+	if !trusted || s.Table.Settings.Forwarding.HostFrom != routetable.FromForwardedHost {
+		return r.Host, true
+	}
+	stated := r.Fields.Get("x-forwarded-host")
+	switch {
+	case stated == "":
+		return r.Host, true
+	case r.Fields.Count("x-forwarded-host") > 1 || strings.IndexByte(stated, ',') >= 0 || !http1.IsHost(stated):
+		return r.Host, false
+	}
+	return stated, true
+}
+
+// HeadLimits are the limits of a request's head.
+func (s *Snapshot) HeadLimits() (targetBytes, headerBytes int) {
+	limits := s.Table.Settings.Limits
+	return int(cmp.Or(limits.TargetKiB, routetable.DefaultTargetKiB)) << 10, int(cmp.Or(limits.HeaderKiB, routetable.DefaultHeaderKiB)) << 10
+}
+
+// BodyLimit is the limit of a callback's body, in bytes.
+func (s *Snapshot) BodyLimit() int64 {
+	return int64(cmp.Or(s.Table.Settings.Limits.BodyKiB, routetable.DefaultBodyKiB)) << 10
+}
 
 // Trusts reports whether the forwarding headers of a peer are kept.
 func (s *Snapshot) Trusts(peer netip.Addr) bool {

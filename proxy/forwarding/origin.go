@@ -26,9 +26,9 @@ type Origin struct {
 
 // OriginOf reads the peer's address and, when the peer is trusted, what it
 // states about its own client. scheme is what the client used as far as the
-// proxy knows, for a peer that states none.
-func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Origin {
-	o := Origin{Trusted: trusted, Proto: scheme, Host: r.Host}
+// proxy knows, and host the Host that it used, for a peer that states none.
+func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme, host string) Origin {
+	o := Origin{Trusted: trusted, Proto: scheme, Host: host}
 	node := "unknown" // RFC 7239 section 6.2
 	o.For = node
 	if peer = peer.Unmap().WithZone(""); peer.IsValid() {
@@ -58,7 +58,7 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Or
 		}
 		o.For = join(chain, o.For)
 	}
-	o.forwarded = join(earlier, "for="+node+`;host="`+r.Host+`";proto=`+o.Proto)
+	o.forwarded = join(earlier, "for="+node+`;host="`+host+`";proto=`+o.Proto)
 	return o
 }
 

@@ -13,9 +13,6 @@ import (
 	"strings"
 )
 
-// MaxBodyBytes bounds the body of a callback.
-const MaxBodyBytes = 1 << 20
-
 // AllowedMethods is the Allow field of a 405.
 const AllowedMethods = "GET, POST"
 
@@ -37,6 +34,7 @@ const (
 	Prefetch          Reason = "prefetch"
 	BodyNotForm       Reason = "bodyNotForm"
 	ParameterRepeated Reason = "parameterRepeated"
+	Repeated          Reason = "repeated"
 )
 
 // Refusal is the response to a request that may not be delivered.
@@ -58,6 +56,8 @@ type Head struct {
 	// in chunks.
 	Length  int64
 	Chunked bool
+	// MaxLength bounds the body.
+	MaxLength int64
 	// Expects is the value of Expect, or "".
 	Expects string
 	// Purpose is the value of Sec-Purpose, or that of Purpose or X-Moz.
@@ -140,7 +140,7 @@ func checkBody(h *Head) *Refusal {
 		return &Refusal{http.StatusLengthRequired, NoLength}
 	case (h.Method == http.MethodGet || h.Method == http.MethodHead) && (h.Length > 0 || h.Chunked):
 		return &Refusal{http.StatusBadRequest, BodyNotAllowed}
-	case h.Length > MaxBodyBytes:
+	case h.Length > h.MaxLength:
 		return &Refusal{http.StatusRequestEntityTooLarge, BodyTooLarge}
 	}
 	return nil

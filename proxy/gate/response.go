@@ -31,6 +31,10 @@ type Response struct {
 	ContentType     string
 	ContentEncoding string
 	Body            []byte
+	// Values are, after CheckResponse, the raw values of what a response is worth
+	// (a code, a token, an assertion) with its state, in a fixed order; nil when
+	// there is none. They are parts of Query and Body.
+	Values []string
 }
 
 // CheckResponse finds the parameters of a request, and reports whether it is a
@@ -47,7 +51,7 @@ func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 		if !isReadable(r.ContentType, r.ContentEncoding) {
 			return false, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
-		found.scan(unsafe.String(unsafe.SliceData(r.Body), len(r.Body))) // not kept, and not changed meanwhile
+		found.scan(unsafe.String(unsafe.SliceData(r.Body), len(r.Body))) // it is not changed while the Response is used
 	}
 	if !found.isResponse(r.Protocol) {
 		return false, nil
@@ -55,6 +59,7 @@ func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 	if found.repeats() {
 		return true, &Refusal{http.StatusBadRequest, ParameterRepeated}
 	}
+	r.Values = found.worth()
 	return true, nil
 }
 
@@ -125,6 +130,26 @@ type parameters struct {
 	once, twice uint32
 	// alike are deciding parameters by a name that some framework takes for theirs.
 	alike uint32
+	// values are the raw values of those that decide.
+	values [deciding]string
+}
+
+// credentials are the parameters that can be spent.
+var credentials = setOf("code", "response", "id_token", "access_token", "SAMLResponse", "SAMLart")
+
+// worth returns the values that make a response the one it is.
+func (p *parameters) worth() []string {
+	if p.once&credentials == 0 {
+		return nil
+	}
+	worth := make([]string, 0, 3)
+	state := index["state"]
+	for i, value := range p.values {
+		if p.once&(1<<i) != 0 && (credentials&(1<<i) != 0 || uint(i) == state) {
+			worth = append(worth, known[i], value)
+		}
+	}
+	return worth
 }
 
 var (
@@ -164,6 +189,9 @@ func (p *parameters) scan(form string) {
 		if i, is := index[name]; is {
 			p.twice |= p.once & (1 << i)
 			p.once |= 1 << i
+			if i < deciding {
+				p.values[i] = pairs.value
+			}
 			continue
 		}
 		if i, is := folded[fold(name)]; is {
@@ -226,8 +254,8 @@ type pairs struct {
 	at   int
 	// ampersand and semicolon are the next of each.
 	ampersand, semicolon int
-	// name is the raw name of the present pair.
-	name string
+	// name and value are the present pair, raw.
+	name, value string
 }
 
 func newPairs(form string) pairs { return pairs{form: form, ampersand: -1, semicolon: -1} }
@@ -238,7 +266,7 @@ func (p *pairs) next() bool {
 		return false
 	}
 	end := min(p.divider(&p.ampersand, '&'), p.divider(&p.semicolon, ';'))
-	p.name, _, _ = strings.Cut(p.form[p.at:end], "=")
+	p.name, p.value, _ = strings.Cut(p.form[p.at:end], "=")
 	p.at = end + 1
 	return true
 }

@@ -59,6 +59,9 @@ func (x *Exchange) Responded() bool { return x.state > begun }
 // Close ends the connection after the response.
 func (x *Exchange) Close() { x.closes = true }
 
+// IsDraining reports whether the server is about to stop.
+func (x *Exchange) IsDraining() bool { return x.conn.server.draining.Load() }
+
 // Body returns the body of the request, to be read as it comes.
 func (x *Exchange) Body() *Body { return &x.body }
 

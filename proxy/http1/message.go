@@ -142,6 +142,9 @@ var classes = func() (table [256]uint8) {
 	return table
 }()
 
+// IsHost reports whether s can be the value of a Host field.
+func IsHost(s string) bool { return s != "" && isAll(s, hostByte) }
+
 // isAll reports whether all bytes of s are of a class.
 func isAll(s string, class uint8) bool {
 	for i := range len(s) {

@@ -91,10 +91,14 @@ func (a *Application) Takes(s *config.Snapshot, x *http1.Exchange) bool {
 	if x.Method == http.MethodConnect || path == "" || path[0] != '/' {
 		return false
 	}
-	if _, declared := s.Matcher.Match(x.Host, path); declared {
+	host, ok := s.HostOf(&x.Request, s.Trusts(x.Peer.Addr().Unmap().WithZone("")))
+	if !ok {
 		return false
 	}
-	return !s.Folded.MayMean(x.Host, path)
+	if _, declared := s.Matcher.Match(host, path); declared {
+		return false
+	}
+	return !s.Folded.MayMean(host, path)
 }
 
 // InFlight returns how many requests and WebSockets are being passed now.

@@ -123,7 +123,11 @@ func (p *passage) exchange(s *config.Snapshot) (reusable bool) {
 func (p *passage) head(s *config.Snapshot) []byte {
 	x := p.x
 	peer := x.Peer.Addr().Unmap().WithZone("")
-	origin := forwarding.OriginOf(&x.Request, peer, s.Trusts(peer), s.Scheme())
+	scheme := "http" // as the request came
+	if s.Claims(x.Host) {
+		scheme = s.Scheme()
+	}
+	origin := forwarding.OriginOf(&x.Request, peer, s.Trusts(peer), scheme, x.Host)
 	head := make([]byte, 0, 2<<10)
 	head = append(head, x.Method+" "+x.Target+" HTTP/1.1\r\nHost: "+x.Host+"\r\n"...)
 	for _, line := range forwarding.AppendPassed(nil, &x.Request, &origin) {

@@ -88,6 +88,9 @@ func (m *Matcher) MatchExact(host, path string) (Match, bool) {
 	return match, found
 }
 
+// HasHost reports whether any claim is on a request's Host, as it came.
+func (m *Matcher) HasHost(host string) bool { return m.host(host) != nil }
+
 func (m *Matcher) host(raw string) *hostMatches {
 	host, ok := CanonicalHost(raw)
 	if !ok {

@@ -25,16 +25,49 @@ type Table struct {
 // Settings hold for all routes of a table.
 type Settings struct {
 	// ListenerPort is the port on which the fleet is declared to listen.
-	ListenerPort int32      `json:"listenerPort"`
-	Forwarding   Forwarding `json:"forwarding,omitzero"`
+	ListenerPort int32 `json:"listenerPort"`
+	// HealthPath, when set, is a path at which the listener itself responds to the
+	// health checks of load balancers.
+	HealthPath string     `json:"healthPath,omitempty"`
+	Forwarding Forwarding `json:"forwarding,omitzero"`
+	Limits     Limits     `json:"limits,omitzero"`
 }
+
+// Limits bound a request, in KiB; 0 stands for the default.
+type Limits struct {
+	HeaderKiB int32 `json:"headerKiB,omitempty"`
+	TargetKiB int32 `json:"targetKiB,omitempty"`
+	BodyKiB   int32 `json:"bodyKiB,omitempty"`
+}
+
+// The default limits, in KiB.
+const (
+	DefaultHeaderKiB = 64
+	DefaultTargetKiB = 32
+	DefaultBodyKiB   = 1024
+)
 
 // Forwarding defines the fields about the original request that the backends get.
 type Forwarding struct {
 	// TrustedProxies are the networks (CIDR notation, no host bits) whose
-	// X-Forwarded-For and X-Forwarded-Proto are kept.
+	// statements about the client (X-Forwarded-*, Forwarded, X-Request-Id) are
+	// kept.
 	TrustedProxies []string `json:"trustedProxies,omitempty"`
+	// ExternalScheme is what clients use as far as no trusted proxy states it:
+	// https (also when it is empty) or http.
+	ExternalScheme string `json:"externalScheme,omitempty"`
+	// HostFrom is where a trusted proxy puts the Host that the client used.
+	HostFrom HostFrom `json:"hostFrom,omitempty"`
 }
+
+// HostFrom names a field that holds the Host that the client used.
+type HostFrom string
+
+// The fields. FromHost also stands for an empty value.
+const (
+	FromHost          HostFrom = "Host"
+	FromForwardedHost HostFrom = "XForwardedHost"
+)
 
 // Protocol is the protocol whose responses a callback receives.
 type Protocol string
@@ -123,6 +156,8 @@ type Callback struct {
 	Path string `json:"path"`
 	// PathProbe defines whether the backends are probed for the path.
 	PathProbe bool `json:"pathProbe,omitempty"`
+	// Methods are those that an Opaque route takes; empty: GET, HEAD and POST.
+	Methods []string `json:"methods,omitempty"`
 }
 
 // Hold keeps claims of a CallbackRoute that was accepted and is not any more.

@@ -103,14 +103,23 @@ func (h *Hold) validate() error {
 	return nil
 }
 
-func (s *Settings) validate() error {
-	if s.ListenerPort < 1 || s.ListenerPort > 65535 {
-		return fmt.Errorf("listener port %d is not a port", s.ListenerPort)
+// maxMethods bounds the methods of a callback.
+const maxMethods = 16
+
+// checkMethods refuses methods that a callback cannot have.
+func checkMethods(p Protocol, methods []string) error {
+	if len(methods) > 0 && p != Opaque {
+		return fmt.Errorf("methods are for protocol %s", Opaque)
 	}
-	for _, cidr := range s.Forwarding.TrustedProxies {
-		prefix, err := netip.ParsePrefix(cidr)
-		if err != nil || prefix.Masked().String() != cidr {
-			return fmt.Errorf("trusted proxies: %q is not a network without host bits", cidr)
+	if len(methods) > maxMethods {
+		return fmt.Errorf("%d methods, at most %d are allowed", len(methods), maxMethods)
+	}
+	for i, method := range methods {
+		if method == "" || len(method) > 32 || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || method == "CONNECT" || method == "TRACE" {
+			return fmt.Errorf("method %q cannot be served", method)
+		}
+		if i > 0 && methods[i-1] >= method {
+			return errors.New("methods are not sorted")
 		}
 	}
 	return nil
@@ -181,6 +190,9 @@ func checkCallbacks(r *Route) error {
 		}
 		names[c.Name] = struct{}{}
 		if err := checkCallbackPath(c.PathType, c.Path); err != nil {
+			return fmt.Errorf("callback %s: %w", c.Name, err)
+		}
+		if err := checkMethods(r.Protocol, c.Methods); err != nil {
 			return fmt.Errorf("callback %s: %w", c.Name, err)
 		}
 		if c.PathProbe && (r.Protocol == Opaque || c.PathType != Exact) {

@@ -1,0 +1,154 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+// match.go: from the head of a request to its route, or its refusal.
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+)
+
+// match finds the route of a request, or refuses the request. An Exact path is
+// compared as it was registered: the gate's rule for canonical paths does not
+// apply to it. A refused request is counted for the route that it names, where
+// its host and path can be read.
+func (x *exchange) match(s *config.Snapshot) bool {
+	path, _, _ := gate.SplitTarget(x.c.Target)
+	var match routetable.Match
+	found, exact := false, false
+	var refusal *gate.Refusal
+	x.bodyLimit = routetable.DefaultBodyKiB << 10
+	if s != nil {
+		x.trusted, x.bodyLimit = s.Trusts(x.c.Peer.Addr().Unmap().WithZone("")), s.BodyLimit()
+		var one bool
+		if x.host, one = s.HostOf(&x.c.Request, x.trusted); !one {
+			refusal = &gate.Refusal{Status: http.StatusBadRequest, Reason: gate.HeaderTwice}
+		}
+		match, exact = s.Matcher.MatchExact(x.host, path)
+		if found = exact; !found && gate.IsCanonicalPath(path) {
+			match, found = s.Matcher.Match(x.host, path)
+		}
+	}
+	if found && match.Hold == nil {
+		x.route, x.callback, x.usage = match.Route, match.Callback, s.Usage(match.Route)
+		x.arrival = x.h.clock.Judgement().Now
+		x.setRequestID()
+		if x.h.app == nil && !x.trusted {
+			x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
+		}
+	}
+	x.c.SetWriteDeadline(x.h.now().Add(x.total() + writeGrace))
+	if refusal == nil {
+		refusal = x.checkHead(exact)
+	}
+	if refusal != nil && (s != nil || x.h.app == nil) {
+		x.refuse(refusal)
+		return false
+	}
+	switch {
+	case s == nil:
+		// A sidecar without a config cannot distinguish its callbacks from the
+		// application's requests, so it refuses all alike.
+		x.h.metrics.Count(metrics.Refused, "noConfig")
+		x.respond(http.StatusServiceUnavailable, notDelivered, "no config")
+		return false
+	case !found && x.isHealthCheck(s, path):
+		x.respondHealth()
+		return false
+	case !found:
+		x.h.metrics.Count(metrics.Refused, "noRoute")
+		x.respond(http.StatusNotFound, refused, "no route")
+		return false
+	case match.Hold != nil:
+		x.h.metrics.Count(metrics.Refused, "held")
+		x.respondWith(http.StatusServiceUnavailable, heldPage, notDelivered, "held")
+		return false
+	}
+	return true
+}
+
+// total is how long the delivery of a request may take.
+func (x *exchange) total() time.Duration {
+	if x.route == nil {
+		return readTimeout
+	}
+	return time.Duration(x.route.TimeoutSeconds) * time.Second
+}
+
+// checkHead applies the rules of the parser and of the gate.
+func (x *exchange) checkHead(declared bool) *gate.Refusal {
+	if r := x.c.Refusal; r != nil {
+		return &gate.Refusal{Status: r.Status, Reason: gate.Reason(r.Reason)}
+	}
+	head := gate.Head{
+		Method: x.c.Method, Target: x.c.Target, PathDeclared: declared, Length: x.c.Length, Chunked: x.c.Chunked,
+		MaxLength: x.bodyLimit,
+	}
+	var once gate.Once
+	for i := range x.c.Fields {
+		f := &x.c.Fields[i]
+		once.Note(f.Name)
+		switch {
+		case f.Is("expect"):
+			head.Expects = f.Value
+		case f.Is("sec-purpose") || f.Is("purpose") || f.Is("x-moz"):
+			head.Purpose = f.Value
+		}
+	}
+	head.Twice = once.Twice
+	return gate.CheckHead(&head)
+}
+
+// isHealthCheck reports whether a request is a load balancer's check of this
+// listener: for an address or a name that no route has.
+func (x *exchange) isHealthCheck(s *config.Snapshot, path string) bool {
+	declared := s.Table.Settings.HealthPath
+	return declared != "" && path == declared && x.h.app == nil && !s.Claims(x.host)
+}
+
+func (x *exchange) respondHealth() {
+	status := http.StatusOK
+	if x.c.IsDraining() || !x.h.store.IsReady() {
+		status = http.StatusServiceUnavailable
+	}
+	x.status, x.outcome, x.observed = status, refused, true
+	x.c.Begin(status, http.StatusText(status))
+	x.c.Add("Content-Type", "text/plain; charset=utf-8")
+	x.c.Add("Cache-Control", "no-store")
+	_ = x.c.Send(healthy)
+}
+
+// setRequestID takes the request's id from a trusted peer, or makes one.
+func (x *exchange) setRequestID() {
+	if id := x.c.Fields.Get("x-request-id"); x.trusted && isRequestID(id) {
+		x.requestID = id
+		return
+	}
+	x.requestID = newRequestID()
+}
+
+// isRequestID reports whether a peer's id may stand in a log.
+func isRequestID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if c-'0' > 9 && c-'a' > 25 && c-'A' > 25 && c != '-' && c != '_' && c != '.' && c != ':' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
+}
+
+func newRequestID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails, by its contract
+	return hex.EncodeToString(id[:])
+}
