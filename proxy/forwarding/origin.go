@@ -39,7 +39,7 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Or
 	}
 	earlier := ""
 	if trusted {
-		chain := ""
+		chain, proto, host := "", "", ""
 		for i := range r.Fields {
 			switch f := &r.Fields[i]; {
 			case f.Value == "":
@@ -48,12 +48,16 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme string) Or
 			case f.Is("forwarded"):
 				earlier = join(earlier, f.Value)
 			case f.Is("x-forwarded-proto"):
-				if proto, ok := schemeOf(f.Value); ok {
-					o.Proto = proto
-				}
+				proto = join(proto, f.Value)
 			case f.Is("x-forwarded-host"):
-				o.Host = f.Value
+				host = join(host, f.Value)
 			}
+		}
+		if scheme, ok := schemeOf(proto); ok {
+			o.Proto = scheme
+		}
+		if host != "" {
+			o.Host = host
 		}
 		o.For = join(chain, o.For)
 	}
