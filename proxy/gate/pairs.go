@@ -23,8 +23,11 @@ type pairs struct {
 
 func newPairs(form string) pairs { return pairs{form: form, ampersand: -1, semicolon: -1} }
 
-// next goes to the next pair, and reports whether there is one.
+// next goes to the next pair that is not empty, and reports whether there is one.
 func (p *pairs) next() bool {
+	for p.at < len(p.form) && (p.form[p.at] == '&' || p.form[p.at] == ';') {
+		p.at++
+	}
 	if p.at >= len(p.form) {
 		return false
 	}

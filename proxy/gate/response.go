@@ -36,7 +36,7 @@ type Response struct {
 // CheckResponse finds the parameters of a request, and reports whether it is a
 // response of the protocol. It refuses a response in which a parameter that
 // decides is repeated: one party could act on the first value, and another on the
-// last. A request that is no response is nobody's login and is not refused.
+// last. A request that is no response is no login, and is not refused.
 func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 	if r.Protocol == Opaque {
 		return false, nil
