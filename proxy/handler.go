@@ -127,6 +127,7 @@ type exchange struct {
 	start time.Time
 
 	requestID string
+	via       string               // the field that is sent
 	route     *routetable.Route    // nil until the request is matched
 	callback  *routetable.Callback // the route's
 	usage     *usage.Record        // the route's

@@ -94,6 +94,7 @@ func (x *exchange) checkHead(declared bool) *gate.Refusal {
 		MaxLength: x.bodyLimit,
 	}
 	var once gate.Once
+	purposes := 0
 	for i := range x.c.Fields {
 		f := &x.c.Fields[i]
 		once.Note(f.Name)
@@ -101,7 +102,10 @@ func (x *exchange) checkHead(declared bool) *gate.Refusal {
 		case f.Is("expect"):
 			head.Expects = f.Value
 		case f.Is("sec-purpose") || f.Is("purpose") || f.Is("x-moz"):
-			head.Purpose = f.Value
+			if purposes++; purposes > 1 {
+				head.Purpose += ";"
+			}
+			head.Purpose += f.Value
 		}
 	}
 	head.Twice = once.Twice

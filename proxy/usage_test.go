@@ -127,14 +127,14 @@ func TestUsage_CountsFailedCallbacks(t *testing.T) {
 	} {
 		before := r.usageOf("uid")
 		r.handler.upstream = attempter(func() (*upstream.Response, error) { return nil, tc.failure })
-		r.get("/cb?code=1")
+		r.get("/cb?code=" + string(tc.failure.Reason[:2]))
 		after := r.usageOf("uid")
 		if after.Callbacks != before.Callbacks+1 || sentTo(after, "blue") != sentTo(before, "blue")+tc.sent {
 			t.Errorf("%s: %+v, then %+v", tc.failure.Reason, before, after)
 		}
 	}
 	r.handler.upstream = attempter(broken)
-	r.get("/cb?code=1")
+	r.get("/cb?code=broken")
 	if got := sentTo(r.usageOf("uid"), "blue"); got != 3 {
 		t.Errorf("truncated: blue has %d", got)
 	}

@@ -69,28 +69,28 @@ var claimPrefixes = []string{
 // must not make the hop behind this proxy repeat a request.
 const envoy = "x-envoy-"
 
-// maxName is the longest name that is looked up.
+// maxName is how much of a name is looked up: all of a name in fates, and more
+// than any prefix.
 const maxName = 64
 
 // fateOf decides about a field name in any spelling. With underscore, "_" in the
 // name is read as "-", as many servers do.
 func fateOf(name string, underscore bool) fate {
 	var lower [maxName]byte
-	if len(name) > maxName {
-		return relayed
-	}
-	for i := range len(name) {
+	key := lower[:min(len(name), maxName)]
+	for i := range key {
 		c := name[i]
 		if c-'A' < 26 {
 			c += 'a' - 'A'
 		} else if c == '_' && underscore {
 			c = '-'
 		}
-		lower[i] = c
+		key[i] = c
 	}
-	key := lower[:len(name)]
-	if fate, found := fates[string(key)]; found {
-		return fate
+	if len(name) <= maxName {
+		if fate, found := fates[string(key)]; found {
+			return fate
+		}
 	}
 	switch key[0] {
 	case 'x', 'p', 's', 'c', 't', 'r', 'o', 'm':
@@ -103,8 +103,21 @@ func fateOf(name string, underscore bool) fate {
 	return relayed
 }
 
+// isEnvoy reports whether a name begins with envoy, "_" being read as "-".
 func isEnvoy(name string) bool {
-	return len(name) > len(envoy) && http1.EqualFold(name[:len(envoy)], envoy)
+	if len(name) <= len(envoy) {
+		return false
+	}
+	for i := range len(envoy) {
+		c := name[i]
+		if c == '_' {
+			c = '-'
+		}
+		if c|0x20 != envoy[i]|0x20 {
+			return false
+		}
+	}
+	return true
 }
 
 // options are the names that Connection declares to belong to this connection.

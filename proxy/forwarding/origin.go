@@ -39,7 +39,7 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme, host stri
 	}
 	earlier := ""
 	if trusted {
-		chain, stated := "", false
+		chain, proto, hosts := "", "", ""
 		for i := range r.Fields {
 			switch f := &r.Fields[i]; {
 			case f.Value == "":
@@ -48,13 +48,16 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme, host stri
 			case f.Is("forwarded"):
 				earlier = join(earlier, f.Value)
 			case f.Is("x-forwarded-proto"):
-				if proto, ok := schemeOf(f.Value); ok && !stated {
-					o.Proto = proto
-				}
-				stated = true
+				proto = join(proto, f.Value)
 			case f.Is("x-forwarded-host"):
-				o.Host = f.Value
+				hosts = join(hosts, f.Value)
 			}
+		}
+		if scheme, ok := schemeOf(proto); ok {
+			o.Proto = scheme
+		}
+		if hosts != "" {
+			o.Host = hosts
 		}
 		o.For = join(chain, o.For)
 	}

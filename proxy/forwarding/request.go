@@ -15,23 +15,27 @@ import (
 // order in which they came: those that belong to this connection and those that
 // only a proxy may set are left out, and the proxy's own follow. It returns how
 // many fields with an underscore in their name were dropped: a backend may read
-// it as a hyphen, and so take the field for another one.
+// it as a hyphen, and so take the field for another one. From a trusted peer such
+// a field is relayed if it would be with hyphens.
 func AppendCallback(lines []string, r *http1.Request, o *Origin, via, requestID string) (all []string, dropped int) {
 	named := optionsOf(r.Fields)
 	for i := range r.Fields {
 		f := &r.Fields[i]
-		if strings.IndexByte(f.Name, '_') >= 0 {
-			if !o.Trusted || fateOf(f.Name, true) != relayed {
-				dropped++
-				continue
-			}
+		underscore := strings.IndexByte(f.Name, '_') >= 0
+		passes := !underscore || o.Trusted
+		switch fateOf(f.Name, underscore) {
+		case relayed:
+		case claim:
+			passes = passes && o.Trusted && !isEnvoy(f.Name)
+		case ours, traced, expect:
+			passes = false
 		}
-		switch fate := fateOf(f.Name, false); {
-		case fate == claim && o.Trusted && !isEnvoy(f.Name) && !named.has(f.Name):
-		case fate != relayed || named.has(f.Name):
-			continue
+		switch {
+		case passes && !named.has(f.Name):
+			lines = append(lines, f.Line)
+		case !passes && underscore:
+			dropped++
 		}
-		lines = append(lines, f.Line)
 	}
 	lines = o.appendOwn(lines)
 	return append(lines, "X-Request-Id: "+requestID, "Via: "+via), dropped

@@ -13,69 +13,92 @@ import (
 	"pgregory.net/rapid"
 )
 
+const maxBody = 1 << 20
+
 // get returns the head of a plain GET.
 func get(target string) Head {
-	return Head{Method: http.MethodGet, Target: target, Host: "auth.acme.com", Header: map[string][]string{}}
+	return Head{Method: http.MethodGet, Target: target, Length: -1, MaxLength: maxBody}
 }
 
 func TestCheckHead(t *testing.T) {
-	head := func(change func(*Head)) Head {
-		h := get("/oauth2/callback?code=c&state=s")
-		change(&h)
-		return h
-	}
 	for _, tc := range []struct {
 		name   string
-		head   Head
+		change func(*Head)
 		status int
 		reason Reason
 	}{
-		{"a callback", head(func(*Head) {}), 0, ""},
-		{"a form post", head(func(h *Head) {
-			h.Method, h.ContentLength = "POST", 12
-			h.Header["Content-Length"] = []string{"12"}
-		}), 0, ""},
-		{"an empty form post", head(func(h *Head) {
-			h.Method = "POST"
-			h.Header["Content-Length"] = []string{"0"}
-		}), 0, ""},
-		{"a GET that declares no body", head(func(h *Head) { h.Header["Content-Length"] = []string{"0"} }), 0, ""},
+		{"a callback", func(*Head) {}, 0, ""},
+		{"HEAD", func(h *Head) { h.Method = "HEAD" }, 0, ""},
+		{"OPTIONS", func(h *Head) { h.Method = "OPTIONS" }, 0, ""},
+		{"PUT with a body", func(h *Head) { h.Method, h.Length = "PUT", 12 }, 0, ""},
+		{"DELETE without a body", func(h *Head) { h.Method = "DELETE" }, 0, ""},
+		{"a method of no standard", func(h *Head) { h.Method = "get" }, 0, ""},
+		{"CONNECT", func(h *Head) { h.Method = "CONNECT" }, 405, MethodNotAllowed},
+		{"TRACE", func(h *Head) { h.Method = "TRACE" }, 405, MethodNotAllowed},
 
-		{"longest target", head(func(h *Head) { h.Target = "/" + strings.Repeat("a", MaxTargetBytes-1) }), 0, ""},
-		{"target too long", head(func(h *Head) { h.Target = "/" + strings.Repeat("a", MaxTargetBytes) }), 414, TargetTooLong},
-		{"header too large", head(func(h *Head) { h.Header["A"] = []string{strings.Repeat("a", MaxHeaderBytes)} }), 431, HeaderTooLarge},
-		{"many small fields", head(func(h *Head) { h.Header["A"] = make([]string, 10_000) }), 431, HeaderTooLarge},
-		{"absolute form", head(func(h *Head) { h.Target = "http://auth.acme.com/oauth2/callback" }), 400, TargetForm},
-		{"authority form", head(func(h *Head) { h.Target = "auth.acme.com:443" }), 400, TargetForm},
-		{"asterisk form", head(func(h *Head) { h.Method, h.Target = "OPTIONS", "*" }), 400, TargetForm},
-		{"no target", head(func(h *Head) { h.Target = "" }), 400, TargetForm},
-		{"HEAD", head(func(h *Head) { h.Method = "HEAD" }), 405, MethodNotAllowed},
-		{"lower-case get", head(func(h *Head) { h.Method = "get" }), 405, MethodNotAllowed},
-		{"CONNECT", head(func(h *Head) { h.Method = "CONNECT" }), 405, MethodNotAllowed},
-		{"underscore in a name", head(func(h *Head) { h.Header["X_Forwarded_For"] = []string{"1.1.1.1"} }), 400, HeaderName},
-		{"two content types", head(func(h *Head) { h.Header["Content-Type"] = []string{"a", "a"} }), 400, HeaderTwice},
-		{"two lengths", head(func(h *Head) { h.Header["Content-Length"] = []string{"0", "0"} }), 400, HeaderTwice},
-		{"two authorizations", head(func(h *Head) { h.Header["Authorization"] = []string{"a", "b"} }), 400, HeaderTwice},
-		{"two cookies pass", head(func(h *Head) { h.Header["Cookie"] = []string{"a=1", "b=2"} }), 0, ""},
-		{"no host", head(func(h *Head) { h.Host = "" }), 400, NoHost},
-		{"a second host", head(func(h *Head) { h.Header["Host"] = []string{"other"} }), 400, HeaderTwice},
-		{"chunked", head(func(h *Head) {
-			h.Method, h.ContentLength, h.TransferEncoding = "POST", -1, []string{"chunked"}
-		}), 411, TransferEncoding},
-		{"unread transfer encoding", head(func(h *Head) { h.Header["Transfer-Encoding"] = []string{"x"} }), 411, TransferEncoding},
-		{"POST without length", head(func(h *Head) { h.Method = "POST" }), 411, NoLength},
-		{"unknown length", head(func(h *Head) { h.ContentLength = -1 }), 411, NoLength},
-		{"GET with a body", head(func(h *Head) {
-			h.ContentLength, h.Header["Content-Length"] = 1, []string{"1"}
-		}), 400, BodyNotAllowed},
-		{"largest body", head(func(h *Head) {
-			h.Method, h.ContentLength, h.Header["Content-Length"] = "POST", MaxBodyBytes, []string{"1048576"}
-		}), 0, ""},
-		{"body too large", head(func(h *Head) {
-			h.Method, h.ContentLength, h.Header["Content-Length"] = "POST", MaxBodyBytes+1, []string{"1048577"}
-		}), 413, BodyTooLarge},
+		{"absolute form", func(h *Head) { h.Target = "http://auth.acme.com/oauth2/callback" }, 400, TargetForm},
+		{"authority form", func(h *Head) { h.Method, h.Target = "CONNECT", "auth.acme.com:443" }, 400, TargetForm},
+		{"asterisk form", func(h *Head) { h.Method, h.Target = "OPTIONS", "*" }, 400, TargetForm},
+		{"no target", func(h *Head) { h.Target = "" }, 400, TargetForm},
+
+		{"a form post", func(h *Head) { h.Method, h.Length = "POST", 12 }, 0, ""},
+		{"an empty form post", func(h *Head) { h.Method, h.Length = "POST", 0 }, 0, ""},
+		{"a form post in chunks", func(h *Head) { h.Method, h.Chunked = "POST", true }, 0, ""},
+		{"POST without length", func(h *Head) { h.Method = "POST" }, 411, NoLength},
+		{"a GET that declares no body", func(h *Head) { h.Length = 0 }, 0, ""},
+		{"GET with a body", func(h *Head) { h.Length = 1 }, 400, BodyNotAllowed},
+		{"GET in chunks", func(h *Head) { h.Chunked = true }, 400, BodyNotAllowed},
+		{"HEAD with a body", func(h *Head) { h.Method, h.Length = "HEAD", 1 }, 400, BodyNotAllowed},
+		{"HEAD in chunks", func(h *Head) { h.Method, h.Chunked = "HEAD", true }, 400, BodyNotAllowed},
+		{"largest body", func(h *Head) { h.Method, h.Length = "POST", maxBody }, 0, ""},
+		{"body too large", func(h *Head) { h.Method, h.Length = "POST", maxBody+1 }, 413, BodyTooLarge},
+		{"PUT, body too large", func(h *Head) { h.Method, h.Length = "PUT", maxBody+1 }, 413, BodyTooLarge},
+
+		{"Expect", func(h *Head) { h.Expects = "100-continue" }, 0, ""},
+		{"Expect in capitals", func(h *Head) { h.Expects = "100-Continue" }, 0, ""},
+		{"another expectation", func(h *Head) { h.Expects = "200-ok" }, 417, Expectation},
+		{"two expectations", func(h *Head) { h.Expects = "100-continue, x" }, 417, Expectation},
+
+		{"prefetch", func(h *Head) { h.Purpose = "prefetch" }, 403, Prefetch},
+		{"prerender", func(h *Head) { h.Purpose = "prefetch;prerender" }, 403, Prefetch},
+		{"blanks and capitals", func(h *Head) { h.Purpose = " Prefetch ; anonymous-client-ip" }, 403, Prefetch},
+		{"as a parameter", func(h *Head) { h.Purpose = "x;prefetch" }, 403, Prefetch},
+		{"another purpose", func(h *Head) { h.Purpose = "prefetching" }, 0, ""},
+
+		{"a field twice", func(h *Head) { h.Twice = true }, 400, HeaderTwice},
+		{"declared path", func(h *Head) { h.Target, h.PathDeclared = "//sale/50%;x/%2e%2e?code=c", true }, 0, ""},
+		{"declared path, bad query", func(h *Head) { h.Target, h.PathDeclared = "//a?b#c", true }, 400, QueryBytes},
 	} {
-		t.Run(tc.name, func(t *testing.T) { expect(t, CheckHead(&tc.head), tc.status, tc.reason) })
+		t.Run(tc.name, func(t *testing.T) {
+			h := get("/oauth2/callback?code=c&state=s")
+			tc.change(&h)
+			expect(t, CheckHead(&h), tc.status, tc.reason)
+		})
+	}
+}
+
+func TestOnce_FindsFieldsThatMayNotBeRepeated(t *testing.T) {
+	for _, name := range onlyOnce {
+		for _, again := range []string{name, strings.ToUpper(name), http.CanonicalHeaderKey(name)} {
+			var once Once
+			for _, noted := range []string{"Cookie", name, "x-" + name, name + "s", "Cookie", name + "_"} {
+				once.Note(noted)
+			}
+			for _, other := range onlyOnce {
+				if other != name {
+					once.Note(other)
+				}
+			}
+			if once.Twice {
+				t.Errorf("%s counts twice", name)
+			}
+			if once.Note(again); !once.Twice {
+				t.Errorf("%s beside %s passes", again, name)
+			}
+			if once.Note("cookie"); !once.Twice {
+				t.Errorf("%s is forgotten", name)
+			}
+		}
 	}
 }
 
@@ -187,7 +210,8 @@ func TestCheckHead_Queries(t *testing.T) {
 		"a=b c":                 false,
 		"a=\x00":                false,
 		"a=\x7f":                false,
-		"a=\xc3\xa9":            false,
+		"a=\xc3\xa9":            true,
+		"a=\x80\xff":            true,
 		"a=\r\nX: y":            false,
 	} {
 		h := get("/cb?" + query)

@@ -40,7 +40,7 @@ type Response struct {
 // CheckResponse finds the parameters of a request, and reports whether it is a
 // response of the protocol. It refuses a response in which a parameter that
 // decides is repeated: one party could act on the first value, and another on the
-// last. A request that is no response is nobody's login and is not refused.
+// last. A request that is no response is no login, and is not refused.
 func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 	if r.Protocol == Opaque {
 		return false, nil
@@ -65,8 +65,18 @@ func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 
 // IsForm reports whether a body of a media type has parameters.
 func IsForm(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded")
+	media, _ := cutParameter(strings.TrimSpace(contentType))
+	media, _, _ = strings.Cut(media, " ")
+	return strings.EqualFold(media, "application/x-www-form-urlencoded")
+}
+
+// cutParameter cuts at the first semicolon or comma: PHP and Rack end a media
+// type at either, PHP also at a blank.
+func cutParameter(contentType string) (before, after string) {
+	if i := strings.IndexAny(contentType, ";,"); i >= 0 {
+		return strings.TrimSpace(contentType[:i]), contentType[i+1:]
+	}
+	return strings.TrimSpace(contentType), ""
 }
 
 // isReadable reports whether the bytes of a form are what its reader decodes: it
@@ -75,9 +85,9 @@ func isReadable(contentType, contentEncoding string) bool {
 	if contentEncoding != "" && !strings.EqualFold(contentEncoding, "identity") {
 		return false
 	}
-	_, rest, _ := strings.Cut(contentType, ";")
-	for parameter := range strings.SplitSeq(rest, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+	for parameter, rest := "", contentType; rest != ""; {
+		parameter, rest = cutParameter(rest)
+		name, value, _ := strings.Cut(parameter, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "charset") {
 			continue
 		}
@@ -103,27 +113,6 @@ var known = [...]string{
 
 // deciding is how many of the known parameters decide.
 const deciding = 13
-
-// index finds a known parameter by its name, and folded one that decides by
-// what PHP, Rails and ASP.NET make of its name.
-var index, folded = func() (map[string]uint, map[string]uint) {
-	exact, fold := make(map[string]uint, len(known)), make(map[string]uint, deciding)
-	for i, name := range known {
-		exact[name] = uint(i)
-		if i < deciding {
-			fold[strings.ToLower(name)] = uint(i)
-		}
-	}
-	return exact, fold
-}()
-
-const (
-	minName = len("iss")
-	maxName = len("error_description")
-	// maxRawName is a name whose every byte is escaped, with room for what
-	// frameworks cut off.
-	maxRawName = 3*maxName + 16
-)
 
 // parameters are the known parameters of a request, as bits.
 type parameters struct {
@@ -182,11 +171,10 @@ func (p *parameters) repeats() bool {
 // scan notes the parameters of a query or a form.
 func (p *parameters) scan(form string) {
 	for pairs := newPairs(form); pairs.next(); {
-		if len(pairs.name) < minName || len(pairs.name) > maxRawName {
+		if len(pairs.name) < minName {
 			continue
 		}
-		name := decodeName(pairs.name)
-		if i, is := index[name]; is {
+		if i, is := find(pairs.name); is {
 			p.twice |= p.once & (1 << i)
 			p.once |= 1 << i
 			if i < deciding {
@@ -194,37 +182,10 @@ func (p *parameters) scan(form string) {
 			}
 			continue
 		}
-		if i, is := folded[fold(name)]; is {
+		if i, is := findAlike(pairs.name); is {
 			p.alike |= 1 << i
 		}
 	}
-}
-
-// fold makes of a name what frameworks do: PHP drops blanks before it, reads
-// dots and blanks in it as underscores and ends it at a bracket or a NUL, as
-// Rails does at a bracket; ASP.NET compares without regard to case.
-func fold(name string) string {
-	var b [maxName]byte
-	n := 0
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case n == 0 && (c == ' ' || c >= '\t' && c <= '\r'):
-			continue
-		case c == '[' || c == 0:
-			return string(b[:n])
-		case c == '.' || c == ' ':
-			c = '_'
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		}
-		if n == len(b) {
-			return ""
-		}
-		b[n] = c
-		n++
-	}
-	return string(b[:n])
 }
 
 // Parameters returns for the log which known parameters a query has, and how many
@@ -235,7 +196,7 @@ func Parameters(query string) (present []string, unknown int) {
 		if pairs.name == "" {
 			continue
 		}
-		i, is := index[decodeName(pairs.name)]
+		i, is := find(pairs.name)
 		switch {
 		case !is:
 			unknown++
@@ -245,67 +206,4 @@ func Parameters(query string) (present []string, unknown int) {
 		}
 	}
 	return present, unknown
-}
-
-// pairs are the pairs of a query or a form, in one pass over it. Both & and ;
-// divide, as some servers have it.
-type pairs struct {
-	form string
-	at   int
-	// ampersand and semicolon are the next of each.
-	ampersand, semicolon int
-	// name and value are the present pair, raw.
-	name, value string
-}
-
-func newPairs(form string) pairs { return pairs{form: form, ampersand: -1, semicolon: -1} }
-
-// next goes to the next pair, and reports whether there is one.
-func (p *pairs) next() bool {
-	if p.at >= len(p.form) {
-		return false
-	}
-	end := min(p.divider(&p.ampersand, '&'), p.divider(&p.semicolon, ';'))
-	p.name, p.value, _ = strings.Cut(p.form[p.at:end], "=")
-	p.at = end + 1
-	return true
-}
-
-// divider returns where the next byte c is. It searches only behind the one that
-// it found before.
-func (p *pairs) divider(found *int, c byte) int {
-	if *found < p.at {
-		if *found = strings.IndexByte(p.form[p.at:], c); *found < 0 {
-			*found = len(p.form)
-		} else {
-			*found += p.at
-		}
-	}
-	return *found
-}
-
-// decodeName resolves escapes in a name.
-func decodeName(s string) string {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '+':
-			out = append(out, ' ')
-		case s[i] == '%' && i+2 < len(s):
-			high, okHigh := unhex(s[i+1])
-			low, okLow := unhex(s[i+2])
-			if !okHigh || !okLow {
-				out = append(out, s[i])
-				continue
-			}
-			out = append(out, high<<4|low)
-			i += 2
-		default:
-			out = append(out, s[i])
-		}
-	}
-	return string(out)
 }

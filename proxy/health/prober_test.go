@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -135,7 +136,7 @@ func TestProbe_JudgesFailures(t *testing.T) {
 // upstreamError is an Upstream that fails in one way.
 type upstreamError struct{ err *upstream.Error }
 
-func (u upstreamError) Attempt(context.Context, *upstream.Plan) (*http.Response, error) {
+func (u upstreamError) Attempt(context.Context, *upstream.Plan) (*upstream.Response, error) {
 	return nil, u.err
 }
 func (u upstreamError) Reach(context.Context, string, time.Duration) error { return u.err }
@@ -279,9 +280,14 @@ func TestPathProbe_TakesTheWayOfCallbacks(t *testing.T) {
 	a := newPathProbe(address, &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC},
 		&routetable.Callback{Name: "login", Path: "/cb"},
 		&routetable.Backend{Paths: []routetable.BackendPath{{Callback: "login", Path: "/login/callback"}}, Host: "idp.svc:8443"})
-	r := a.path.request("x", time.Now())
-	if !strings.HasPrefix(r.Target, "/login/callback?") || r.Host != "idp.svc:8443" || r.Header.Get("X-Forwarded-Host") != "auth.acme.com" {
-		t.Errorf("request is %+v", r)
+	plan := a.path.plan(address, "x", time.Now())
+	if len(plan.Choices) != 1 {
+		t.Fatalf("plan is %+v", plan)
+	}
+	choice := plan.Choices[0]
+	if !strings.HasPrefix(choice.Target, "/login/callback?") || choice.Host != "idp.svc:8443" ||
+		!slices.Contains(plan.Lines, "X-Forwarded-Host: auth.acme.com") {
+		t.Errorf("plan is %+v", plan)
 	}
 }
 

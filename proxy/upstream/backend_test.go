@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,9 +101,15 @@ func newTestClient(mapping map[string]string) *Client {
 	return NewClient(Options{ConnectTo: mapping, Now: time.Now})
 }
 
-// plan leads to one backend.
-func plan(total time.Duration, r *Request, addresses ...string) *Plan {
-	return &Plan{Choices: []Choice{{Addresses: addresses, Request: r}}, Total: total}
+// target is where callback leads.
+const target = "/cb?code=" + secret + ";x=%zz"
+
+// callback is a plan of a callback for one backend.
+func callback(total time.Duration, addresses ...string) *Plan {
+	return &Plan{
+		Method: http.MethodPost, Lines: []string{"Cookie: session=" + secret}, Body: []byte("state=" + secret), Framed: true,
+		Choices: []Choice{{Addresses: addresses, Target: target, Host: "auth.acme.com"}}, Total: total,
+	}
 }
 
 // refusing returns an address at which nothing listens.

@@ -6,7 +6,6 @@ package upstream
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -17,13 +16,13 @@ import (
 
 // choosing is a plan with two backends, which records its dials.
 func choosing(total time.Duration, dials *[]string, addresses ...[]string) *Plan {
-	p := &Plan{Total: total, Dialled: func(choice, address int, reached bool) {
+	p := callback(total)
+	p.Choices = nil
+	p.Dialled = func(choice, address int, reached bool) {
 		*dials = append(*dials, fmt.Sprint(choice, address, reached))
-	}}
+	}
 	for i, list := range addresses {
-		r := callback()
-		r.Target = fmt.Sprintf("/choice%d", i)
-		p.Choices = append(p.Choices, Choice{Addresses: list, Request: r})
+		p.Choices = append(p.Choices, Choice{Addresses: list, Target: fmt.Sprintf("/choice%d", i), Host: fmt.Sprintf("host%d", i)})
 	}
 	return p
 }
@@ -50,11 +49,11 @@ func TestAttempt_OtherChoiceOnlyWhenTheFirstCannotBeDialled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = response.Body.Close()
+			response.Close()
 			if !slices.Equal(dials, tc.dials) {
 				t.Errorf("dials %q, want %q", dials, tc.dials)
 			}
-			if seen := good.seen(); len(seen) != 1 || !strings.HasPrefix(seen[0], "POST "+tc.target) || len(other.seen()) != 0 {
+			if seen := good.seen(); len(seen) != 1 || !strings.HasPrefix(seen[0], "POST "+tc.target+"HTTP/1.1\r\nHost: host"+tc.target[len("/choice"):len("/choice")+1]+"\r\n") || len(other.seen()) != 0 {
 				t.Errorf("backends saw %q and %q", seen, other.seen())
 			}
 		})
@@ -62,7 +61,7 @@ func TestAttempt_OtherChoiceOnlyWhenTheFirstCannotBeDialled(t *testing.T) {
 }
 
 // The error is that of the first choice: its callback it is.
-func TestAttempt_NobodyReached(t *testing.T) {
+func TestAttempt_NoneReached(t *testing.T) {
 	for name, tc := range map[string]struct {
 		choices [][]string
 		want    Error
@@ -112,7 +111,7 @@ func TestAttempt_RefusesTheWholePlanForOneBadRequest(t *testing.T) {
 	c := newTestClient(map[string]string{first: good.address()})
 	var dials []string
 	p := choosing(time.Minute, &dials, []string{first}, []string{first})
-	p.Choices[1].Request = &Request{Method: http.MethodGet, Target: "/a b", Host: "h"}
+	p.Choices[1].Target = "/a b"
 	_, err := c.Attempt(t.Context(), p)
 	wants(t, err, Error{Reason: BadRequest, NotDelivered: true})
 	if len(dials)+len(good.seen()) != 0 {
@@ -142,8 +141,8 @@ func TestF33_ChoicesShareTheDialBudget(t *testing.T) {
 			response, err := c.Attempt(t.Context(), choosing(time.Minute, &dials, tc.choices...))
 			took, status := time.Since(start), 0
 			if err == nil {
-				status = response.StatusCode
-				_ = response.Body.Close()
+				status = response.Status
+				response.Close()
 			}
 			if status != tc.status || took < tc.min || took > tc.max+500*time.Millisecond {
 				t.Errorf("answer is %d %v after %s", status, err, took)
@@ -167,7 +166,7 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// A client that left, or a process without descriptors, is no finding about an
+// A proxy that stops, or a process without descriptors, is no finding about an
 // address.
 func TestDialled_IsCalledForAddressesOnly(t *testing.T) {
 	good := newBackend(t, responds(fine))

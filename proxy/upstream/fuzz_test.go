@@ -31,14 +31,15 @@ func FuzzExchange(f *testing.F) {
 			_, _ = io.WriteString(far, answer)
 			_ = far.Close()
 		}()
+		p := callback(time.Minute, first)
 		deadline := time.Now().Add(10 * time.Second)
-		x := newExchange(t.Context(), near)
-		response, err := x.run(callback(), deadline, deadline)
+		x := newExchange(t.Context(), near, deadline)
+		response, err := x.run(p, &p.Choices[0], deadline)
 		if err == nil {
-			if response.StatusCode < http.StatusOK || response.StatusCode == http.StatusSwitchingProtocols {
-				t.Fatalf("status %d is handed on", response.StatusCode)
+			if response.Status < http.StatusOK || response.Status == http.StatusSwitchingProtocols {
+				t.Fatalf("status %d is handed on", response.Status)
 			}
-			_, err = io.Copy(io.Discard, response.Body)
+			_, err = io.Copy(io.Discard, response)
 		} else {
 			err = x.explain(err)
 		}

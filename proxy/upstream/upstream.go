@@ -119,7 +119,7 @@ func firstByte(total time.Duration) time.Duration {
 // isWellFormed is the last line against a request that would be read as two.
 // The parser of requests has refused these bytes before.
 func (p *Plan) isWellFormed() bool {
-	if !isWord(p.Method) || len(p.Choices) == 0 {
+	if !isWord(p.Method) {
 		return false
 	}
 	for i := range p.Choices {
@@ -129,7 +129,8 @@ func (p *Plan) isWellFormed() bool {
 		}
 	}
 	for _, line := range p.Lines {
-		if !isLine(line) || strings.IndexByte(line, ':') < 1 {
+		name, _, found := strings.Cut(line, ":")
+		if !found || !isWord(name) || !isLine(line) {
 			return false
 		}
 	}
