@@ -39,10 +39,8 @@ func (c *conn) serve() {
 	x := &Exchange{Peer: c.peer, conn: c, out: *out}
 	defer func() {
 		c.forget(x.state == tunnelled)
-		if cap(x.out) <= 2*joinBytes {
-			*out = x.out[:0]
-			outs.Put(out)
-		}
+		*out = emptied(x.out)
+		outs.Put(out)
 		c.reader.Release()
 	}()
 	for c.awaitRequest() {
@@ -54,8 +52,18 @@ func (c *conn) serve() {
 		if !c.goesOn(x) {
 			return
 		}
-		*x = Exchange{Peer: c.peer, conn: c, out: x.out[:0]}
+		*x = Exchange{Peer: c.peer, conn: c, out: emptied(x.out)}
+		clear(c.reader.fields[:cap(c.reader.fields)]) // they hold the head
 	}
+}
+
+// emptied returns the buffer of a head for the next one. A large one goes: an idle
+// connection would keep it.
+func emptied(out []byte) []byte {
+	if cap(out) > 2*joinBytes {
+		return make([]byte, 0, 4<<10)
+	}
+	return out[:0]
 }
 
 // forget closes the connection, unless it was handed over.
@@ -108,7 +116,7 @@ func (c *conn) readRequest(x *Exchange) bool {
 	}
 	request, refusal := parseRequest(head, c.reader.fields[:0])
 	x.Request = request
-	c.reader.fields = request.Fields
+	c.reader.keepFields(head, request.Fields)
 	switch line, _, _ := strings.Cut(head, "\n"); {
 	case refusal != nil:
 	case len(request.Target) > limits.TargetBytes:
