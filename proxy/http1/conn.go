@@ -96,14 +96,18 @@ const requestLineBytes = 64
 // ended before. A head that cannot be served has a Refusal.
 func (c *conn) readRequest(x *Exchange) bool {
 	limits := c.server.Limits()
-	checked := false
+	lineBytes := 0
 	begun := false
 	check := func(part []byte) *Error {
 		if !begun {
 			begun = true
 			_ = c.SetReadDeadline(c.server.Now().Add(limits.HeadTimeout))
 		}
-		return checkPart(part, limits, &checked)
+		return checkPart(part, limits, &lineBytes)
+	}
+	if refusal := otherProtocol(c.reader.begin()); refusal != nil {
+		c.refuse(x, refusal)
+		return true
 	}
 	head, err := c.reader.readHead(limits.TargetBytes+limits.HeaderBytes+requestLineBytes, check)
 	if refusal, ok := errors.AsType[*Error](err); ok {
@@ -140,14 +144,14 @@ func (c *conn) refuse(x *Exchange, refusal *Error) {
 
 var errUnread = errors.New("the head was refused")
 
-// checkPart refuses early what can be no request: the first line is checked as
-// soon as it is there, and its length before.
-func checkPart(part []byte, limits Limits, checked *bool) *Error {
-	if *checked {
+// checkPart refuses early what can be no request, or is too long: the first line
+// is checked as soon as it is there. Its length is noted.
+func checkPart(part []byte, limits Limits, lineBytes *int) *Error {
+	if *lineBytes > 0 {
+		if len(part)-*lineBytes > limits.HeaderBytes {
+			return errHeadLength
+		}
 		return nil
-	}
-	if part[0] == 0x16 {
-		return errTLS
 	}
 	end := bytes.IndexByte(part, '\n')
 	if end < 0 {
@@ -156,13 +160,19 @@ func checkPart(part []byte, limits Limits, checked *bool) *Error {
 		}
 		return nil
 	}
-	*checked = true
+	*lineBytes = end + 1
 	line, _, err := cutLine(string(part[:end+1]))
 	if err != nil {
 		return err
 	}
 	var r Request
-	return r.parseRequestLine(line)
+	if err := r.parseRequestLine(line); err != nil {
+		return err
+	}
+	if len(r.Target) > limits.TargetBytes {
+		return errTargetLength
+	}
+	return nil
 }
 
 // readPart reads method, target and host from a head that is not complete or

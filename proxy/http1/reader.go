@@ -212,3 +212,6 @@ func (b *Reader) keepFields(head string, fields Fields) {
 		b.fields = fields
 	}
 }
+
+// begin returns the first bytes that were read and not used.
+func (b *Reader) begin() string { return string(b.buf[b.r:min(b.w, b.r+len(proxySignature))]) }
