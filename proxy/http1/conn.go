@@ -203,11 +203,14 @@ func readPart(part []byte, fields Fields) Request {
 // goesOn reports whether another request may come, after a response. It ends the
 // connection otherwise, in a way that lets the client read what was sent.
 func (c *conn) goesOn(x *Exchange) bool {
+	if x.broken && x.state != tunnelled {
+		x.Abort()
+	}
 	switch x.state {
 	case tunnelled:
 		return false
 	case aborted:
-		if !isSilent(c.Conn) {
+		if !x.endsBody() && !isSilent(c.Conn) {
 			c.linger()
 		}
 		return false
@@ -223,7 +226,7 @@ func (c *conn) goesOn(x *Exchange) bool {
 	if !x.closes {
 		return true
 	}
-	if !x.body.Ended() || c.reader.Buffered() > 0 || !x.Request.Close && !isSilent(c.Conn) {
+	if !x.body.Ended() || c.reader.Buffered() > 0 || (!x.Request.Close || x.HasBody()) && !isSilent(c.Conn) {
 		c.linger()
 	}
 	return false
@@ -233,7 +236,7 @@ func (c *conn) goesOn(x *Exchange) bool {
 // read the response: a reset would destroy it, and invite the client to send the
 // request again.
 const (
-	lingerBytes = 64 << 10
+	lingerBytes = 4 << 20
 	lingerTime  = time.Second
 )
 
