@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,16 +78,50 @@ func (c *conn) forget(handedOver bool) {
 }
 
 // awaitRequest waits for the first byte of a request, and reports whether it came.
+// One empty line before it is skipped (RFC 9112 section 2.2): old clients send it
+// after a form.
 func (c *conn) awaitRequest() bool {
-	if c.reader.Buffered() > 0 {
-		return !c.server.draining.Load()
+	skipped := false
+	for {
+		switch begin := c.reader.begin(); {
+		case begin == "", begin == "\r" && !skipped:
+			if !c.await() {
+				return false
+			}
+		case strings.HasPrefix(begin, "\r\n") && !skipped && begin != proxySignature:
+			c.reader.r += len("\r\n")
+			skipped = true
+		default:
+			return true
+		}
 	}
+}
+
+// await waits for bytes of the client, and reports whether they came. When the
+// server stops, it does not wait for what has not arrived.
+func (c *conn) await() bool {
 	if c.SetReadDeadline(c.server.Now().Add(c.server.IdleTimeout(c.peer.Addr()))) != nil {
 		return false
 	}
 	c.idle.Store(true)
-	err := c.reader.fill()
-	return c.idle.CompareAndSwap(true, false) && err == nil
+	var err error
+	if c.server.stopping.Load() {
+		err = os.ErrDeadlineExceeded
+	} else {
+		err = c.reader.fill()
+	}
+	if c.idle.CompareAndSwap(true, false) && !c.server.stopping.Load() {
+		return err == nil
+	}
+	c.server.mu.Lock()   // Shutdown has set its deadline
+	c.server.mu.Unlock() //nolint:staticcheck // nothing is done under it
+	if c.SetReadDeadline(c.server.Now().Add(c.server.Limits().HeadTimeout)) != nil {
+		return false
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && !isSilent(c.Conn) {
+		err = c.reader.fill()
+	}
+	return err == nil
 }
 
 // requestLineBytes is what a request line may hold besides its target.
