@@ -267,9 +267,9 @@ func (c *conn) goesOn(x *Exchange) bool {
 	return false
 }
 
-// What a connection may still send before it is closed, so that its client can
-// read the response: a reset would destroy it, and invite the client to send the
-// request again.
+// lingerBytes and lingerTime bound the bytes that a connection may still send
+// before it is closed, so that its client can read the response: a reset would
+// destroy it, and invite the client to send the request again.
 const (
 	lingerBytes = 4 << 20
 	lingerTime  = time.Second

@@ -142,8 +142,8 @@ func (x *Exchange) Send(body []byte) error {
 }
 
 // Start ends the head and sends it with the first part of the body. A length
-// that is not known is -1. Of a response without a body, length is what it would
-// have been; -1 declares none.
+// that is not known is -1. The length of a response without a body is the one
+// that the body would have; -1 declares none.
 func (x *Exchange) Start(length int64, first []byte) error {
 	x.left = length
 	switch {
