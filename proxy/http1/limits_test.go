@@ -108,14 +108,16 @@ func TestServer_EndsSlowHeads(t *testing.T) {
 	start := time.Now()
 	for time.Since(start) < patience {
 		if _, err := io.WriteString(c.TCPConn, "G"); err != nil {
-			return
+			break
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(2 * time.Millisecond) // the pace is what is tested
 		if !IsOpen(c.TCPConn) {
-			return
+			break
 		}
 	}
-	t.Error("a dripping head goes on")
+	if time.Since(start) >= patience || served.Load() != 3 {
+		t.Errorf("a dripping head ends after %v, %d requests are served", time.Since(start), served.Load())
+	}
 }
 
 func TestServer_EndsIdleConnections(t *testing.T) {
