@@ -21,7 +21,7 @@ func responseLines(replaced []string, lines ...string) []string {
 // own affair.
 func TestAppendResponse_EachField(t *testing.T) {
 	ends := []string{
-		"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "content-length",
+		"connection", "proxy", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "content-length",
 	}
 	relayed := slices.Concat(relayedNames, claims(), envoyNames, tracedNames, expectNames, []string{
 		"host", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "set-cookie", "location", "proxy-authenticate", "x_y",

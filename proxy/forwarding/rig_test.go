@@ -52,7 +52,7 @@ func passedLines(trusted bool, lines ...string) []string {
 // The fields by their fate, written once more than in fields.go, so that a line
 // that is lost there is missed here.
 var (
-	oursNames = strings.Fields(`connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings content-length
+	oursNames = strings.Fields(`connection proxy keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings content-length
 		host x-forwarded-for x-forwarded-host x-forwarded-proto forwarded`)
 	tracedNames = []string{"via", "x-request-id"}
 	expectNames = []string{"expect"}
@@ -61,7 +61,7 @@ var (
 		cf-connecting-ipv6 fastly-client-ip x-azure-clientip x-azure-socketip front-end-https x-url-scheme x-scheme x-host client-cert
 		client-cert-chain remote-user x-remote-user x-remote-group x-user x-userinfo x-webauth-user x-goog-iap-jwt-assertion iv-user
 		iv-groups iv-creds iv-remote-address sm-user sm-userdn sm-universalid sm-serversessionid ssl-client-cert x-tailscale-user
-		x-vouch-user x-consumer-username x-credential-identifier proxy`)
+		x-vouch-user x-consumer-username x-credential-identifier`)
 	prefixes = strings.Fields(`x-forwarded- x-original- x-rewrite- proxy- x-client-cert x-ssl- ssl-client- x-amzn-mtls- x-auth-request-
 		x-amzn-oidc- x-ms-client-principal x-ms-token- x-goog-authenticated-user- cf-access- tailscale-user- x-authentik- x-pomerium-
 		x-authelia- remote- oidc-claim- oidc-access-token oidc-id-token mellon- x-token-`)

@@ -188,7 +188,7 @@ func (b *Body) readTrailer() error {
 		if len(line) == 0 {
 			return nil
 		}
-		if b.trailerBytes += len(line); b.trailerBytes > maxTrailer {
+		if b.trailerBytes += len(line) + len("\r\n"); b.trailerBytes > maxTrailer {
 			return errChunk
 		}
 		field, refusal := parseField(string(line))

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,10 +40,8 @@ func (c *conn) serve() {
 	x := &Exchange{Peer: c.peer, conn: c, out: *out}
 	defer func() {
 		c.forget(x.state == tunnelled)
-		if cap(x.out) <= 2*joinBytes {
-			*out = x.out[:0]
-			outs.Put(out)
-		}
+		*out = emptied(x.out)
+		outs.Put(out)
 		c.reader.Release()
 	}()
 	for c.awaitRequest() {
@@ -54,8 +53,18 @@ func (c *conn) serve() {
 		if !c.goesOn(x) {
 			return
 		}
-		*x = Exchange{Peer: c.peer, conn: c, out: x.out[:0]}
+		*x = Exchange{Peer: c.peer, conn: c, out: emptied(x.out)}
+		clear(c.reader.fields[:cap(c.reader.fields)]) // they hold the head
 	}
+}
+
+// emptied returns the buffer of a head for the next one. A large one goes: an idle
+// connection would keep it.
+func emptied(out []byte) []byte {
+	if cap(out) > 2*joinBytes {
+		return make([]byte, 0, 4<<10)
+	}
+	return out[:0]
 }
 
 // forget closes the connection, unless it was handed over.
@@ -69,16 +78,50 @@ func (c *conn) forget(handedOver bool) {
 }
 
 // awaitRequest waits for the first byte of a request, and reports whether it came.
+// One empty line before it is skipped (RFC 9112 section 2.2): old clients send it
+// after a form.
 func (c *conn) awaitRequest() bool {
-	if c.reader.Buffered() > 0 {
-		return !c.server.draining.Load()
+	skipped := false
+	for {
+		switch begin := c.reader.begin(); {
+		case begin == "", begin == "\r" && !skipped:
+			if !c.await() {
+				return false
+			}
+		case strings.HasPrefix(begin, "\r\n") && !skipped && begin != proxySignature:
+			c.reader.r += len("\r\n")
+			skipped = true
+		default:
+			return true
+		}
 	}
+}
+
+// await waits for bytes of the client, and reports whether they came. When the
+// server stops, it does not wait for what has not arrived.
+func (c *conn) await() bool {
 	if c.SetReadDeadline(c.server.Now().Add(c.server.IdleTimeout(c.peer.Addr()))) != nil {
 		return false
 	}
 	c.idle.Store(true)
-	err := c.reader.fill()
-	return c.idle.CompareAndSwap(true, false) && err == nil
+	var err error
+	if c.server.stopping.Load() {
+		err = os.ErrDeadlineExceeded
+	} else {
+		err = c.reader.fill()
+	}
+	if c.idle.CompareAndSwap(true, false) && !c.server.stopping.Load() {
+		return err == nil
+	}
+	c.server.mu.Lock()   // Shutdown has set its deadline
+	c.server.mu.Unlock() //nolint:staticcheck // nothing is done under it
+	if c.SetReadDeadline(c.server.Now().Add(c.server.Limits().HeadTimeout)) != nil {
+		return false
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && !isSilent(c.Conn) {
+		err = c.reader.fill()
+	}
+	return err == nil
 }
 
 // requestLineBytes is what a request line may hold besides its target.
@@ -88,14 +131,18 @@ const requestLineBytes = 64
 // ended before. A head that cannot be served has a Refusal.
 func (c *conn) readRequest(x *Exchange) bool {
 	limits := c.server.Limits()
-	checked := false
+	lineBytes := 0
 	begun := false
 	check := func(part []byte) *Error {
 		if !begun {
 			begun = true
 			_ = c.SetReadDeadline(c.server.Now().Add(limits.HeadTimeout))
 		}
-		return checkPart(part, limits, &checked)
+		return checkPart(part, limits, &lineBytes)
+	}
+	if refusal := otherProtocol(c.reader.begin()); refusal != nil {
+		c.refuse(x, refusal)
+		return true
 	}
 	head, err := c.reader.readHead(limits.TargetBytes+limits.HeaderBytes+requestLineBytes, check)
 	if refusal, ok := errors.AsType[*Error](err); ok {
@@ -108,7 +155,7 @@ func (c *conn) readRequest(x *Exchange) bool {
 	}
 	request, refusal := parseRequest(head, c.reader.fields[:0])
 	x.Request = request
-	c.reader.fields = request.Fields
+	c.reader.keepFields(head, request.Fields)
 	switch line, _, _ := strings.Cut(head, "\n"); {
 	case refusal != nil:
 	case len(request.Target) > limits.TargetBytes:
@@ -132,14 +179,14 @@ func (c *conn) refuse(x *Exchange, refusal *Error) {
 
 var errUnread = errors.New("the head was refused")
 
-// checkPart refuses early what can be no request: the first line is checked as
-// soon as it is there, and its length before.
-func checkPart(part []byte, limits Limits, checked *bool) *Error {
-	if *checked {
+// checkPart refuses early what can be no request, or is too long: the first line
+// is checked as soon as it is there. Its length is noted.
+func checkPart(part []byte, limits Limits, lineBytes *int) *Error {
+	if *lineBytes > 0 {
+		if len(part)-*lineBytes > limits.HeaderBytes {
+			return errHeadLength
+		}
 		return nil
-	}
-	if part[0] == 0x16 {
-		return errTLS
 	}
 	end := bytes.IndexByte(part, '\n')
 	if end < 0 {
@@ -148,13 +195,19 @@ func checkPart(part []byte, limits Limits, checked *bool) *Error {
 		}
 		return nil
 	}
-	*checked = true
+	*lineBytes = end + 1
 	line, _, err := cutLine(string(part[:end+1]))
 	if err != nil {
 		return err
 	}
 	var r Request
-	return r.parseRequestLine(line)
+	if err := r.parseRequestLine(line); err != nil {
+		return err
+	}
+	if len(r.Target) > limits.TargetBytes {
+		return errTargetLength
+	}
+	return nil
 }
 
 // readPart reads method, target and host from a head that is not complete or
@@ -185,11 +238,14 @@ func readPart(part []byte, fields Fields) Request {
 // goesOn reports whether another request may come, after a response. It ends the
 // connection otherwise, in a way that lets the client read what was sent.
 func (c *conn) goesOn(x *Exchange) bool {
+	if x.broken && x.state != tunnelled {
+		x.Abort()
+	}
 	switch x.state {
 	case tunnelled:
 		return false
 	case aborted:
-		if !isSilent(c.Conn) {
+		if !x.endsBody() && !isSilent(c.Conn) {
 			c.linger()
 		}
 		return false
@@ -205,17 +261,17 @@ func (c *conn) goesOn(x *Exchange) bool {
 	if !x.closes {
 		return true
 	}
-	if !x.body.Ended() || c.reader.Buffered() > 0 || !x.Request.Close && !isSilent(c.Conn) {
+	if !x.body.Ended() || c.reader.Buffered() > 0 || (!x.Request.Close || x.HasBody()) && !isSilent(c.Conn) {
 		c.linger()
 	}
 	return false
 }
 
-// What a connection may still send before it is closed, so that its client can
-// read the response: a reset would destroy it, and invite the client to send the
-// request again.
+// lingerBytes and lingerTime bound the bytes that a connection may still send
+// before it is closed, so that its client can read the response: a reset would
+// destroy it, and invite the client to send the request again.
 const (
-	lingerBytes = 64 << 10
+	lingerBytes = 4 << 20
 	lingerTime  = time.Second
 )
 

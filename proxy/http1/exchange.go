@@ -38,7 +38,11 @@ type Exchange struct {
 	closes  bool
 	chunked bool // the response
 	noBody  bool // in the response
-	left    int64
+	isEmpty bool // by its status: it may not even declare a length
+	// broken: a part of the response could not be sent, so nothing may follow it.
+	broken bool
+	// left is what is left of the declared length; -1: none is declared.
+	left int64
 }
 
 // state is how far the response is.
@@ -91,8 +95,7 @@ func (x *Exchange) SendContinue() error {
 
 // SendInterim sends an interim response as it is.
 func (x *Exchange) SendInterim(head string) error {
-	_, err := x.conn.Write([]byte(head))
-	return err
+	return x.write([]byte(head))
 }
 
 // SetReadDeadline bounds reading of the body; zero: nothing does.
@@ -110,11 +113,8 @@ func (x *Exchange) Begin(status int, reason string) {
 	x.out = append(x.out, ' ')
 	x.out = append(x.out, reason...)
 	x.out = append(x.out, "\r\n"...)
-	x.noBody = x.Method == http.MethodHead || isBodiless(status)
-}
-
-func isBodiless(status int) bool {
-	return status < http.StatusOK || status == http.StatusNoContent || status == http.StatusNotModified
+	x.isEmpty = status < http.StatusOK || status == http.StatusNoContent
+	x.noBody = x.isEmpty || x.Method == http.MethodHead || status == http.StatusNotModified
 }
 
 // Add adds a field to the head.
@@ -141,17 +141,17 @@ func (x *Exchange) Send(body []byte) error {
 	if x.noBody {
 		body = nil
 	}
-	return x.write(body)
+	return x.writeOut(body)
 }
 
 // Start ends the head and sends it with the first part of the body. A length
-// that is not known is -1. Of a response without a body, length is what it would
-// have been; -1 declares none.
+// that is not known is -1. The length of a response without a body is the one
+// that the body would have; -1 declares none.
 func (x *Exchange) Start(length int64, first []byte) error {
 	x.left = length
 	switch {
 	case x.noBody:
-		if length >= 0 {
+		if x.left = 0; length >= 0 && !x.isEmpty {
 			x.addLength(length)
 		}
 	case length >= 0:
@@ -170,7 +170,12 @@ func (x *Exchange) Start(length int64, first []byte) error {
 		x.out = append(x.out, "\r\n"...)
 		first = nil
 	}
-	return x.write(first)
+	if x.noBody {
+		first = nil
+	} else if x.left >= 0 {
+		x.left -= int64(len(first))
+	}
+	return x.writeOut(first)
 }
 
 func (x *Exchange) addLength(length int64) {
@@ -202,32 +207,60 @@ func appendChunkSize(b []byte, n int) []byte {
 // once.
 const joinBytes = 16 << 10
 
-// write sends what is in out, and then the body.
-func (x *Exchange) write(body []byte) error {
+// writeOut sends what is in out, and then the body.
+func (x *Exchange) writeOut(body []byte) error {
 	if len(body) <= joinBytes {
 		x.out = append(x.out, body...)
-		_, err := x.conn.Write(x.out)
-		return err
+		return x.write(x.out)
 	}
-	buffers := net.Buffers{x.out, body}
-	_, err := buffers.WriteTo(x.conn.Conn)
+	return x.writeAll(net.Buffers{x.out, body})
+}
+
+// write sends bytes. After a failure it sends nothing more: the client would take
+// it for what is missing.
+func (x *Exchange) write(p []byte) error {
+	if x.broken {
+		return errBroken
+	}
+	_, err := x.conn.Write(p)
+	x.broken = err != nil
 	return err
 }
+
+// writeAll is write of several parts.
+func (x *Exchange) writeAll(parts net.Buffers) error {
+	if x.broken {
+		return errBroken
+	}
+	_, err := parts.WriteTo(x.conn.Conn)
+	x.broken = err != nil
+	return err
+}
+
+var (
+	errBroken = errors.New("an earlier part was not sent")
+	errLength = errors.New("the body has another length than declared")
+)
 
 // Write sends a part of the body.
 func (x *Exchange) Write(p []byte) (int, error) {
 	if x.noBody || len(p) == 0 {
 		return len(p), nil
 	}
-	if !x.chunked {
-		if x.left >= 0 {
-			x.left -= int64(len(p))
-		}
-		return x.conn.Write(p)
+	var err error
+	switch {
+	case x.chunked:
+		x.out = appendChunkSize(x.out[:0], len(p))
+		err = x.writeAll(net.Buffers{x.out, p, []byte("\r\n")})
+	case x.left < 0:
+		err = x.write(p)
+	case x.left < int64(len(p)):
+		x.broken, err = true, errLength
+	default:
+		x.left -= int64(len(p))
+		err = x.write(p)
 	}
-	x.out = appendChunkSize(x.out[:0], len(p))
-	buffers := net.Buffers{x.out, p, []byte("\r\n")}
-	if _, err := buffers.WriteTo(x.conn.Conn); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -236,7 +269,15 @@ func (x *Exchange) Write(p []byte) (int, error) {
 // End ends the body. Trailer lines are sent when the body has chunks.
 func (x *Exchange) End(trailer ...string) error {
 	x.state = ended
-	if !x.chunked || x.noBody {
+	switch {
+	case x.broken:
+		return errBroken
+	case x.noBody:
+		return nil
+	case x.left > 0:
+		x.broken = true
+		return errLength
+	case !x.chunked:
 		return nil
 	}
 	x.out = append(x.out[:0], "0\r\n"...)
@@ -244,8 +285,7 @@ func (x *Exchange) End(trailer ...string) error {
 		x.AddLine(line)
 	}
 	x.out = append(x.out, "\r\n"...)
-	_, err := x.conn.Write(x.out)
-	return err
+	return x.write(x.out)
 }
 
 // Abort ends the connection so that the client sees that a part of the response
@@ -253,10 +293,14 @@ func (x *Exchange) End(trailer ...string) error {
 // the end of the body, the connection is reset.
 func (x *Exchange) Abort() {
 	x.state = aborted
-	if tcp, ok := x.conn.Conn.(*net.TCPConn); ok && !x.chunked && x.left < 0 {
+	if tcp, ok := x.conn.Conn.(*net.TCPConn); ok && x.endsBody() {
 		_ = tcp.SetLinger(0)
 	}
 }
+
+// endsBody reports whether the end of the connection is the end of the response's
+// body.
+func (x *Exchange) endsBody() bool { return !x.chunked && x.left < 0 }
 
 // Tunnel hands the connection over, with what was read of it already: it is no
 // HTTP any more. The handler closes it.

@@ -147,6 +147,8 @@ func (b *Reader) readLine(limit int, lenient bool) ([]byte, error) {
 			b.r += end + 1
 			line := part[:end]
 			switch {
+			case end >= limit:
+				return nil, errChunk
 			case end > 0 && line[end-1] == '\r':
 				return line[:end-1], nil
 			case lenient:
@@ -178,6 +180,9 @@ func (b *Reader) Read(p []byte) (int, error) {
 		b.r += n
 		return n, nil
 	}
+	if len(b.buf) > smallBuffer {
+		b.buf, b.r, b.w = b.small[:], 0, 0
+	}
 	return b.conn.Read(p)
 }
 
@@ -189,9 +194,24 @@ func (b *Reader) ReadResponse(method string, limit int) (*Response, error) {
 		return nil, err
 	}
 	r, refusal := parseResponse(head, method, b.fields[:0])
-	b.fields = r.Fields
+	b.keepFields(head, r.Fields)
 	if refusal != nil {
 		return nil, refusal
 	}
 	return &r, nil
 }
+
+// maxKeptFields bounds the fields whose memory is kept.
+const maxKeptFields = 64
+
+// keepFields keeps the memory of fields for the next head, when it is little: an
+// idle connection keeps it, and through it the last head.
+func (b *Reader) keepFields(head string, fields Fields) {
+	b.fields = nil
+	if cap(fields) <= maxKeptFields && len(head) <= smallBuffer {
+		b.fields = fields
+	}
+}
+
+// begin returns the first bytes that were read and not used.
+func (b *Reader) begin() string { return string(b.buf[b.r:min(b.w, b.r+len(proxySignature))]) }

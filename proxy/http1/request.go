@@ -32,9 +32,21 @@ type Request struct {
 	Close bool
 	// Continue: the client waits for 100 Continue before it sends the body.
 	Continue bool
-	// Upgrade is the protocol that the client would switch to, or "".
+	// Upgrade is the protocol that the client would switch to, or "". A client
+	// that would must name the field in Connection (RFC 9110 section 7.8).
 	Upgrade string
+
+	named option
 }
+
+// option are the tokens of Connection that have a meaning here.
+type option uint8
+
+const (
+	namedClose option = 1 << iota
+	namedKeepAlive
+	namedUpgrade
+)
 
 // HasBody reports whether bytes of a body may follow the head.
 func (r *Request) HasBody() bool { return r.Chunked || r.Length > 0 }
@@ -48,6 +60,9 @@ func (r *Request) HasBody() bool { return r.Chunked || r.Length > 0 }
 // twice or in two ways, and HTTP/1.0 connections that go on after a body.
 func parseRequest(head string, fields Fields) (r Request, err *Error) {
 	r = Request{Length: -1, Fields: fields}
+	if err := otherProtocol(head); err != nil {
+		return r, err
+	}
 	line, rest, err := cutLine(head)
 	if err != nil {
 		return r, err
@@ -93,16 +108,30 @@ func parseRequest(head string, fields Fields) (r Request, err *Error) {
 	case first != nil:
 		return r, first
 	}
+	r.settle()
 	return r, r.checkFraming()
+}
+
+// proxySignature begins version 2 of the PROXY protocol.
+const proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
+
+// otherProtocol refuses a connection that begins with another protocol, so that
+// its operator gets the reason.
+func otherProtocol(begin string) *Error {
+	switch {
+	case begin == "":
+	case begin[0] == 0x16:
+		return errTLS
+	case strings.HasPrefix(begin, "PROXY ") || strings.HasPrefix(begin, proxySignature):
+		return errProxyLine
+	}
+	return nil
 }
 
 // parseRequestLine reads method, target and version.
 func (r *Request) parseRequestLine(line string) *Error {
 	method, rest, found := strings.Cut(line, " ")
 	if !found || method == "" || !isAll(method, tokenByte) {
-		if line != "" && line[0] == 0x16 {
-			return errTLS
-		}
 		return errRequestLine
 	}
 	target, version, found := strings.Cut(rest, " ")
@@ -115,10 +144,7 @@ func (r *Request) parseRequestLine(line string) *Error {
 	case "HTTP/1.0":
 		r.Close = true
 	default:
-		switch {
-		case method == "PROXY":
-			return errProxyLine
-		case strings.HasPrefix(version, "HTTP/") && isVersion(version):
+		if strings.HasPrefix(version, "HTTP/") && isVersion(version) {
 			return errHTTPVersion
 		}
 		return errRequestLine
@@ -152,15 +178,15 @@ func (r *Request) note(f *Field) *Error {
 		}
 	case len("connection"):
 		if f.Is("connection") {
-			switch {
-			case HasToken(f.Value, "close"):
-				r.Close = true
-			case r.Minor == 0 && HasToken(f.Value, "keep-alive"):
-				r.Close = false
-			}
+			r.noteOptions(f.Value)
 		}
-	case len("upgrade"):
-		if f.Is("upgrade") {
+	case len("upgrade"): // and of trailer
+		switch {
+		case f.Is("trailer"):
+			if HasToken(f.Value, "content-length") || HasToken(f.Value, "transfer-encoding") || HasToken(f.Value, "trailer") {
+				return errFraming // announced for after the body that it would frame
+			}
+		case f.Is("upgrade"):
 			if r.Upgrade != "" {
 				r.Upgrade += ", " // two protocols: none that is switched to
 			}
@@ -172,6 +198,26 @@ func (r *Request) note(f *Field) *Error {
 		}
 	}
 	return nil
+}
+
+func (r *Request) noteOptions(list string) {
+	for _, o := range [...]struct {
+		token string
+		named option
+	}{{"close", namedClose}, {"keep-alive", namedKeepAlive}, {"upgrade", namedUpgrade}} {
+		if HasToken(list, o.token) {
+			r.named |= o.named
+		}
+	}
+}
+
+// settle decides what the options of all Connection fields mean together: close
+// prevails.
+func (r *Request) settle() {
+	r.Close = r.named&namedClose != 0 || r.Minor == 0 && r.named&namedKeepAlive == 0
+	if r.named&namedUpgrade == 0 {
+		r.Upgrade = ""
+	}
 }
 
 // checkFraming refuses bodies whose end servers would not agree on.

@@ -44,13 +44,8 @@ func parseResponse(head, method string, fields Fields) (r Response, err *Error) 
 		if line == "" {
 			break
 		}
-		if line[0] == ' ' || line[0] == '\t' {
-			if len(r.Fields) == len(fields) {
-				return r, errFolding
-			}
-			last := &r.Fields[len(r.Fields)-1]
-			line = last.Line + " " + trimBlanks(line)
-			r.Fields = r.Fields[:len(r.Fields)-1]
+		if beginsBlank(rest) {
+			line, rest = unfold(line, rest)
 		}
 		field, err := parseField(line)
 		if err != nil {
@@ -69,6 +64,22 @@ func parseResponse(head, method string, fields Fields) (r Response, err *Error) 
 	r.Bodiless = method == http.MethodHead || r.Status < 200 || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified
 	r.Close = r.Close || !r.Bodiless && !r.Chunked && r.Length < 0 || r.Minor == 0 && !r.KeepAlive
 	return r, nil
+}
+
+func beginsBlank(s string) bool { return s != "" && (s[0] == ' ' || s[0] == '\t') }
+
+// unfold joins a line and those that continue it. It copies each byte once.
+func unfold(line, rest string) (unfolded, after string) {
+	var b strings.Builder
+	b.WriteString(strings.TrimRight(line, " \t"))
+	for beginsBlank(rest) {
+		line, rest = cutLenient(rest)
+		if line = trimBlanks(line); line != "" {
+			b.WriteByte(' ')
+			b.WriteString(line)
+		}
+	}
+	return b.String(), rest
 }
 
 // cutLenient takes the first line off a head. It may end with LF alone.
@@ -123,8 +134,8 @@ func (r *Response) note(f *Field) *Error {
 	case f.Is("connection"):
 		r.Close = r.Close || HasToken(f.Value, "close")
 		r.KeepAlive = r.KeepAlive || HasToken(f.Value, "keep-alive")
-	case f.Is("keep-alive"):
-		r.KeepAlive = true
+	case f.Is("keep-alive"): // of HTTP/1.0 it means nothing without the option
+		r.KeepAlive = r.KeepAlive || r.Minor == 1
 	}
 	return nil
 }

@@ -38,9 +38,10 @@ type Server struct {
 	Now         func() time.Time
 
 	draining atomic.Bool
-	mu       sync.Mutex
+	// stopping: no connection waits for a request any more.
+	stopping atomic.Bool
+	mu       sync.Mutex // of stopping too, where connections are added
 	listener net.Listener
-	closed   bool
 	conns    map[*conn]struct{}
 	running  sync.WaitGroup
 }
@@ -50,7 +51,7 @@ var ErrServerClosed = errors.New("server closed")
 
 // Serve accepts connections until the server is closed.
 func (s *Server) Serve(listener net.Listener) error {
-	if !s.begin(listener) {
+	if !s.listen(listener) {
 		_ = listener.Close()
 		return ErrServerClosed
 	}
@@ -61,7 +62,7 @@ func (s *Server) Serve(listener net.Listener) error {
 		case err == nil:
 			pause = 0
 			s.start(accepted)
-		case errors.Is(err, net.ErrClosed) && s.isClosed():
+		case errors.Is(err, net.ErrClosed) && s.stopping.Load():
 			return ErrServerClosed
 		case isTemporary(err):
 			pause = min(max(2*pause, firstPause), lastPause)
@@ -73,18 +74,15 @@ func (s *Server) Serve(listener net.Listener) error {
 	}
 }
 
-// begin notes the listener, unless the server was closed before.
-func (s *Server) begin(listener net.Listener) bool {
+// listen notes the listener. It reports false when the server was closed before.
+func (s *Server) listen(listener net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listener, s.conns = listener, map[*conn]struct{}{}
-	return !s.closed
-}
-
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
+	s.listener = listener
+	if s.conns == nil {
+		s.conns = map[*conn]struct{}{}
+	}
+	return !s.stopping.Load()
 }
 
 // firstPause and lastPause bound the time until a listener that has no
@@ -113,8 +111,12 @@ func (s *Server) start(accepted net.Conn) {
 		c.peer = tcp.AddrPort()
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		_ = accepted.Close()
+		return
+	}
 	s.conns[c] = struct{}{}
-	s.mu.Unlock()
 	s.running.Add(1)
 	go c.serve()
 }
@@ -122,21 +124,15 @@ func (s *Server) start(accepted net.Conn) {
 // Drain makes each response the last one of its connection.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown stops accepting, closes the connections that wait for a request, and
+// Shutdown stops accepting, ends the connections that wait for a request, and
 // returns when all others have ended, or with the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	s.mu.Lock()
-	s.closed = true
-	if s.listener != nil {
-		_ = s.listener.Close()
-	}
-	for c := range s.conns {
+	s.stop(func(c *conn) {
 		if c.idle.CompareAndSwap(true, false) {
-			_ = c.Conn.Close()
+			_ = c.SetReadDeadline(time.Unix(1, 0))
 		}
-	}
-	s.mu.Unlock()
+	})
 	ended := make(chan struct{})
 	go func() { s.running.Wait(); close(ended) }()
 	select {
@@ -149,17 +145,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close stops accepting and closes all connections.
 func (s *Server) Close() error {
-	s.draining.Store(true)
+	s.Drain()
+	s.stop(func(c *conn) { _ = c.Conn.Close() })
+	return nil
+}
+
+// stop stops accepting, and visits all connections. A connection that is not idle
+// yet sees that the server stops when it would be.
+func (s *Server) stop(visit func(*conn)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.stopping.Store(true)
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
 	for c := range s.conns {
-		_ = c.Conn.Close()
+		visit(c)
 	}
-	return nil
 }
 
 // Wait returns when all connections have ended.

@@ -108,6 +108,7 @@ func (a *Application) InFlight() int64 { return a.inFlight.Load() }
 // 503 would be the application's own.
 var (
 	PageNotPassed  = page.New("The application cannot be reached", "The request was not delivered.")
+	pageMalformed  = page.New("This request is not valid", "Its body could not be read.")
 	pageNoResponse = page.New("The application did not answer", "It is not known whether the request arrived.")
 )
 

@@ -31,6 +31,8 @@ type passage struct {
 	conn   *appConn
 	over   bool // cut, or ended
 	wasCut bool
+	// refusal is why the client's body cannot be read.
+	refusal *http1.Error
 	// halfClosed: the client ended its half, and so did we towards the application.
 	halfClosed bool
 }
@@ -91,6 +93,33 @@ func (p *passage) leave() {
 	p.over = true
 }
 
+func (p *passage) isCut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wasCut
+}
+
+// refuseBody notes that the client's body is malformed.
+func (p *passage) refuseBody(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refusal, _ = errors.AsType[*http1.Error](err)
+}
+
+// failResponse responds when the application's response cannot be read: because
+// of the application, or because its request was broken off.
+func (p *passage) failResponse() {
+	p.mu.Lock()
+	refusal := p.refusal
+	p.mu.Unlock()
+	if refusal == nil {
+		p.fail(pageNoResponse)
+		return
+	}
+	p.x.Close()
+	page.Write(p.x, refusal.Status, pageMalformed)
+}
+
 // fail responds for an application that did not.
 func (p *passage) fail(content []byte) {
 	p.app.failed()
@@ -108,9 +137,15 @@ func (p *passage) exchange(s *config.Snapshot) (reusable bool) {
 	uploaded := make(chan error, 1)
 	go func() { uploaded <- p.upload() }()
 	complete, switched := p.relay()
+	// The response is there, so the rest of the body is sent no more: neither the
+	// client nor the application holds up the other.
 	p.x.Interrupt()
+	_ = p.conn.SetWriteDeadline(time.Unix(1, 0))
 	err := <-uploaded
 	p.x.SetReadDeadline(time.Time{})
+	if !p.isCut() {
+		_ = p.conn.SetWriteDeadline(time.Time{})
+	}
 	if switched != nil {
 		p.tunnel(switched)
 	}
@@ -198,6 +233,7 @@ func (p *passage) uploadBody() error {
 		case err != nil:
 			// The application must not take a part for the whole.
 			if !isTimeout(err) {
+				p.refuseBody(err)
 				_ = p.conn.SetDeadline(time.Unix(1, 0))
 			}
 			return err
@@ -238,7 +274,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 func (p *passage) relay() (reusable bool, switched *http1.Response) {
 	response, err := p.readHead()
 	if err != nil {
-		p.fail(pageNoResponse)
+		p.failResponse()
 		return false, nil
 	}
 	if response.Status == http.StatusSwitchingProtocols {
