@@ -55,7 +55,7 @@ func amounts(cpu, memory string) callbackv1alpha1.ResourceAmounts {
 // The API server injects the same sidecar as package workload builds, after
 // the same defaulting and the same admission of the pod's account. The namespace enforces the Pod Security level restricted.
 func TestInjection_EqualsWorkload(t *testing.T) {
-	c := mustServer(t)
+	c := shared
 	pods := map[string]func(*corev1.Pod){
 		"bare": nil, "without a token": noToken, "crowded": crowded,
 		"labelled": func(p *corev1.Pod) { p.Labels[callbackv1alpha1.ProxyLabel] = "other" },
@@ -131,7 +131,7 @@ func steady(g *WithT, p *corev1.Pod) string {
 // The application's container gets its account's token or not, as it asked;
 // the sidecar has its own, once.
 func TestInjection_Tokens(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "tokens", nil)).To(Succeed())
 	g.Expect(c.Create(t.Context(), newProxy("tokens", "edge", nil))).To(Succeed())
 	for mounts, change := range map[int]func(*corev1.Pod){1: nil, 0: noToken} {
@@ -149,7 +149,7 @@ func TestInjection_Tokens(t *testing.T) {
 // A pod that has the sidecar already, by hand or by kubectl callback inject,
 // gets no second one.
 func TestInjection_HappensOnce(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "once", nil)).To(Succeed())
 	proxy := newProxy("once", "edge", nil)
 	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
@@ -164,7 +164,7 @@ func TestInjection_HappensOnce(t *testing.T) {
 
 // Pods without the label, and updates of pods, stay unchanged.
 func TestInjection_SkipsOtherPods(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "alone", nil)).To(Succeed())
 	g.Expect(c.Create(t.Context(), newProxy("alone", "edge", nil))).To(Succeed())
 	pod := newPod("alone", "", nil)
@@ -179,7 +179,7 @@ func TestInjection_SkipsOtherPods(t *testing.T) {
 // A labelled pod without its sidecar is denied with a message that lists the
 // remedies.
 func TestInjection_DeniesPodsWithoutTheirSidecar(t *testing.T) {
-	c := mustServer(t)
+	c := shared
 	g := NewWithT(t)
 	for _, namespace := range []string{"denied", "denied-other", "denied-empty"} {
 		g.Expect(newNamespace(t.Context(), c, namespace, nil)).To(Succeed())
@@ -229,7 +229,7 @@ func TestInjection_DeniesPodsWithoutTheirSidecar(t *testing.T) {
 
 // A change of the CallbackProxy applies to the next pod.
 func TestInjection_FollowsItsProxy(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "follows", nil)).To(Succeed())
 	proxy := newProxy("follows", "edge", nil)
 	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
