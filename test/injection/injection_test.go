@@ -24,7 +24,11 @@ const image = "callback-proxy:dev"
 // byHand adds the sidecar of package workload to a pod.
 func byHand(proxy *callbackv1alpha1.CallbackProxy, pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
-	pod.Spec.InitContainers = append([]corev1.Container{workload.Container(proxy, image)}, pod.Spec.InitContainers...)
+	var user *int64
+	if security := pod.Spec.SecurityContext; security != nil {
+		user = security.RunAsUser
+	}
+	pod.Spec.InitContainers = append([]corev1.Container{workload.Container(proxy, image, user)}, pod.Spec.InitContainers...)
 	pod.Spec.Volumes = append(pod.Spec.Volumes, workload.Volumes()...)
 	pod.Labels[callbackv1alpha1.ProxyLabel] = proxy.Name
 	return pod
@@ -58,7 +62,8 @@ func TestInjection_EqualsWorkload(t *testing.T) {
 	c := shared
 	pods := map[string]func(*corev1.Pod){
 		"bare": nil, "without a token": noToken, "crowded": crowded,
-		"labelled": func(p *corev1.Pod) { p.Labels[callbackv1alpha1.ProxyLabel] = "other" },
+		"labelled":  func(p *corev1.Pod) { p.Labels[callbackv1alpha1.ProxyLabel] = "other" },
+		"of a user": func(p *corev1.Pod) { p.Spec.SecurityContext.RunAsUser = new(int64(1000)) },
 	}
 	for name, resources := range map[string]callbackv1alpha1.ProxyResources{
 		"defaults":   {},
@@ -143,6 +148,40 @@ func TestInjection_Tokens(t *testing.T) {
 			names = append(names, m.Name)
 		}
 		g.Expect(names).To(Equal([]string{workload.StateVolume, workload.TokenVolume}))
+	}
+}
+
+// The sidecar declares a user only in a pod of root, which runAsNonRoot refuses:
+// OpenShift's restricted-v2 refuses a declared user.
+func TestInjection_DeclaresAUserInPodsOfRootOnly(t *testing.T) {
+	c := shared
+	g := NewWithT(t)
+	g.Expect(newNamespace(t.Context(), c, "users", nil)).To(Succeed())
+	proxy := newProxy("users", "edge", nil)
+	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
+	for name, security := range map[string]*corev1.PodSecurityContext{
+		"no context": nil,
+		"no user":    {RunAsNonRoot: new(true), FSGroup: new(int64(2000))},
+		"a user":     {RunAsUser: new(int64(1000)), RunAsGroup: new(int64(1000))},
+		"root":       {RunAsUser: new(int64(0))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			pod := newPod("users", "edge", func(p *corev1.Pod) { p.Spec.SecurityContext = security })
+			want := byHand(proxy, pod)
+			g.Eventually(func() error { return c.Create(t.Context(), pod) }, patience).Should(Succeed())
+			g.Expect(c.Create(t.Context(), want)).To(Succeed())
+			g.Expect(steady(g, pod)).To(Equal(steady(g, want)))
+			sidecar := pod.Spec.InitContainers[0].SecurityContext
+			g.Expect(sidecar.RunAsNonRoot).To(HaveValue(BeTrue()))
+			if name == "root" {
+				g.Expect(sidecar.RunAsUser).To(HaveValue(BeEquivalentTo(65532)))
+				g.Expect(sidecar.RunAsGroup).To(HaveValue(BeEquivalentTo(65532)))
+			} else {
+				g.Expect(sidecar.RunAsUser).To(BeNil())
+				g.Expect(sidecar.RunAsGroup).To(BeNil())
+			}
+		})
 	}
 }
 
