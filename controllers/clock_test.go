@@ -41,7 +41,7 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 	m := &machine{Reading: sunset.Reading{Wall: start}, server: start}
 	c := newClock(m.read)
 	transport := c.Wrap(m)
-	ask := func() {
+	requestTime := func() {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.test/", http.NoBody)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -49,7 +49,7 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(response.Body.Close()).To(Succeed())
 	}
-	ask()
+	requestTime()
 	m.pass(time.Minute)
 	g.Expect(c.Now()).To(BeTemporally("==", m.server))
 
@@ -58,12 +58,12 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 		g.Expect(c.Now()).To(BeTemporally("~", m.server, time.Second), "jump of %s", jump)
 		for range 3 {
 			m.pass(time.Minute)
-			ask()
+			requestTime()
 		}
 		g.Expect(c.Now()).To(BeTemporally("~", m.server, time.Second), "and the server agrees with what is held")
 		g.Expect(c.judgement().Suspect).To(BeTrue())
 		m.Wall = m.Wall.Add(-jump)
-		ask()
+		requestTime()
 		g.Expect(c.judgement().Suspect).To(BeFalse())
 	}
 
@@ -71,10 +71,10 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 	m.Wall, m.server = m.Wall.Add(9*time.Hour), m.server.Add(9*time.Hour)
 	g.Expect(c.judgement().Suspect).To(BeTrue())
 	m.took = time.Minute
-	ask()
-	g.Expect(c.judgement().Suspect).To(BeTrue(), "an answer that took a minute says nothing")
+	requestTime()
+	g.Expect(c.judgement().Suspect).To(BeTrue(), "a response that took a minute proves nothing")
 	m.took = 0
-	ask()
+	requestTime()
 	g.Expect(c.judgement().Suspect).To(BeFalse())
 	g.Expect(c.Now()).To(BeTemporally("~", m.server, time.Second))
 }

@@ -38,22 +38,10 @@ import (
 var controlPlane *fixture.ControlPlane
 
 func TestMain(m *testing.M) {
-	os.Exit(runWithControlPlane(m))
-}
-
-func runWithControlPlane(m *testing.M) int {
-	crds, err := fixture.CRDs()
-	if err != nil {
-		panic(err)
-	}
-	controlPlane, err = fixture.StartControlPlane(context.Background(), fixture.Options{
-		CRDs: []string{crds}, ReferenceGrant: true, Log: os.Stderr,
-	})
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = controlPlane.Stop() }()
-	return m.Run()
+	os.Exit(fixture.RunSuite(m, fixture.Options{ReferenceGrant: true, Log: os.Stderr}, func(_ context.Context, cp *fixture.ControlPlane) error {
+		controlPlane = cp
+		return nil
+	}))
 }
 
 // world is one spec's namespaces, reconciler and records.

@@ -30,7 +30,7 @@ type ProxyDeployment struct {
 	// resources of each proxy.
 	// +optional
 	Resources ProxyResources `json:"resources,omitzero"`
-	// nodeSelector says by labels on which nodes they may run.
+	// nodeSelector selects the nodes on which they may run, by labels.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
@@ -53,7 +53,7 @@ type ProxyService struct {
 	// type of the Service: ClusterIP (default), NodePort or LoadBalancer.
 	// +optional
 	Type ProxyServiceType `json:"type,omitempty"`
-	// annotations of the Service, as load balancers want them.
+	// annotations of the Service, as load balancers require them.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
@@ -151,7 +151,7 @@ type Toleration struct {
 	TolerationSeconds *int32 `json:"tolerationSeconds,omitempty"`
 }
 
-// TolerationOperator says how a toleration matches a taint.
+// TolerationOperator is how a toleration matches a taint.
 //
 // +kubebuilder:validation:Enum=Equal;Exists
 type TolerationOperator string

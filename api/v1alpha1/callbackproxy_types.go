@@ -212,7 +212,7 @@ type CallbackProxyStatus struct {
 	// before the first observation.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, and says nothing
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, so it is omitted
 	// conditions are Accepted, Programmed and Ready, always; Stalled and
 	// ClockSuspect only while they apply.
 	// +optional

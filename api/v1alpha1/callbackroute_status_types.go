@@ -13,7 +13,7 @@ type CallbackRouteStatus struct {
 	// before the first observation.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, and says nothing
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, so it is omitted
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
 	// Ready, always; Stalled, SunsetApproaching, SunsetPassed, SunsetHeld and
 	// Deprecated only while they apply.

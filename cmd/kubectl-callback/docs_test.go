@@ -14,7 +14,7 @@ import (
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
 // The commands of docs/sidecar.md work on the manifests of docs/sidecar.md, and
-// fail as it says.
+// fail with its messages.
 func TestPage_HoldsWhatItShows(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "sidecar.md"))
 	if err != nil {
@@ -37,7 +37,7 @@ func TestPage_HoldsWhatItShows(t *testing.T) {
 	}
 	args := strings.Fields(line)[2:]
 	if got := run(t, "", args...); got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, "--proxy=front") {
-		t.Errorf("exit %d, said %s", got.code, got.stderr)
+		t.Errorf("exit %d, stderr %s", got.code, got.stderr)
 	}
 	deployment, err := os.ReadFile("deployment.yaml")
 	if err != nil {
@@ -48,6 +48,6 @@ func TestPage_HoldsWhatItShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := run(t, "", args...); got.code != 1 || !strings.Contains(string(page), "$ "+line+"\n"+got.stderr+"```") {
-		t.Errorf("page does not say %q", got.stderr)
+		t.Errorf("page does not contain %q", got.stderr)
 	}
 }

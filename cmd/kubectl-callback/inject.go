@@ -43,7 +43,7 @@ const injectExample = `  # Label the pod template, then inject and apply
   # In a repository, without a cluster
   kubectl callback inject -f deploy/ -R -n identity --proxy-file callbackproxy.yaml > deploy.yaml`
 
-// proxyGetter finds CallbackProxies. Errors say what to do.
+// proxyGetter finds CallbackProxies. Its errors contain the remedy.
 type proxyGetter interface {
 	Get(ctx context.Context, namespace, name string) (*callbackv1alpha1.CallbackProxy, error)
 }
@@ -188,7 +188,7 @@ func (o *injectOptions) injectInto(ctx context.Context, object map[string]any) (
 		return 0, nil
 	}
 	what := describe(object)
-	name, err := pod.wants(o.proxy)
+	name, err := pod.proxyName(o.proxy)
 	if name == "" || err != nil {
 		return 0, wrap(what, err)
 	}

@@ -64,9 +64,9 @@ func describe(object map[string]any) string {
 	return u.GetKind() + " " + name
 }
 
-// wants returns the name of the CallbackProxy whose sidecar the pod asks for;
-// empty: none's. all is the one for all pods, if there is one.
-func (p pod) wants(all string) (string, error) {
+// proxyName returns the name of the CallbackProxy whose sidecar the pod gets;
+// empty for none. all is the one for all pods, if there is one.
+func (p pod) proxyName(all string) (string, error) {
 	label, found, err := unstructured.NestedString(p, "metadata", "labels", callbackv1alpha1.InjectLabel)
 	switch {
 	case err != nil:
@@ -91,7 +91,7 @@ func (p pod) inject(proxy *callbackv1alpha1.CallbackProxy, image string) error {
 	if err := checkPorts(spec, workload.Port(proxy)); err != nil {
 		return err
 	}
-	container := workload.Container(proxy, image)
+	container := workload.Container(proxy, image, user(spec))
 	sidecar, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&container)
 	if err != nil {
 		return fmt.Errorf("write the sidecar: %w", err)
@@ -118,6 +118,16 @@ func (p pod) inject(proxy *callbackv1alpha1.CallbackProxy, image string) error {
 		}
 	}
 	return nil
+}
+
+// user returns the user that the pod's security context gives its containers; nil
+// for none.
+func user(spec map[string]any) *int64 {
+	uid, found, err := unstructured.NestedInt64(spec, "securityContext", "runAsUser")
+	if err != nil || !found {
+		return nil
+	}
+	return &uid
 }
 
 // checkPorts refuses what could not run beside the sidecar: the containers of a

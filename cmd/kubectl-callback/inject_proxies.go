@@ -37,8 +37,8 @@ func checkMode(proxy *callbackv1alpha1.CallbackProxy) error {
 		proxy.Namespace, proxy.Name, mode)
 }
 
-// fileProxies are those of one file. A CallbackProxy in it that names no
-// namespace is of every namespace that asks.
+// fileProxies are those of one file. A CallbackProxy in it without a
+// namespace is of every namespace.
 type fileProxies struct {
 	file string
 	all  []callbackv1alpha1.CallbackProxy

@@ -47,6 +47,7 @@ func TestInject_Golden(t *testing.T) {
 		"list":     {"-n=identity", "-o=json"},
 		"all":      {"--proxy=edge"},
 		"replaced": {"-n=identity"},
+		"root":     {"-n=identity"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", name+".out.yaml")
@@ -81,7 +82,7 @@ func podWith(labels, spec string) string {
 
 const labelled = "callbackproxy.io/inject: edge"
 
-// Errors name the object and say what to do; nothing is printed of it.
+// Errors contain the object and the remedy; nothing is printed of it.
 func TestInject_Refusals(t *testing.T) {
 	for _, tc := range []struct {
 		name, manifest string
@@ -130,7 +131,7 @@ func TestInject_Refusals(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := run(t, tc.manifest, append([]string{"inject", "-f", "-", proxyFile}, tc.args...)...)
 			if got.code != 1 || got.stdout != "" || got.stderr != tc.want {
-				t.Errorf("exit %d, printed %q, said\n%swant\n%s", got.code, got.stdout, got.stderr, tc.want)
+				t.Errorf("exit %d, printed %q, stderr\n%swant\n%s", got.code, got.stdout, got.stderr, tc.want)
 			}
 		})
 	}
@@ -139,13 +140,13 @@ func TestInject_Refusals(t *testing.T) {
 func TestInject_SaysWhenNothingAsks(t *testing.T) {
 	got := run(t, podWith("", "containers: [{name: app}]"), "inject", proxyFile, "-f", "-")
 	if got.code != 0 || !strings.HasPrefix(got.stderr, "warning: nothing was injected: ") || !strings.Contains(got.stdout, "kind: Pod") || strings.Contains(got.stdout, "callback-proxy") {
-		t.Errorf("exit %d, said %q, printed\n%s", got.code, got.stderr, got.stdout)
+		t.Errorf("exit %d, stderr %q, printed\n%s", got.code, got.stderr, got.stdout)
 	}
 }
 
 func TestInject_WantsManifests(t *testing.T) {
 	if got := run(t, "", "inject", proxyFile); got.code != 1 || got.stderr != "error: nothing to inject into: name manifests with -f, or -f - for the standard input\n" {
-		t.Errorf("exit %d, said %q", got.code, got.stderr)
+		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}
 }
 
@@ -167,7 +168,7 @@ func TestInject_AsksTheCluster(t *testing.T) {
 	_, err = proxies.Get(t.Context(), "other", "edge")
 	want := "namespace other has no CallbackProxy edge: create it, correct the label or --proxy, or choose the namespace with -n"
 	if err == nil || err.Error() != want {
-		t.Errorf("said %v", err)
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -135,9 +135,9 @@ func (f *fleet) wants(step, path, want string) {
 	}
 }
 
-// says checks that the last pass refused a route with a reason, and that the
+// expectRefusal checks that the last pass refused a route with a reason, and that the
 // message contains some texts.
-func (f *fleet) says(route *callbackv1alpha1.CallbackRoute, reason string, texts ...string) {
+func (f *fleet) expectRefusal(route *callbackv1alpha1.CallbackRoute, reason string, texts ...string) {
 	f.Helper()
 	v := f.verdict(route)
 	if v.Accepted.OK || v.Accepted.Reason != reason {

@@ -30,8 +30,8 @@ func TestF70_AMistypedYearKeepsTheCallback(t *testing.T) {
 	live.Spec.SunsetTime = metav1.NewTime(sunset.AddDate(1000, 0, 0))
 	f.pass()
 	f.wants("mistyped", "/cb", "503 identity/live")
-	f.says(live, callbackv1alpha1.ReasonLifetimeExceedsPolicy, "until the route is accepted again its callbacks get 503")
-	f.says(neighbour, callbackv1alpha1.ReasonConflict, "callback c0", "Exact /cb", "auth.acme.com", "is held for CallbackRoute identity/live", "ask its owner to correct or delete it")
+	f.expectRefusal(live, callbackv1alpha1.ReasonLifetimeExceedsPolicy, "until the route is accepted again its callbacks get 503")
+	f.expectRefusal(neighbour, callbackv1alpha1.ReasonConflict, "callback c0", "Exact /cb", "auth.acme.com", "is held for CallbackRoute identity/live", "ask its owner to correct or delete it")
 	if len(f.plan.Table.Holds) != 1 || !f.plan.Table.Holds[0].ReleaseTime.IsZero() {
 		t.Errorf("holds are %+v", f.plan.Table.Holds)
 	}
@@ -76,8 +76,8 @@ func TestF70_EveryOtherRefusalKeepsTheCallback(t *testing.T) {
 		neighbour.Spec.SunsetTime = metav1.NewTime(f.Now.Add(time.Hour))
 		f.pass()
 		f.wants(name, "/cb", "503 identity/live")
-		f.says(live, tc.reason)
-		f.says(neighbour, callbackv1alpha1.ReasonConflict)
+		f.expectRefusal(live, tc.reason)
+		f.expectRefusal(neighbour, callbackv1alpha1.ReasonConflict)
 	}
 }
 
@@ -94,8 +94,8 @@ func TestF70_ALoweredQuotaKeepsTheCallback(t *testing.T) {
 	f.pass()
 	f.wants("lowered", "/a", "identity/first")
 	f.wants("lowered", "/b", "503 identity/second")
-	f.says(second, callbackv1alpha1.ReasonQuotaExceeded, "get 503")
-	f.says(neighbour, callbackv1alpha1.ReasonConflict, "identity/second")
+	f.expectRefusal(second, callbackv1alpha1.ReasonQuotaExceeded, "get 503")
+	f.expectRefusal(neighbour, callbackv1alpha1.ReasonConflict, "identity/second")
 }
 
 // A route that was never accepted holds nothing, and neither does one that loses a
@@ -123,7 +123,7 @@ func TestHold_OnlyOfAcceptedRoutes(t *testing.T) {
 	f.wants("changed back", "/taken", "identity/other")
 	neighbour.Spec.Callbacks = append(neighbour.Spec.Callbacks, callbackv1alpha1.Callback{Name: "more", Path: "/taken"})
 	f.pass()
-	f.says(neighbour, callbackv1alpha1.ReasonConflict, "callback more", "identity/other", "serves it already")
+	f.expectRefusal(neighbour, callbackv1alpha1.ReasonConflict, "callback more", "identity/other", "serves it already")
 	f.wants("lost the conflict", "/cb", "")
 	if len(f.plan.Table.Holds) > 0 {
 		t.Errorf("a lost conflict is held: %+v", f.plan.Table.Holds)
@@ -143,11 +143,11 @@ func TestF70_AnOlderRouteDoesNotTakeWhatIsServed(t *testing.T) {
 	older.Spec.Owner = "team"
 	f.pass()
 	f.wants("corrected", "/cb", "identity/live")
-	f.says(older, callbackv1alpha1.ReasonConflict, "identity/live", "serves it already")
+	f.expectRefusal(older, callbackv1alpha1.ReasonConflict, "identity/live", "serves it already")
 	f.Snapshot.Previous = nil
 	f.pass()
 	f.wants("without a previous table", "/cb", "partners/older")
-	f.says(live, callbackv1alpha1.ReasonConflict, "partners/older", "is older")
+	f.expectRefusal(live, callbackv1alpha1.ReasonConflict, "partners/older", "is older")
 }
 
 // W56: the callback of a deleted route does not go to a waiting route of another
@@ -163,7 +163,7 @@ func TestW56_ADeletedRouteIsHeldForTenMinutes(t *testing.T) {
 	release := f.Now.Truncate(time.Second).Add(10 * time.Minute)
 	f.pass()
 	f.wants("deleted", "/cb", "503 identity/live")
-	f.says(neighbour, callbackv1alpha1.ReasonConflict, "is deleted, until "+compile.FormatTime(release), "wait until then")
+	f.expectRefusal(neighbour, callbackv1alpha1.ReasonConflict, "is deleted, until "+compile.FormatTime(release), "wait until then")
 	if !f.plan.Next.Equal(release) {
 		t.Errorf("the next pass is at %v, want %v", f.plan.Next, release)
 	}
@@ -213,7 +213,7 @@ func TestW56_ARenameTakesOverAtOnce(t *testing.T) {
 	f.pass()
 	after := f.add("identity/after", "/cb")
 	f.pass()
-	f.says(after, callbackv1alpha1.ReasonConflict, "identity/before")
+	f.expectRefusal(after, callbackv1alpha1.ReasonConflict, "identity/before")
 	f.remove(before)
 	f.pass()
 	f.wants("created, then deleted", "/cb", "identity/after")
@@ -224,7 +224,7 @@ func TestW56_ARenameTakesOverAtOnce(t *testing.T) {
 	f.add("identity/again", "/cb")
 	f.pass()
 	f.wants("deleted, then created", "/cb", "identity/again")
-	f.says(waiting, callbackv1alpha1.ReasonConflict, "belongs to CallbackRoute identity/again", "serves it already")
+	f.expectRefusal(waiting, callbackv1alpha1.ReasonConflict, "belongs to CallbackRoute identity/again", "serves it already")
 	if len(f.plan.Table.Holds) > 0 {
 		t.Errorf("a claim that was taken over is held: %+v", f.plan.Table.Holds)
 	}
@@ -242,7 +242,7 @@ func TestF70_ARevokedHostYieldsToItsNewHolder(t *testing.T) {
 	f.grantTo("auth.acme.com", "partners")
 	f.pass()
 	f.wants("revoked", "/cb", "503 identity/live")
-	f.says(live, callbackv1alpha1.ReasonHostNotAllowed, "does not grant host auth.acme.com", "get 503")
+	f.expectRefusal(live, callbackv1alpha1.ReasonHostNotAllowed, "does not grant host auth.acme.com", "get 503")
 	if want := []compile.LostHost{{Host: "auth.acme.com", Routes: 1}}; !slices.Equal(f.plan.LostHosts, want) {
 		t.Errorf("lost hosts are %+v, want %+v", f.plan.LostHosts, want)
 	}
@@ -252,7 +252,7 @@ func TestF70_ARevokedHostYieldsToItsNewHolder(t *testing.T) {
 	other := f.add("partners/other-host", "/cb")
 	other.Spec.Hostnames = []callbackv1alpha1.Hostname{"login.acme.com"}
 	f.pass()
-	f.says(other, callbackv1alpha1.ReasonConflict, "host login.acme.com is held for CallbackRoute identity/live")
+	f.expectRefusal(other, callbackv1alpha1.ReasonConflict, "host login.acme.com is held for CallbackRoute identity/live")
 }
 
 // The labels of a namespace may be gone with its last route: its holds do not
@@ -286,7 +286,7 @@ func TestHold_CoversWhatIsBelowAPrefix(t *testing.T) {
 	f.wants("held", "/saml/acs", "503 identity/live")
 	f.wants("served before", "/saml/deep", "partners/deep")
 	f.wants("of the same namespace", "/saml/own", "identity/own")
-	f.says(below, callbackv1alpha1.ReasonConflict, "callback c0", "Prefix /saml")
+	f.expectRefusal(below, callbackv1alpha1.ReasonConflict, "callback c0", "Prefix /saml")
 	if v := f.verdict(own); !v.Accepted.OK {
 		t.Errorf("%+v", v.Accepted)
 	}
@@ -299,7 +299,7 @@ func TestConflict_OneCallbackRefusesTheWholeRoute(t *testing.T) {
 	f.add("identity/first", "/a")
 	second := f.add("partners/second", "/b", "/a", "/c")
 	f.pass()
-	f.says(second, callbackv1alpha1.ReasonConflict, "callback c1", "Exact /a", "host auth.acme.com", "identity/first", "all its callbacks or not at all")
+	f.expectRefusal(second, callbackv1alpha1.ReasonConflict, "callback c1", "Exact /a", "host auth.acme.com", "identity/first", "all its callbacks or not at all")
 	f.wants("refused", "/b", "")
 	f.wants("refused", "/c", "")
 }

@@ -299,7 +299,7 @@ func TestReconcile_PodsAreRestricted(t *testing.T) {
 		Containers: []corev1.Container{{Name: "app", Image: "app", SecurityContext: &corev1.SecurityContext{
 			RunAsUser: &user, AllowPrivilegeEscalation: new(bool), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		}}},
-		InitContainers: []corev1.Container{workload.Container(r.proxy(), "callback-proxy")},
+		InitContainers: []corev1.Container{workload.Container(r.proxy(), "callback-proxy", nil)},
 		Volumes:        workload.Volumes(),
 	})).To(Succeed())
 }

@@ -29,19 +29,11 @@ import (
 // controlPlane is shared by the tests; each has a namespace of its own.
 var controlPlane *fixture.ControlPlane
 
-func TestMain(m *testing.M) { os.Exit(runWithControlPlane(m)) }
-
-func runWithControlPlane(m *testing.M) int {
-	crds, err := fixture.CRDs()
-	if err != nil {
-		panic(err)
-	}
-	controlPlane, err = fixture.StartControlPlane(context.Background(), fixture.Options{CRDs: []string{crds}, Log: os.Stderr})
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = controlPlane.Stop() }()
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(fixture.RunSuite(m, fixture.Options{Log: os.Stderr}, func(_ context.Context, cp *fixture.ControlPlane) error {
+		controlPlane = cp
+		return nil
+	}))
 }
 
 // rig is one test's namespace, CallbackProxy and Publisher.

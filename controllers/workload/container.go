@@ -31,8 +31,8 @@ const (
 	HTTPPortName = "http"
 	// AdminPort is the admin port of every proxy that the operator runs.
 	AdminPort = 9090
-	// User is the user and the group of the proxy.
-	User = 65532
+	// rootlessUser is the user and the group of the proxy's image.
+	rootlessUser = 65532
 )
 
 const (
@@ -41,6 +41,8 @@ const (
 	tokenDir = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // a path, no secret
 	// tokenSeconds is how long a token is valid; the kubelet renews it.
 	tokenSeconds = 3600
+	// tokenMode lets the proxy read the token, whichever user it runs as.
+	tokenMode = 0o444
 	// defaultPort is the CRD's default of spec.listener.port, for manifests that
 	// did not pass an API server.
 	defaultPort = 8080
@@ -52,8 +54,9 @@ const (
 // Container returns the proxy's container for the mode of a CallbackProxy: the
 // only one of its pod, or a native sidecar that goes before the other init
 // containers. It meets the Pod Security level "restricted" by itself, and so in
-// any pod. Its volumes are those of Volumes.
-func Container(proxy *callbackv1alpha1.CallbackProxy, image string) corev1.Container {
+// any pod. podUser is the runAsUser of the pod's security context; nil for none.
+// Its volumes are those of Volumes.
+func Container(proxy *callbackv1alpha1.CallbackProxy, image string, podUser *int64) corev1.Container {
 	port := Port(proxy)
 	container := corev1.Container{
 		Name:  ContainerName,
@@ -69,7 +72,7 @@ func Container(proxy *callbackv1alpha1.CallbackProxy, image string) corev1.Conta
 			{Name: callbackv1alpha1.AdminPortName, ContainerPort: AdminPort, Protocol: corev1.ProtocolTCP},
 		},
 		Resources:       resources(proxy),
-		SecurityContext: restricted(),
+		SecurityContext: restricted(podUser),
 		LivenessProbe:   probe("/healthz", 10, 6),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: StateVolume, MountPath: stateDir},
@@ -99,14 +102,19 @@ func Container(proxy *callbackv1alpha1.CallbackProxy, image string) corev1.Conta
 
 // Volumes returns the volumes of Container, the same in both modes. The token is
 // a volume of its own, because an application's pod need not mount one.
+//
+// Any user can use them, so the pod needs no fsGroup. The kubelet gives an
+// emptyDir the mode 0777. It gives the token tokenMode, or, in a pod with an
+// fsGroup or with one runAsUser for all containers, the mode 0600 and the
+// ownership of that group or user.
 func Volumes() []corev1.Volume {
-	size, seconds := resource.MustParse("64Mi"), int64(tokenSeconds)
+	size, seconds, mode := resource.MustParse("64Mi"), int64(tokenSeconds), int32(tokenMode)
 	return []corev1.Volume{
 		{Name: StateVolume, VolumeSource: corev1.VolumeSource{
 			EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &size},
 		}},
 		{Name: TokenVolume, VolumeSource: corev1.VolumeSource{
-			Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+			Projected: &corev1.ProjectedVolumeSource{DefaultMode: &mode, Sources: []corev1.VolumeProjection{
 				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: &seconds}},
 				{ConfigMap: &corev1.ConfigMapProjection{
 					LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"},
@@ -137,17 +145,24 @@ func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 
 // restricted returns the security context that the Pod Security level of that name
 // requires. It belongs to the container, so that it holds in any pod.
-func restricted() *corev1.SecurityContext {
-	yes, no, user := true, false, int64(User)
-	return &corev1.SecurityContext{
+//
+// It contains a user only where the pod's is root, which RunAsNonRoot refuses.
+// Elsewhere the user is the pod's or the image's, or the one that OpenShift
+// assigns from the namespace's range; OpenShift refuses a declared one.
+func restricted(podUser *int64) *corev1.SecurityContext {
+	yes, no := true, false
+	security := &corev1.SecurityContext{
 		RunAsNonRoot:             &yes,
-		RunAsUser:                &user,
-		RunAsGroup:               &user,
 		ReadOnlyRootFilesystem:   &yes,
 		AllowPrivilegeEscalation: &no,
 		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
+	if podUser != nil && *podUser == 0 {
+		user := int64(rootlessUser)
+		security.RunAsUser, security.RunAsGroup = &user, &user
+	}
+	return security
 }
 
 // resources are the declared amounts over the defaults. A default never

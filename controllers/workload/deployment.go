@@ -54,7 +54,7 @@ func deployment(proxy *callbackv1alpha1.CallbackProxy, o Options, replicas int32
 
 func podSpec(proxy *callbackv1alpha1.CallbackProxy, o Options) corev1.PodSpec {
 	no, grace := false, int64(graceSeconds)
-	container := Container(proxy, o.Image)
+	container := Container(proxy, o.Image, nil)
 	container.ImagePullPolicy = o.PullPolicy
 	pod := corev1.PodSpec{
 		ServiceAccountName:            Name(proxy.Name),
@@ -80,15 +80,13 @@ func podSpec(proxy *callbackv1alpha1.CallbackProxy, o Options) corev1.PodSpec {
 	return pod
 }
 
-// podSecurity returns the security context of the pods: the proxy's group owns the
-// volumes, and the proxy can listen on privileged ports without root.
+// podSecurity returns the security context of the pods, in which the proxy can
+// listen on privileged ports without root. It contains no user and no group, as
+// that of the container.
 func podSecurity(port int32) *corev1.PodSecurityContext {
-	yes, user := true, int64(User)
+	yes := true
 	security := &corev1.PodSecurityContext{
 		RunAsNonRoot:   &yes,
-		RunAsUser:      &user,
-		RunAsGroup:     &user,
-		FSGroup:        &user,
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
 	if port < firstFreePort {

@@ -102,7 +102,7 @@ func (s *scenario) print(t testing.TB) []byte {
 		out = append(out, binding.Object)
 	}
 	if s.proxy.Spec.Mode == callbackv1alpha1.ModeSidecar {
-		out = append(out, map[string]any{"container": Container(&s.proxy, s.Options.Image), "volumes": Volumes()})
+		out = append(out, map[string]any{"container": Container(&s.proxy, s.Options.Image, nil), "volumes": Volumes()})
 	}
 	var printed bytes.Buffer
 	for i, object := range out {

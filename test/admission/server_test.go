@@ -6,11 +6,8 @@
 package admission_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,9 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,42 +28,24 @@ import (
 // proxyNamespace is the namespace that bindings.yaml names.
 const proxyNamespace = "callback-system"
 
-var started *fixture.ControlPlane
+// server is the configuration of clients of the API server that the tests share,
+// which enforces config/admission.
+var server *rest.Config
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if started != nil {
-		if err := started.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
+	os.Exit(fixture.RunSuite(m, fixture.Options{}, func(ctx context.Context, cp *fixture.ControlPlane) error {
+		server = cp.Config
+		c, _, err := connect(server)
+		if err != nil {
+			return err
 		}
-	}
-	os.Exit(code)
+		policies := filepath.Join("..", "..", "config", "admission")
+		if err := fixture.CreateFiles(ctx, c, filepath.Join(policies, "policies.yaml"), filepath.Join(policies, "bindings.yaml")); err != nil {
+			return err
+		}
+		return c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: proxyNamespace}})
+	}))
 }
-
-// server starts an API server with the CRDs and config/admission, once.
-var server = sync.OnceValues(func() (*rest.Config, error) {
-	crds, err := fixture.CRDs()
-	if err != nil {
-		return nil, err
-	}
-	controlPlane, err := fixture.StartControlPlane(context.Background(), fixture.Options{CRDs: []string{crds}})
-	if err != nil {
-		return nil, fmt.Errorf("start control plane: %w", err)
-	}
-	started = controlPlane
-	c, _, err := connect(controlPlane.Config)
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range []string{"policies.yaml", "bindings.yaml"} {
-		if err := applyFile(context.Background(), c, filepath.Join("..", "..", "config", "admission", file)); err != nil {
-			return nil, err
-		}
-	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: proxyNamespace}}
-	return controlPlane.Config, c.Create(context.Background(), namespace)
-})
 
 // warnings records what the API server sends beside its responses.
 type warnings struct {
@@ -112,35 +89,9 @@ func connect(config *rest.Config) (client.Client, *warnings, error) {
 
 func mustConnect(t *testing.T) (client.Client, *warnings) {
 	t.Helper()
-	config, err := server()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, w, err := connect(config)
+	c, w, err := connect(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c, w
-}
-
-// applyFile creates the objects of a file, strictly: an unknown field is an error.
-func applyFile(ctx context.Context, c client.Client, file string) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("decode %s: %w", file, err)
-		}
-		if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
-			return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
-		}
-	}
 }

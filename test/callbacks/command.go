@@ -24,9 +24,9 @@ import (
 func RunLoad(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	var o Options
-	var backends, expected repeated
+	var backends, expected Repeated
 	flags.StringVar(&o.Name, "name", "", "part of each callback's identity")
-	flags.Var((*repeated)(&o.Targets), "target", "host:port of a proxy or Service, may be repeated")
+	flags.Var((*Repeated)(&o.Targets), "target", "host:port of a proxy or Service, may be repeated")
 	flags.StringVar(&o.Host, "host", "", "the Host header")
 	flags.StringVar(&o.Path, "path", "", "path of the callback")
 	flags.StringVar(&o.DeliveredPath, "delivered-path", "", "path at the backends, where it is another one")
@@ -35,7 +35,7 @@ func RunLoad(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.Var(&backends, "backend", "NAME=host:port of a backend that records, may be repeated; without any only responses are judged")
 	flags.Var(&expected, "expect", "name of a backend that may receive callbacks, may be repeated; all of them by default")
 	seconds := flags.Int("seconds", 0, "duration; 0: until SIGTERM")
-	if err := parse(flags, args); err != nil {
+	if err := ParseFlags(flags, args); err != nil {
 		return err
 	}
 	if len(o.Targets) == 0 || o.Path == "" || o.Rate <= 0 {
@@ -77,7 +77,7 @@ func RunBackend(ctx context.Context, args []string, _ io.Writer) error {
 	flags := flag.NewFlagSet("backend", flag.ContinueOnError)
 	name := flags.String("name", "", "the body of its responses")
 	listen := flags.String("listen", ":8080", "address to listen on")
-	if err := parse(flags, args); err != nil {
+	if err := ParseFlags(flags, args); err != nil {
 		return err
 	}
 	if *name == "" {
@@ -115,27 +115,4 @@ func resolve(ctx context.Context, target string) (string, error) {
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
-}
-
-// parse reads flags and refuses further arguments.
-func parse(flags *flag.FlagSet, args []string) error {
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	return nil
-}
-
-// repeated is a flag that may be repeated.
-type repeated []string
-
-// String is part of flag.Value.
-func (r *repeated) String() string { return strings.Join(*r, ",") }
-
-// Set adds a value.
-func (r *repeated) Set(value string) error {
-	*r = append(*r, value)
-	return nil
 }

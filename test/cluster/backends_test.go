@@ -11,8 +11,8 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// tellLimit is how soon a dead backend must be in a condition and an event.
-const tellLimit = 10 * time.Second
+// reportLimit is the time after which a dead backend must be in a condition and an event.
+const reportLimit = 10 * time.Second
 
 // backendGone: the only pod of a backend goes away.
 func backendGone(s *step) {
@@ -60,33 +60,33 @@ func (s *step) awaitQuiet() {
 				last = fields.Time.Time
 			}
 		}
-		return err == nil && time.Since(last) > 32*time.Second, "news at " + clockTime(last) + says(err)
+		return err == nil && time.Since(last) > 32*time.Second, "news at " + clockTime(last) + errorText(err)
 	})
 }
 
 func (s *step) backendTold(how string, since time.Time) {
 	s.Helper()
 	tenant := s.namespace("tenant")
-	s.awaitCondition(4*tellLimit, "acme-sso", tenant, callbackv1alpha1.ConditionBackendsHealthy, metav1.ConditionFalse, "")
+	s.awaitCondition(4*reportLimit, "acme-sso", tenant, callbackv1alpha1.ConditionBackendsHealthy, metav1.ConditionFalse, "")
 	condition := time.Since(since)
 	reason := s.run("get", "callbackroute", "acme-sso", "-n", tenant, "-o",
 		`jsonpath={.status.conditions[?(@.type=="BackendsHealthy")].reason}`)
-	s.awaitEvent(2*tellLimit, "acme-sso", tenant, reason, since)
+	s.awaitEvent(2*reportLimit, "acme-sso", tenant, reason, since)
 	event := time.Since(since)
 	s.record("%s: condition %s after %.1f s, event after %.1f s", how, reason, condition.Seconds(), event.Seconds())
-	if condition > tellLimit || event > tellLimit {
-		s.fail("told later than after %s", tellLimit)
+	if condition > reportLimit || event > reportLimit {
+		s.fail("reported later than after %s", reportLimit)
 	}
 	// Blue gets no callbacks: who has weight 0 does not make a route unready.
-	s.awaitCondition(tellLimit, "acme-sso", tenant, callbackv1alpha1.ConditionReady, metav1.ConditionTrue, "")
+	s.awaitCondition(reportLimit, "acme-sso", tenant, callbackv1alpha1.ConditionReady, metav1.ConditionTrue, "")
 }
 
 func (s *step) backendRecovers(how string, since time.Time) {
 	s.Helper()
 	tenant := s.namespace("tenant")
-	s.awaitCondition(4*tellLimit, "acme-sso", tenant, callbackv1alpha1.ConditionBackendsHealthy, metav1.ConditionTrue, "")
+	s.awaitCondition(4*reportLimit, "acme-sso", tenant, callbackv1alpha1.ConditionBackendsHealthy, metav1.ConditionTrue, "")
 	condition := time.Since(since)
-	s.awaitEvent(2*tellLimit, "acme-sso", tenant, callbackv1alpha1.ReasonBackendsHealthy, since)
+	s.awaitEvent(2*reportLimit, "acme-sso", tenant, callbackv1alpha1.ReasonBackendsHealthy, since)
 	s.record("condition %.1f s %s, event %.1f s", condition.Seconds(), how, time.Since(since).Seconds())
 }
 

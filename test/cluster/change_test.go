@@ -77,7 +77,7 @@ func (s *step) gone(namespace, selector string, most int) {
 	s.Helper()
 	s.within(time.Minute, "the end of the old pods with "+selector, func() (bool, string) {
 		pods, err := s.pods(namespace, selector)
-		return err == nil && len(pods) <= most, fmt.Sprintf("%d pods %s", len(pods), says(err))
+		return err == nil && len(pods) <= most, fmt.Sprintf("%d pods %s", len(pods), errorText(err))
 	})
 }
 
@@ -103,7 +103,7 @@ func evictions(s *step) {
 	}
 	took := s.within(90*time.Second, "leave to evict the second", func() (bool, string) {
 		err := s.evict(system, names[1])
-		return err == nil, says(err)
+		return err == nil, errorText(err)
 	})
 	s.twoReady(system, selector)
 	s.gone(system, selector, 2)
@@ -116,7 +116,7 @@ func (s *step) twoReady(namespace, selector string) (names []string) {
 	s.within(90*time.Second, "two ready pods with "+selector, func() (bool, string) {
 		var err error
 		names, err = s.readyPods(namespace, selector)
-		return len(names) == 2, strings.Join(names, " ") + says(err)
+		return len(names) == 2, strings.Join(names, " ") + errorText(err)
 	})
 	return names
 }
@@ -152,7 +152,7 @@ func outage(s *step) {
 	back := time.Now()
 	s.within(time.Minute, "the API server's answer", func() (bool, string) {
 		_, err := s.tryKubectl("get", "--raw", "/readyz")
-		return err == nil, says(err)
+		return err == nil, errorText(err)
 	})
 	// A change shows that a manager leads, and that the proxies still watch.
 	s.switchTo("acme-sso", s.namespace("tenant"), 0, 99)
@@ -168,7 +168,7 @@ func outage(s *step) {
 	}
 }
 
-// nodesStayedReady tells whether the cluster itself took its pods out of all
+// nodesStayedReady returns whether the cluster itself took its pods out of all
 // Services. A control plane whose controllers outlive the API server does: they
 // heard nothing of the nodes for a minute.
 func (s *step) nodesStayedReady(since time.Time) {

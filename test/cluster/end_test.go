@@ -49,12 +49,12 @@ func uninstall(s *step) {
 	l := s.throughFleet("uninstall")
 	time.Sleep(2 * time.Second)
 	began := time.Now()
-	said, err := s.command(3*time.Minute, "", s.helm, "uninstall", release, "--namespace", system, "--wait")
+	output, err := s.command(3*time.Minute, "", s.helm, "uninstall", release, "--namespace", system, "--wait")
 	if err != nil {
 		s.fail("%v", err)
 	}
 	s.record("helm uninstall: %.1f s", time.Since(began).Seconds())
-	s.Log(said)
+	s.Log(output)
 	time.Sleep(12 * time.Second) // the proxies have lost their right to read, and go on
 	l.stopClean("fleet, which belongs to its CallbackProxy and goes on without an operator")
 	s.onlyKept(system)
@@ -67,18 +67,18 @@ func uninstall(s *step) {
 	s.deleteCRDs()
 }
 
-// onlyKept wants nothing of the release but its CRDs, in the whole cluster.
+// onlyKept fails when more of the release than its CRDs is in the whole cluster.
 func (s *step) onlyKept(system string) {
 	s.Helper()
 	all := s.listable()
 	took := s.within(time.Minute, "the end of all that the release made", func() (bool, string) {
 		var left []string
 		for _, selector := range []string{"app.kubernetes.io/instance=" + release, "owner=helm,name=" + release} {
-			said, err := s.tryKubectl("get", all, "-A", "--ignore-not-found", "-o", "name", "-l", selector)
+			output, err := s.tryKubectl("get", all, "-A", "--ignore-not-found", "-o", "name", "-l", selector)
 			if err != nil {
 				return false, err.Error()
 			}
-			left = append(left, slices.DeleteFunc(strings.Fields(said), isCRD)...)
+			left = append(left, slices.DeleteFunc(strings.Fields(output), isCRD)...)
 		}
 		return len(left) == 0, strings.Join(left, " ")
 	})
@@ -97,14 +97,14 @@ func (s *step) onlyKept(system string) {
 	if crds != 3 {
 		s.fail("the CRDs that stay are %v", kept)
 	}
-	s.record("left of the release in the whole cluster, looked at for %.0f s: %d CRDs", took.Seconds(), crds)
+	s.record("left of the release in the whole cluster, polled for %.0f s: %d CRDs", took.Seconds(), crds)
 }
 
 func isCRD(name string) bool {
 	return strings.HasPrefix(name, "customresourcedefinition.apiextensions.k8s.io/")
 }
 
-// onlyTheFleets wants everything in the operator's namespace to belong to the
+// onlyTheFleets expects everything in the operator's namespace to belong to the
 // CallbackProxy, or to every namespace.
 func (s *step) onlyTheFleets(system string) {
 	s.Helper()
@@ -257,8 +257,8 @@ func (s *step) takeOver(system, tenant string) {
 	s.Helper()
 	s.run("patch", "callbackproxy", "edge", "-n", system, "--type=merge", "-p", `{"spec":{"mode":"Deployment"}}`)
 	s.within(time.Minute, "the operator's Deployment", func() (bool, string) {
-		said, err := s.tryKubectl("get", "deployment", "callback-edge", "-n", system)
-		return err == nil, said + says(err)
+		output, err := s.tryKubectl("get", "deployment", "callback-edge", "-n", system)
+		return err == nil, output + errorText(err)
 	})
 	s.rolledOut(2*time.Minute, "callback-edge", system)
 	s.run("delete", "deployment", "edge", "-n", system)

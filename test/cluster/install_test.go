@@ -30,45 +30,45 @@ func (w *world) images() []string {
 // typed runs a command that counts as one of those before the first callback.
 func (s *step) typed(limit time.Duration, stdin, name string, args ...string) string {
 	s.Helper()
-	said, err := s.command(limit, stdin, name, args...)
+	output, err := s.command(limit, stdin, name, args...)
 	if err != nil {
 		s.fail("%v", err)
 	}
 	s.commands = append(s.commands, name)
-	return said
+	return output
 }
 
 // The commands in NOTES: to wait, to read, and to apply.
 var (
 	notesWait  = regexp.MustCompile(`(?m)^ *kubectl ((?:rollout|wait) .*)$`)
-	notesLook  = regexp.MustCompile(`(?m)kubectl (get .*)$`)
+	notesShow  = regexp.MustCompile(`(?m)kubectl (get .*)$`)
 	notesApply = regexp.MustCompile(`(?s)kubectl apply -f - <<EOF\n(.*?)\n *EOF`)
 )
 
 func install(s *step) {
 	began = time.Now()
 	system := s.namespace("system")
-	said := s.typed(3*time.Minute, "", s.helm, append([]string{"install", release, s.chart, "--namespace", system}, s.images()...)...)
+	output := s.typed(3*time.Minute, "", s.helm, append([]string{"install", release, s.chart, "--namespace", system}, s.images()...)...)
 	took := time.Since(began)
-	_, notes, _ := strings.Cut(said, "NOTES:")
-	wait, look, apply := notesWait.FindAllStringSubmatch(notes, -1), notesLook.FindAllStringSubmatch(notes, -1), notesApply.FindStringSubmatch(notes)
-	if len(wait) == 0 || len(look) == 0 || apply == nil {
-		s.fail("NOTES do not tell what to wait for, what to apply and where to look:\n%s", said)
+	_, notes, _ := strings.Cut(output, "NOTES:")
+	wait, show, apply := notesWait.FindAllStringSubmatch(notes, -1), notesShow.FindAllStringSubmatch(notes, -1), notesApply.FindStringSubmatch(notes)
+	if len(wait) == 0 || len(show) == 0 || apply == nil {
+		s.fail("NOTES lack a command to wait, to apply or to show:\n%s", output)
 	}
 	for _, match := range wait {
 		s.typed(2*time.Minute, "", s.kubectl, strings.Fields(match[1])...)
 	}
 	s.record("helm install %.1f s; %d managers ready after %.1f s", took.Seconds(), s.managersReady(), time.Since(began).Seconds())
 	checked := time.Now()
-	for _, match := range look {
+	for _, match := range show {
 		s.run(strings.Fields(match[1])...)
 	}
 	example := strings.ReplaceAll("\n"+apply[1], "\n  ", "\n") // it is indented in NOTES
 	if _, err := s.command(time.Minute, example, s.kubectl, "apply", "--dry-run=server", "-f", "-"); err != nil {
-		s.fail("what NOTES tell to apply: %v", err)
+		s.fail("apply the manifest of NOTES: %v", err)
 	}
 	began = began.Add(time.Since(checked)) // no user waits for that
-	s.record("all commands of NOTES work: %d to wait, %d to look, 1 to apply", len(wait), len(look))
+	s.record("all commands of NOTES work: %d to wait, %d to show, 1 to apply", len(wait), len(show))
 }
 
 func (s *step) managersReady() int {
@@ -133,7 +133,7 @@ func (s *step) leadsTo(address string) time.Duration {
 	return s.within(20*time.Second, "an answer of "+address, func() (bool, string) {
 		var a answer
 		err := s.tryInClient(&a, "get", "--url=http://"+address+"/")
-		return err == nil, says(err)
+		return err == nil, errorText(err)
 	})
 }
 
@@ -152,7 +152,7 @@ func drift(s *step) {
 		s.run("delete", kind, "callback-edge", "-n", system)
 		took := s.within(time.Minute, "another "+kind, func() (bool, string) {
 			uid, err := s.tryKubectl("get", kind, "callback-edge", "-n", system, "-o", "jsonpath={.metadata.uid}")
-			return err == nil && uid != before, uid + says(err)
+			return err == nil && uid != before, uid + errorText(err)
 		})
 		s.record("%s is back after %.1f s", kind, took.Seconds())
 	}
@@ -174,8 +174,8 @@ func (w *world) cleanUp(t interface{ Logf(string, ...any) }) {
 		_, _ = w.command(2*time.Minute, "", w.helm, "uninstall", release, "--namespace", prefix+"-system", "--ignore-not-found", "--wait")
 		_, _ = w.command(3*time.Minute, "", w.kubectl, "delete", "namespaces", "-l", "callback-e2e="+prefix, "--timeout=150s")
 	}
-	said, err := w.tryKubectl("get", "crds", "-o", "name")
-	for name := range strings.FieldsSeq(said) {
+	output, err := w.tryKubectl("get", "crds", "-o", "name")
+	for name := range strings.FieldsSeq(output) {
 		if strings.Contains(name, "callbackproxy.io") {
 			_, err = w.tryKubectl("delete", name)
 		}

@@ -24,17 +24,17 @@ func inject(s *step) {
 	s.apply("7-sidecar.yaml")
 	// Policies and their parameters reach the API server's caches a moment
 	// after they are stored.
-	var said string
+	var denial string
 	s.within(30*time.Second, "the refusal of a pod whose label names no CallbackProxy", func() (bool, string) {
 		out, err := s.tryApply("9-uninjected.yaml", nil)
 		if err == nil {
 			s.run("delete", "pod", "uninjected", "-n", app, "--now")
 			return false, out
 		}
-		said = err.Error()
-		return strings.Contains(said, "callbackproxy.io/inject") && strings.Contains(said, "missing"), said
+		denial = err.Error()
+		return strings.Contains(denial, "callbackproxy.io/inject") && strings.Contains(denial, "missing"), denial
 	})
-	_, why, _ := strings.Cut(said, "denied request: ")
+	_, why, _ := strings.Cut(denial, "denied request: ")
 	s.record("a label without its CallbackProxy is denied: %.120s...", why)
 	s.apply("8-app.yaml")
 	s.rolledOut(2*time.Minute, "app", app)
@@ -66,7 +66,7 @@ func (s *step) appPod() corev1.Pod {
 				n++
 			}
 		}
-		return n == 1, fmt.Sprintf("%d of them %s", n, says(err))
+		return n == 1, fmt.Sprintf("%d of them %s", n, errorText(err))
 	})
 	return found
 }
@@ -102,12 +102,12 @@ func passThrough(s *step) {
 	}
 }
 
-// order holds a pod with a finalizer, so that it can be looked at when it is
+// order holds a pod with a finalizer, so that it can be inspected when it is
 // over.
 func order(s *step) {
 	app := s.namespace("app")
 	pod := s.appPod()
-	s.run("patch", "pod", pod.Name, "-n", app, "--type=merge", "-p", `{"metadata":{"finalizers":["callback-e2e/look"]}}`)
+	s.run("patch", "pod", pod.Name, "-n", app, "--type=merge", "-p", `{"metadata":{"finalizers":["callback-e2e/inspect"]}}`)
 	s.run("delete", "pod", pod.Name, "-n", app, "--wait=false")
 	var over corev1.Pod
 	s.within(time.Minute, "the end of both containers", func() (bool, string) {
@@ -120,7 +120,7 @@ func order(s *step) {
 				ended++
 			}
 		}
-		return ended == 2, fmt.Sprintf("%d of %d ended %s", ended, len(all), says(err))
+		return ended == 2, fmt.Sprintf("%d of %d ended %s", ended, len(all), errorText(err))
 	})
 	s.run("patch", "pod", pod.Name, "-n", app, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	proxy, main := over.Status.InitContainerStatuses[0].State.Terminated, over.Status.ContainerStatuses[0].State.Terminated
@@ -158,9 +158,9 @@ func (s *step) memory(pod corev1.Pod, container string) (rss, workingSet float64
 	s.Helper()
 	s.within(40*time.Second, "the kubelet's figures for "+pod.Name, func() (bool, string) {
 		var stats summary
-		said, err := s.tryKubectl("get", "--raw", "/api/v1/nodes/"+pod.Spec.NodeName+"/proxy/stats/summary")
+		output, err := s.tryKubectl("get", "--raw", "/api/v1/nodes/"+pod.Spec.NodeName+"/proxy/stats/summary")
 		if err == nil {
-			err = json.Unmarshal([]byte(said), &stats)
+			err = json.Unmarshal([]byte(output), &stats)
 		}
 		for _, p := range stats.Pods {
 			if p.PodRef.Name != pod.Name || p.PodRef.Namespace != pod.Namespace {
@@ -172,16 +172,16 @@ func (s *step) memory(pod corev1.Pod, container string) (rss, workingSet float64
 				}
 			}
 		}
-		return rss+workingSet > 0, "nothing of it " + says(err)
+		return rss+workingSet > 0, "nothing of it " + errorText(err)
 	})
 	return rss, workingSet
 }
 
 // cost compares requests that are passed on with requests that go to the
-// application at once, and looks at the memory before and meanwhile.
+// application at once, and compares the memory before and meanwhile.
 func cost(s *step) {
 	pod := s.appPod()
-	time.Sleep(12 * time.Second) // the kubelet looks every 10 s
+	time.Sleep(12 * time.Second) // the kubelet measures every 10 s
 	idle, idleSet := s.memory(pod, sidecar)
 	done := make(chan error, 1)
 	var c latency.Comparison

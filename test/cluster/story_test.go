@@ -11,7 +11,7 @@ import (
 )
 
 // TestStory is what a platform team does, from the first day to the last. Its
-// parts build on each other, and each says by its name what it shows.
+// parts build on each other, and the name of each is its subject.
 func TestStory(t *testing.T) {
 	w := newWorld(readSettings(t), "e2e-"+strings.ToLower(rand.Text()[:5]))
 	if !w.startsClean(t) {
@@ -47,11 +47,11 @@ func TestStory(t *testing.T) {
 // ClusterRoles are the whole cluster's, and so is what is removed at the end.
 func (w *world) startsClean(t *testing.T) bool {
 	t.Helper()
-	said, err := w.tryKubectl("get", "crds", "-o", "name")
+	output, err := w.tryKubectl("get", "crds", "-o", "name")
 	if err != nil {
 		t.Fatalf("the cluster of E2E_KUBECONFIG does not answer: %v", err)
 	}
-	if strings.Contains(said, "callbackproxy.io") {
+	if strings.Contains(output, "callbackproxy.io") {
 		t.Fatal("the cluster has CRDs of callbackproxy.io: this suite installs and removes them, so it needs a cluster without")
 	}
 	return true

@@ -16,7 +16,7 @@ var table results
 
 type results struct {
 	rows []*row
-	// firstCallback says how long it was from nothing to a callback.
+	// firstCallback is the time from nothing to a callback.
 	firstCallback string
 }
 

@@ -34,7 +34,7 @@ type world struct {
 	commands []string
 	// before are all objects in no namespace that were there before.
 	before []string
-	// cleaned says that what was made is removed.
+	// cleaned is whether all objects of the suite are removed.
 	cleaned bool
 }
 
@@ -52,7 +52,7 @@ func (w *world) namespace(name string) string { return w.prefix + "-" + name }
 
 func inFuture(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
 
-// command runs a program. Its error has what it said.
+// command runs a program. Its error contains the program's output.
 func (w *world) command(limit time.Duration, stdin, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -139,21 +139,21 @@ func (s *step) record(format string, args ...any) {
 // run is a command that must succeed.
 func (s *step) run(args ...string) string {
 	s.Helper()
-	said, err := s.tryKubectl(args...)
+	output, err := s.tryKubectl(args...)
 	if err != nil {
 		s.fail("%v", err)
 	}
-	return said
+	return output
 }
 
 // apply applies a file of manifests/.
 func (s *step) apply(name string) string {
 	s.Helper()
-	said, err := s.tryApply(name, nil)
+	output, err := s.tryApply(name, nil)
 	if err != nil {
 		s.fail("%v", err)
 	}
-	return said
+	return output
 }
 
 func (w *world) tryApply(name string, more map[string]string) (string, error) {
@@ -166,11 +166,11 @@ func (w *world) tryApply(name string, more map[string]string) (string, error) {
 
 // within polls until done, and returns how long that took. After the limit the
 // step fails with the last observation.
-func (s *step) within(limit time.Duration, what string, look func() (done bool, saw string)) time.Duration {
+func (s *step) within(limit time.Duration, what string, poll func() (done bool, saw string)) time.Duration {
 	s.Helper()
 	began := time.Now()
 	for {
-		done, saw := look()
+		done, saw := poll()
 		took := time.Since(began)
 		if done {
 			return took
@@ -206,7 +206,7 @@ func (s *step) rolledOut(limit time.Duration, name, namespace string) time.Durat
 	return time.Since(began)
 }
 
-// fail ends the step, with everything that may say why.
+// fail ends the step, with everything that may show the cause.
 func (s *step) fail(format string, args ...any) {
 	s.Helper()
 	s.Errorf(format, args...)
@@ -214,7 +214,7 @@ func (s *step) fail(format string, args ...any) {
 	s.FailNow()
 }
 
-// diagnose tells what is in the namespaces. Nothing that the operator writes
+// diagnose logs the content of the namespaces. Nothing that the operator writes
 // has a secret in it, and Secrets are not read.
 func (s *step) diagnose() {
 	s.Helper()
@@ -225,18 +225,18 @@ func (s *step) diagnose() {
 			{"get", "callbackproxies,callbackroutes", "-o", `jsonpath={range .items[*]}{.kind} {.metadata.name} generation {.metadata.generation}: {.status.conditions}{"\n"}{end}`, "-n", name},
 			{"get", "events", "--sort-by=.lastTimestamp", "-n", name},
 		} {
-			said, err := s.tryKubectl(args...)
-			s.Logf("%s: %s\n%s%s", name, strings.Join(args[:2], " "), tail(said, 25), says(err))
+			output, err := s.tryKubectl(args...)
+			s.Logf("%s: %s\n%s%s", name, strings.Join(args[:2], " "), tail(output, 25), errorText(err))
 		}
 		pods, _ := s.tryKubectl("get", "pods", "-n", name, "-o", "jsonpath={.items[*].metadata.name}")
 		for pod := range strings.FieldsSeq(pods) {
-			said, err := s.tryKubectl("logs", "--all-containers", "--tail=12", "-n", name, pod)
-			s.Logf("%s: log of %s\n%s%s", name, pod, tail(said, 12), says(err))
+			output, err := s.tryKubectl("logs", "--all-containers", "--tail=12", "-n", name, pod)
+			s.Logf("%s: log of %s\n%s%s", name, pod, tail(output, 12), errorText(err))
 		}
 	}
 }
 
-func says(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}

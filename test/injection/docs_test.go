@@ -30,7 +30,7 @@ var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 // The API server accepts the objects of docs/sidecar.md, injects the sidecar into
 // its pod, and denies with the message of the page.
 func TestPage_MatchesTheAPIServer(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "sidecar.md"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(newNamespace(t.Context(), c, "identity", nil)).To(Succeed())

@@ -24,7 +24,11 @@ const image = "callback-proxy:dev"
 // byHand adds the sidecar of package workload to a pod.
 func byHand(proxy *callbackv1alpha1.CallbackProxy, pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
-	pod.Spec.InitContainers = append([]corev1.Container{workload.Container(proxy, image)}, pod.Spec.InitContainers...)
+	var user *int64
+	if security := pod.Spec.SecurityContext; security != nil {
+		user = security.RunAsUser
+	}
+	pod.Spec.InitContainers = append([]corev1.Container{workload.Container(proxy, image, user)}, pod.Spec.InitContainers...)
 	pod.Spec.Volumes = append(pod.Spec.Volumes, workload.Volumes()...)
 	pod.Labels[callbackv1alpha1.ProxyLabel] = proxy.Name
 	return pod
@@ -55,10 +59,11 @@ func amounts(cpu, memory string) callbackv1alpha1.ResourceAmounts {
 // The API server injects the same sidecar as package workload builds, after
 // the same defaulting and the same admission of the pod's account. The namespace enforces the Pod Security level restricted.
 func TestInjection_EqualsWorkload(t *testing.T) {
-	c := mustServer(t)
+	c := shared
 	pods := map[string]func(*corev1.Pod){
 		"bare": nil, "without a token": noToken, "crowded": crowded,
-		"labelled": func(p *corev1.Pod) { p.Labels[callbackv1alpha1.ProxyLabel] = "other" },
+		"labelled":  func(p *corev1.Pod) { p.Labels[callbackv1alpha1.ProxyLabel] = "other" },
+		"of a user": func(p *corev1.Pod) { p.Spec.SecurityContext.RunAsUser = new(int64(1000)) },
 	}
 	for name, resources := range map[string]callbackv1alpha1.ProxyResources{
 		"defaults":   {},
@@ -131,7 +136,7 @@ func steady(g *WithT, p *corev1.Pod) string {
 // The application's container gets its account's token or not, as it asked;
 // the sidecar has its own, once.
 func TestInjection_Tokens(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "tokens", nil)).To(Succeed())
 	g.Expect(c.Create(t.Context(), newProxy("tokens", "edge", nil))).To(Succeed())
 	for mounts, change := range map[int]func(*corev1.Pod){1: nil, 0: noToken} {
@@ -146,10 +151,44 @@ func TestInjection_Tokens(t *testing.T) {
 	}
 }
 
+// The sidecar declares a user only in a pod of root, which runAsNonRoot refuses:
+// OpenShift's restricted-v2 refuses a declared user.
+func TestInjection_DeclaresAUserInPodsOfRootOnly(t *testing.T) {
+	c := shared
+	g := NewWithT(t)
+	g.Expect(newNamespace(t.Context(), c, "users", nil)).To(Succeed())
+	proxy := newProxy("users", "edge", nil)
+	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
+	for name, security := range map[string]*corev1.PodSecurityContext{
+		"no context": nil,
+		"no user":    {RunAsNonRoot: new(true), FSGroup: new(int64(2000))},
+		"a user":     {RunAsUser: new(int64(1000)), RunAsGroup: new(int64(1000))},
+		"root":       {RunAsUser: new(int64(0))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			pod := newPod("users", "edge", func(p *corev1.Pod) { p.Spec.SecurityContext = security })
+			want := byHand(proxy, pod)
+			g.Eventually(func() error { return c.Create(t.Context(), pod) }, patience).Should(Succeed())
+			g.Expect(c.Create(t.Context(), want)).To(Succeed())
+			g.Expect(steady(g, pod)).To(Equal(steady(g, want)))
+			sidecar := pod.Spec.InitContainers[0].SecurityContext
+			g.Expect(sidecar.RunAsNonRoot).To(HaveValue(BeTrue()))
+			if name == "root" {
+				g.Expect(sidecar.RunAsUser).To(HaveValue(BeEquivalentTo(65532)))
+				g.Expect(sidecar.RunAsGroup).To(HaveValue(BeEquivalentTo(65532)))
+			} else {
+				g.Expect(sidecar.RunAsUser).To(BeNil())
+				g.Expect(sidecar.RunAsGroup).To(BeNil())
+			}
+		})
+	}
+}
+
 // A pod that has the sidecar already, by hand or by kubectl callback inject,
 // gets no second one.
 func TestInjection_HappensOnce(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "once", nil)).To(Succeed())
 	proxy := newProxy("once", "edge", nil)
 	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())
@@ -164,7 +203,7 @@ func TestInjection_HappensOnce(t *testing.T) {
 
 // Pods without the label, and updates of pods, stay unchanged.
 func TestInjection_SkipsOtherPods(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "alone", nil)).To(Succeed())
 	g.Expect(c.Create(t.Context(), newProxy("alone", "edge", nil))).To(Succeed())
 	pod := newPod("alone", "", nil)
@@ -179,7 +218,7 @@ func TestInjection_SkipsOtherPods(t *testing.T) {
 // A labelled pod without its sidecar is denied with a message that lists the
 // remedies.
 func TestInjection_DeniesPodsWithoutTheirSidecar(t *testing.T) {
-	c := mustServer(t)
+	c := shared
 	g := NewWithT(t)
 	for _, namespace := range []string{"denied", "denied-other", "denied-empty"} {
 		g.Expect(newNamespace(t.Context(), c, namespace, nil)).To(Succeed())
@@ -229,7 +268,7 @@ func TestInjection_DeniesPodsWithoutTheirSidecar(t *testing.T) {
 
 // A change of the CallbackProxy applies to the next pod.
 func TestInjection_FollowsItsProxy(t *testing.T) {
-	g, c := NewWithT(t), mustServer(t)
+	g, c := NewWithT(t), shared
 	g.Expect(newNamespace(t.Context(), c, "follows", nil)).To(Succeed())
 	proxy := newProxy("follows", "edge", nil)
 	g.Expect(c.Create(t.Context(), proxy)).To(Succeed())

@@ -4,23 +4,18 @@
 package injection
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,77 +27,27 @@ import (
 // about a second.
 const patience = 60 * time.Second
 
-var started *fixture.ControlPlane
+// shared is a client of the API server that the tests share. It enforces the
+// policies and has the default admission of service accounts.
+var shared client.Client
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if started != nil {
-		if err := started.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
+	os.Exit(fixture.RunSuite(m, fixture.Options{ServiceAccounts: true}, func(ctx context.Context, cp *fixture.ControlPlane) error {
+		scheme := runtime.NewScheme()
+		if err := errors.Join(callbackv1alpha1.AddToScheme(scheme), clientgoscheme.AddToScheme(scheme)); err != nil {
+			return err
 		}
-	}
-	os.Exit(code)
-}
-
-// theServer is an API server that enforces the policies and has the default
-// admission of service accounts.
-var theServer = sync.OnceValues(func() (client.Client, error) {
-	crds, err := fixture.CRDs()
-	if err != nil {
-		return nil, err
-	}
-	ctx := context.Background()
-	controlPlane, err := fixture.StartControlPlane(ctx, fixture.Options{CRDs: []string{crds}, ServiceAccounts: true})
-	if err != nil {
-		return nil, fmt.Errorf("start control plane: %w", err)
-	}
-	started = controlPlane
-	scheme := runtime.NewScheme()
-	if err := errors.Join(callbackv1alpha1.AddToScheme(scheme), clientgoscheme.AddToScheme(scheme)); err != nil {
-		return nil, err
-	}
-	c, err := client.New(controlPlane.Config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range []string{"mutatingadmissionpolicy.yaml", "validatingadmissionpolicy.yaml"} {
-		if err := apply(ctx, c, filepath.Join("..", "..", "config", "injection", file)); err != nil {
-			return nil, err
+		var err error
+		if shared, err = client.New(cp.Config, client.Options{Scheme: scheme}); err != nil {
+			return err
 		}
-	}
-	return c, inForce(ctx, c)
-})
-
-func mustServer(t *testing.T) client.Client {
-	t.Helper()
-	c, err := theServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// apply creates what a file declares, strictly: an unknown field is an error.
-func apply(ctx context.Context, c client.Client, file string) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
-		if errors.Is(err, io.EOF) {
-			return nil
+		policies := filepath.Join("..", "..", "config", "injection")
+		if err := fixture.CreateFiles(ctx, shared,
+			filepath.Join(policies, "mutatingadmissionpolicy.yaml"), filepath.Join(policies, "validatingadmissionpolicy.yaml")); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("decode %s: %w", file, err)
-		}
-		if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
-			return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
-		}
-	}
+		return inForce(ctx, shared)
+	}))
 }
 
 // inForce waits until both policies are: one denies, the other injects.

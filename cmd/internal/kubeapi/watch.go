@@ -1,8 +1,8 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubeapi is what the programs have in common when they talk to the API
-// server.
+// Package kubeapi is the transport that the programs have in common for requests
+// to the API server.
 package kubeapi
 
 import (
@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// unsaidWatch is how long a watch lasts at most that does not say so; client-go
-	// always says, and never more than this.
-	unsaidWatch = 10 * time.Minute
+	// defaultWatch is the limit of a watch without timeoutSeconds. client-go always
+	// sends timeoutSeconds, of at most this.
+	defaultWatch = 10 * time.Minute
 	// watchGrace is how much later than it should a watch may end.
 	watchGrace = 30 * time.Second
 )
@@ -50,7 +50,7 @@ func watchTime(query url.Values) (time.Duration, bool) {
 	}
 	seconds, err := strconv.ParseUint(query.Get("timeoutSeconds"), 10, 31)
 	if err != nil || seconds == 0 {
-		return unsaidWatch, true
+		return defaultWatch, true
 	}
 	return time.Duration(seconds) * time.Second, true
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// silent answers with a body that says nothing and does not end by itself.
+// silent responds with a body that stays empty and does not end by itself.
 type silent struct{}
 
 func (silent) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/latency"
 	"github.com/callbackproxy/callback-operator/test/cluster/app/streams"
 	"github.com/callbackproxy/callback-operator/test/idp/browser"
@@ -38,13 +39,13 @@ func runLogin(ctx context.Context, args []string, stdout io.Writer) error {
 	host := flags.String("host", "", "the public host")
 	start := flags.String("start", "", "host:port of the service that starts the login")
 	callbackAt := flags.String("callback", "", "host:port that gets callbacks")
-	var paths list
-	flags.Var(&paths, "path", "path of callbacks; the login asks for the first")
-	if err := parse(flags, args); err != nil {
+	var paths callbacks.Repeated
+	flags.Var(&paths, "path", "path of callbacks; the login requests the first")
+	if err := callbacks.ParseFlags(flags, args); err != nil {
 		return err
 	}
 	if *host == "" || *start == "" || *callbackAt == "" || len(paths) == 0 {
-		return errors.New("want --host, --start, --callback and --path")
+		return errors.New("require --host, --start, --callback and --path")
 	}
 	b, err := browser.New(func(u *url.URL) string {
 		switch {
@@ -98,7 +99,7 @@ func runGet(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("get", flag.ContinueOnError)
 	target := flags.String("url", "", "where to")
 	host := flags.String("host", "", "the header")
-	if err := parse(flags, args); err != nil {
+	if err := callbacks.ParseFlags(flags, args); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
@@ -125,7 +126,7 @@ func runStreams(ctx context.Context, args []string, stdout io.Writer) error {
 	client := &streams.Client{HTTP: newClient()}
 	flags.StringVar(&client.Base, "base", "", "http://host:port")
 	flags.StringVar(&client.Host, "host", "", "the header")
-	if err := parse(flags, args); err != nil {
+	if err := callbacks.ParseFlags(flags, args); err != nil {
 		return err
 	}
 	return writeLine(stdout, client.Checks(ctx))
@@ -140,7 +141,7 @@ func runLatency(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.StringVar(&o.Path, "path", "/", "the path")
 	flags.IntVar(&o.Rate, "rate", 50, "requests per second, on each way")
 	flags.DurationVar(&o.For, "for", 20*time.Second, "how long")
-	if err := parse(flags, args); err != nil {
+	if err := callbacks.ParseFlags(flags, args); err != nil {
 		return err
 	}
 	comparison, err := latency.Compare(ctx, o)

@@ -25,8 +25,8 @@ import (
 
 // command is one subcommand. It runs until it is done or ctx ends.
 type command struct {
-	name, says string
-	run        func(ctx context.Context, args []string, stdout io.Writer) error
+	name, usage string
+	run         func(ctx context.Context, args []string, stdout io.Writer) error
 }
 
 func commands() []command {
@@ -66,32 +66,9 @@ func dispatch(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	var usage strings.Builder
 	for _, c := range all {
-		fmt.Fprintf(&usage, "\n  %-9s %s", c.name, c.says)
+		fmt.Fprintf(&usage, "\n  %-9s %s", c.name, c.usage)
 	}
-	return errors.New("want one of these commands:" + usage.String())
-}
-
-// parse reads flags and refuses what is left over.
-func parse(flags *flag.FlagSet, args []string) error {
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	return nil
-}
-
-// list is a flag that may be repeated.
-type list []string
-
-// String is part of flag.Value.
-func (l *list) String() string { return strings.Join(*l, ",") }
-
-// Set adds a value.
-func (l *list) Set(value string) error {
-	*l = append(*l, value)
-	return nil
+	return errors.New("use one of these commands:" + usage.String())
 }
 
 func writeLine(w io.Writer, v any) error {
@@ -102,7 +79,7 @@ func writeLine(w io.Writer, v any) error {
 }
 
 func runIdle(ctx context.Context, args []string, _ io.Writer) error {
-	err := parse(flag.NewFlagSet("idle", flag.ContinueOnError), args)
+	err := callbacks.ParseFlags(flag.NewFlagSet("idle", flag.ContinueOnError), args)
 	if err == nil {
 		<-ctx.Done()
 	}
@@ -113,7 +90,7 @@ func runIdle(ctx context.Context, args []string, _ io.Writer) error {
 func runSignal(_ context.Context, args []string, _ io.Writer) error {
 	known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "USR1": syscall.SIGUSR1}
 	if len(args) != 1 || known[args[0]] == 0 {
-		return errors.New("want TERM or USR1")
+		return errors.New("require TERM or USR1")
 	}
 	if err := syscall.Kill(1, known[args[0]]); err != nil {
 		return fmt.Errorf("signal process 1: %w", err)

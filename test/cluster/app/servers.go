@@ -42,7 +42,7 @@ const (
 // service configures an identity service or an application.
 type service struct {
 	name, listen, issuer string
-	callbacks            list
+	callbacks            callbacks.Repeated
 	linger               time.Duration
 }
 
@@ -53,11 +53,11 @@ func (s *service) parse(command string, args []string) error {
 	flags.StringVar(&s.issuer, "issuer", "", "the provider's")
 	flags.Var(&s.callbacks, "callback", "path of callbacks, may be repeated")
 	flags.DurationVar(&s.linger, "linger", 0, "how long it works on after SIGTERM before it stops")
-	if err := parse(flags, args); err != nil {
+	if err := callbacks.ParseFlags(flags, args); err != nil {
 		return err
 	}
 	if s.name == "" || s.issuer == "" || len(s.callbacks) == 0 {
-		return errors.New("want --name, --issuer and --callback")
+		return errors.New("require --name, --issuer and --callback")
 	}
 	return nil
 }
@@ -171,17 +171,17 @@ func listenAndServe(ctx context.Context, address string, handler http.Handler, l
 func runProvider(ctx context.Context, args []string, _ io.Writer) error {
 	flags := flag.NewFlagSet("provider", flag.ContinueOnError)
 	listen := flags.String("listen", "", "IP:PORT to listen on, also the issuer's")
-	var redirects list
+	var redirects callbacks.Repeated
 	flags.Var(&redirects, "redirect", "registered redirect URI, may be repeated")
-	if err := parse(flags, args); err != nil {
+	if err := callbacks.ParseFlags(flags, args); err != nil {
 		return err
 	}
 	if host, _, err := net.SplitHostPort(*listen); err != nil || net.ParseIP(host) == nil {
-		return errors.New("want --listen=IP:PORT")
+		return errors.New("require --listen=IP:PORT")
 	}
 	secret := os.Getenv(secretVariable)
 	if strings.TrimSpace(secret) == "" {
-		return errors.New("want the client's secret in " + secretVariable)
+		return errors.New("require the client's secret in " + secretVariable)
 	}
 	p, err := provider.Start(ctx, *listen, provider.Config{
 		ClientID: clientID, ClientSecret: secret, RedirectURIs: redirects,

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Options say what is compared.
+// Options are what is compared.
 type Options struct {
 	// Direct and Through are http://host:port; Host is the header.
 	Direct, Through, Host, Path string
@@ -68,7 +68,7 @@ type way struct {
 	failed [windows]int
 }
 
-// Compare sends for as long as the options say.
+// Compare sends for the duration in the options.
 func Compare(ctx context.Context, o Options) (Comparison, error) {
 	ways := []*way{newWay(o.Direct), newWay(o.Through)}
 	for _, w := range ways { // connections, caches

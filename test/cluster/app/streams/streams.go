@@ -92,7 +92,7 @@ func serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveEvents sends as many events as "n" says, with a gap between two.
+// serveEvents sends as many events as "n", with a gap between two.
 func serveEvents(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -129,7 +129,7 @@ func serveTrailers(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(digestTrailer, r.Trailer.Get(digestTrailer))
 }
 
-// serveSlow answers after as many seconds as "seconds" says.
+// serveSlow responds after "seconds" seconds.
 func serveSlow(w http.ResponseWriter, r *http.Request) {
 	seconds, _ := strconv.Atoi(r.URL.Query().Get("seconds"))
 	if pause(r.Context(), time.Duration(seconds)*time.Second) {
@@ -137,7 +137,7 @@ func serveSlow(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pause says whether it was not cut short.
+// pause returns whether it was not cut short.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -30,8 +30,8 @@ func check(t *testing.T, handler http.Handler) map[string]string {
 
 func TestChecks_SucceedWithoutAnythingBetween(t *testing.T) {
 	g := NewWithT(t)
-	for name, said := range check(t, streams.Handler()) {
-		g.Expect(said).To(BeEmpty(), name)
+	for name, problem := range check(t, streams.Handler()) {
+		g.Expect(problem).To(BeEmpty(), name)
 	}
 }
 

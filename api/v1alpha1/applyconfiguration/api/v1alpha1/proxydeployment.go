@@ -19,7 +19,7 @@ type ProxyDeploymentApplyConfiguration struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 	// resources of each proxy.
 	Resources *ProxyResourcesApplyConfiguration `json:"resources,omitempty"`
-	// nodeSelector says by labels on which nodes they may run.
+	// nodeSelector selects the nodes on which they may run, by labels.
 	NodeSelector map[string]apiv1alpha1.LabelValue `json:"nodeSelector,omitempty"`
 	// tolerations of their pods.
 	Tolerations []TolerationApplyConfiguration `json:"tolerations,omitempty"`

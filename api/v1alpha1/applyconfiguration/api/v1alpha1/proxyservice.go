@@ -16,7 +16,7 @@ import (
 type ProxyServiceApplyConfiguration struct {
 	// type of the Service: ClusterIP (default), NodePort or LoadBalancer.
 	Type *apiv1alpha1.ProxyServiceType `json:"type,omitempty"`
-	// annotations of the Service, as load balancers want them.
+	// annotations of the Service, as load balancers require them.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
 }
 

@@ -20,14 +20,14 @@ import (
 	"github.com/callbackproxy/callback-operator/test/idp/identity"
 )
 
-// get decodes what kubectl get says.
+// get decodes the output of kubectl get.
 func (w *world) get(into any, args ...string) error {
-	said, err := w.tryKubectl(append([]string{"get", "-o", "json"}, args...)...)
+	output, err := w.tryKubectl(append([]string{"get", "-o", "json"}, args...)...)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal([]byte(said), into); err != nil {
-		return fmt.Errorf("decode what kubectl said: %w", err)
+	if err := json.Unmarshal([]byte(output), into); err != nil {
+		return fmt.Errorf("decode the output of kubectl: %w", err)
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (w *world) readyPods(namespace, selector string) ([]string, error) {
 	return names, err
 }
 
-// awaitCondition looks until a route's condition has a status, and returns how
+// awaitCondition polls until a route's condition has a status, and returns how
 // long that took.
 func (s *step) awaitCondition(limit time.Duration, name, namespace, condition string, status metav1.ConditionStatus, reason string) time.Duration {
 	s.Helper()
@@ -67,13 +67,13 @@ func (s *step) awaitCondition(limit time.Duration, name, namespace, condition st
 	})
 }
 
-// awaitEvent looks until there is an event with this reason since a time.
+// awaitEvent polls until there is an event with this reason since a time.
 func (s *step) awaitEvent(limit time.Duration, name, namespace, reason string, since time.Time) time.Duration {
 	s.Helper()
 	return s.within(limit, fmt.Sprintf("event %s of %s", reason, name), func() (bool, string) {
-		said, err := s.tryKubectl("get", "events.events.k8s.io", "-n", namespace, "-o",
+		output, err := s.tryKubectl("get", "events.events.k8s.io", "-n", namespace, "-o",
 			`jsonpath={range .items[?(@.regarding.name=="`+name+`")]}{.reason} {.eventTime} {.series.lastObservedTime} {.note}{"\n"}{end}`)
-		for line := range strings.Lines(said) {
+		for line := range strings.Lines(output) {
 			fields := strings.Fields(line)
 			if len(fields) < 2 || fields[0] != reason {
 				continue
@@ -84,7 +84,7 @@ func (s *step) awaitEvent(limit time.Duration, name, namespace, reason string, s
 				}
 			}
 		}
-		return false, said + says(err)
+		return false, output + errorText(err)
 	})
 }
 
@@ -99,17 +99,17 @@ func (s *step) inClient(into any, args ...string) {
 
 func (w *world) tryInClient(into any, args ...string) error {
 	all := append([]string{"exec", "-n", w.namespace("tools"), "client", "--", "/callback-e2e"}, args...)
-	said, err := w.command(5*time.Minute, "", w.kubectl, all...)
+	output, err := w.command(5*time.Minute, "", w.kubectl, all...)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal([]byte(said), into); err != nil {
-		return fmt.Errorf("decode what %s said: %w", args[0], err)
+	if err := json.Unmarshal([]byte(output), into); err != nil {
+		return fmt.Errorf("decode the output of %s: %w", args[0], err)
 	}
 	return nil
 }
 
-// login is what the command of that name says.
+// login is the output of the command of that name.
 type login struct {
 	Status  int           `json:"status"`
 	Page    identity.Page `json:"page"`
@@ -117,7 +117,7 @@ type login struct {
 	Seconds float64       `json:"seconds"`
 }
 
-// logIn signs in once and wants the login to end on a backend.
+// logIn signs in once and fails unless the login ends on a backend.
 func (s *step) logIn(host, start, callback, backend string) login {
 	s.Helper()
 	var l login
@@ -182,13 +182,13 @@ func (l *traffic) stop() *callbacks.Outcome {
 	// The command may be cut off by the end of the container that it ends.
 	_, _ = l.tryKubectl("exec", "-n", l.namespace("tools"), pod, "--", "/callback-e2e", "signal", "TERM")
 	l.within(90*time.Second, "the end of "+pod, func() (bool, string) {
-		said, err := l.tryKubectl("get", "pod", pod, "-n", l.namespace("tools"), "-o", "jsonpath={.status.phase}")
-		return said == "Succeeded", said + says(err)
+		output, err := l.tryKubectl("get", "pod", pod, "-n", l.namespace("tools"), "-o", "jsonpath={.status.phase}")
+		return output == "Succeeded", output + errorText(err)
 	})
-	said := l.run("logs", pod, "-n", l.namespace("tools"))
+	output := l.run("logs", pod, "-n", l.namespace("tools"))
 	outcome := &callbacks.Outcome{}
-	if err := json.Unmarshal([]byte(strings.TrimSpace(said)), outcome); err != nil {
-		l.fail("decode what %s said: %v: %s", pod, err, said)
+	if err := json.Unmarshal([]byte(strings.TrimSpace(output)), outcome); err != nil {
+		l.fail("decode the log of %s: %v: %s", pod, err, output)
 	}
 	l.run("delete", "pod", pod, "-n", l.namespace("tools"), "--wait=false")
 	return outcome
