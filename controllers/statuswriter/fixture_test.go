@@ -40,6 +40,8 @@ type fixture struct {
 	written []string // names, in their order
 	events  []transition
 	refuse  error
+	// applying is called at the begin of a write.
+	applying func()
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -73,6 +75,9 @@ type statusClient struct {
 // Apply stores a status, as the API server does.
 func (s *statusClient) Apply(_ context.Context, object runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
 	patch := object.(*statusPatch)
+	if s.f.applying != nil {
+		s.f.applying()
+	}
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	key := types.NamespacedName{Namespace: *patch.Namespace, Name: *patch.Name}

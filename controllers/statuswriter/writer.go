@@ -322,9 +322,13 @@ func (w *Writer) next(key Key, stored client.Object) (*desiredStatus, update, ti
 	}
 	now := w.clock.Now()
 	if !now.Before(o.due) {
-		o.due = latest(o.due, o.usage.nextWrite(u.change)) // another change may have been scheduled
+		o.due = o.usage.nextWrite(u.change) // another change may have been scheduled
 	}
-	return o.desired, u, max(0, o.due.Sub(now))
+	if now.Before(o.due) {
+		return o.desired, u, o.due.Sub(now)
+	}
+	o.due = time.Time{} // a status that becomes desired from now on has a time of its own
+	return o.desired, u, 0
 }
 
 // finish notes that a status was written, or refused as invalid: what is stored of

@@ -59,6 +59,21 @@ func TestWriter_PendingWaitsForTheAcknowledgement(t *testing.T) {
 	f.Expect(acme.Status.Conditions[0].Reason).To(Equal("Pending"))
 }
 
+// A status that becomes desired while another one is written waits as long as
+// otherwise.
+func TestWriter_PendingDuringAWrite(t *testing.T) {
+	f := newFixture(t)
+	acme := f.route("identity", "acme")
+	f.enqueue(acme, generation(2))
+	f.applying = func() {
+		f.applying = nil
+		f.enqueue(acme, generation(3), pending)
+	}
+	f.expectWrites(1, "the first one")
+	_, wait := f.flush()
+	f.Expect(wait).To(Equal(acknowledgementDelay))
+}
+
 // F17: a backend that comes and goes each second costs one status in 30 s, with
 // the counts in it, and the first failure is written at once.
 func TestF17_Writer_HealthFlips(t *testing.T) {
