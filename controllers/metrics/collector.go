@@ -10,13 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
@@ -115,14 +115,9 @@ func collect[T any](ch chan<- prometheus.Metric, families []family[T], object *T
 			labels := make([]string, 0, 2+len(own))
 			labels = append(labels, namespace, name)
 			for _, label := range own {
-				labels = append(labels, labelValue(label))
+				labels = append(labels, compile.Clip(label, maxLabelBytes)) // Prometheus refuses half a character
 			}
 			ch <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 		})
 	}
-}
-
-// labelValue bounds a value and drops bytes that Prometheus refuses.
-func labelValue(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxLabelBytes)], "")
 }
