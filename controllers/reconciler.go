@@ -136,7 +136,7 @@ func (r *Reconciler) enqueueProxyStatus(proxy *callbackv1alpha1.CallbackProxy, p
 	}
 	desired := compute(proxy)
 	r.Statuses.EnqueueProxy(proxy, &desired, compute)
-	return status.NextProxy(&desired, now)
+	return status.NextStalled(desired.Conditions, now)
 }
 
 // reconcileMissingProxy sets the desired statuses of routes that name a
@@ -168,7 +168,7 @@ func (r *Reconciler) reconcileUndecodableProxy(ctx context.Context, proxy *kube.
 	}
 	desired := compute(&proxy.CallbackProxy)
 	r.Statuses.EnqueueProxy(&proxy.CallbackProxy, &desired, compute)
-	return status.NextProxy(&desired, now), nil
+	return status.NextStalled(desired.Conditions, now), nil
 }
 
 // enqueueRouteStatuses sets the desired statuses of a fleet's routes, and returns

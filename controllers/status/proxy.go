@@ -184,13 +184,6 @@ func describeLostHosts(hosts []compile.LostHost) string {
 		"; grant the hosts again, or ask the routes' owners to delete the routes"
 }
 
-// NextProxy returns the time at which the status of a CallbackProxy changes though
-// no object and no report does: it becomes Stalled. It is zero when there is no
-// such time.
-func NextProxy(desired *callbackv1alpha1.CallbackProxyStatus, now time.Time) time.Time {
-	return nextStalled(desired.Conditions, now)
-}
-
 func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) compile.Finding {
 	if finding := fleet.Deployed.programmed(); finding != nil {
 		return *finding

@@ -64,7 +64,7 @@ func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1a
 func NextRoute(v *compile.Verdict, o *Observation, desired *callbackv1alpha1.CallbackRouteStatus, now time.Time) time.Time {
 	var next time.Time
 	if !v.HasEnded() {
-		next = nextStalled(desired.Conditions, now)
+		next = NextStalled(desired.Conditions, now)
 	}
 	if v.Accepted.OK {
 		if quiet, _ := QuietAt(v.Route, &o.Traffic); now.Before(quiet) {

@@ -65,9 +65,9 @@ func findStalling(conditions []metav1.Condition) (refusal *metav1.Condition, at 
 	return nil, time.Time{}
 }
 
-// nextStalled returns the time at which an object becomes Stalled; zero when it is
-// already, or never will be.
-func nextStalled(conditions []metav1.Condition, now time.Time) time.Time {
+// NextStalled returns the time at which an object becomes Stalled, though no object
+// and no report changes; zero when it is already, or never will be.
+func NextStalled(conditions []metav1.Condition, now time.Time) time.Time {
 	if refusal, at := findStalling(conditions); refusal != nil && now.Before(at) {
 		return at
 	}
