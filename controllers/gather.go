@@ -146,19 +146,14 @@ func (r *Reconciler) gatherNamespaces(ctx context.Context, s *compile.Snapshot) 
 
 // gatherServices reads the Services of the routes and their EndpointSlices.
 func (r *Reconciler) gatherServices(ctx context.Context, s *compile.Snapshot) error {
-	read := map[types.NamespacedName]struct{}{}
 	for _, route := range s.Routes {
 		for _, key := range serviceKeys(route.Object) {
-			if _, done := read[key]; done || !r.Settings.Watches(key.Namespace) {
+			if _, isRead := s.Services[key]; isRead || !r.Settings.Watches(key.Namespace) {
 				continue
 			}
-			read[key] = struct{}{}
-			service, endpoints, err := r.readService(ctx, key)
-			if err != nil {
+			var err error
+			if s.Services[key], s.EndpointSlices[key], err = r.readService(ctx, key); err != nil {
 				return err
-			}
-			if service != nil {
-				s.Services[key], s.EndpointSlices[key] = service, endpoints
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 // A ready pod that cannot be polled counts as unreachable, not as one that runs
 // the published config.
 func TestReconcile_AReadyPodWithoutAnAdminPort(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()

@@ -36,20 +36,26 @@ func TestF13_PassLimits_BoundOneFleetAlone(t *testing.T) {
 	g.Expect(p.wait(busy)).To(BeZero(), "the wait was long enough")
 }
 
-// A fleet whose passes are expensive rests longer.
-func TestPassLimits_RestAfterAPass(t *testing.T) {
+// A fleet whose passes are expensive waits longer, so they take a quarter of a
+// core.
+func TestPassLimits_BoundTheComputation(t *testing.T) {
 	g := NewWithT(t)
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
 	p := newPassLimits(clock)
 	fleet := types.NamespacedName{Name: "large"}
-	began := clock.Now()
-	clock.SetTime(began.Add(200 * time.Millisecond))
-	p.notePass(fleet, began)
-	g.Expect(p.wait(fleet)).To(Equal(600 * time.Millisecond))
-	clock.SetTime(clock.Now().Add(600 * time.Millisecond))
-	g.Expect(p.wait(fleet)).To(BeZero())
-	p.notePass(fleet, began)
-	g.Expect(p.wait(fleet)).To(Equal(maxRest))
+	start, passes := clock.Now(), 0
+	for clock.Since(start) < time.Minute {
+		clock.SetTime(clock.Now().Add(p.wait(fleet) + time.Nanosecond))
+		g.Expect(p.wait(fleet)).To(BeZero(), "the wait was long enough")
+		began := clock.Now()
+		clock.SetTime(began.Add(200 * time.Millisecond))
+		p.notePass(fleet, began)
+		passes++
+	}
+	g.Expect(passes).To(BeNumerically("~", 60*coreShare/0.2, 3))
+	clock.SetTime(clock.Now().Add(p.wait(fleet)))
+	p.notePass(fleet, clock.Now().Add(-time.Minute))
+	g.Expect(p.wait(fleet)).To(BeNumerically("~", maxRest, time.Millisecond), "however long a pass takes")
 	p.forget(fleet)
 	g.Expect(p.wait(fleet)).To(BeZero())
 }

@@ -131,9 +131,12 @@ func (r *Reconciler) enqueueProxyStatus(proxy *callbackv1alpha1.CallbackProxy, p
 		return time.Time{}
 	}
 	fleet.Deployed = deployed
-	desired := status.ComputeProxy(proxy, plan, fleet, now)
-	r.Statuses.EnqueueProxy(proxy, &desired)
-	return status.NextProxy(&desired, now)
+	compute := func(stored *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
+		return status.ComputeProxy(stored, plan, fleet, now)
+	}
+	desired := compute(proxy)
+	r.Statuses.EnqueueProxy(proxy, &desired, compute)
+	return status.NextStalled(desired.Conditions, now)
 }
 
 // reconcileMissingProxy sets the desired statuses of routes that name a
@@ -159,9 +162,13 @@ func (r *Reconciler) reconcileUndecodableProxy(ctx context.Context, proxy *kube.
 	if err != nil {
 		return time.Time{}, err
 	}
-	desired := status.ComputeUndecodableProxy(&proxy.CallbackProxy, proxy.DecodeError, len(snapshot.Routes), now)
-	r.Statuses.EnqueueProxy(&proxy.CallbackProxy, &desired)
-	return status.NextProxy(&desired, now), nil
+	decodeError, routes := proxy.DecodeError, len(snapshot.Routes)
+	compute := func(stored *callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus {
+		return status.ComputeUndecodableProxy(stored, decodeError, routes, now)
+	}
+	desired := compute(&proxy.CallbackProxy)
+	r.Statuses.EnqueueProxy(&proxy.CallbackProxy, &desired, compute)
+	return status.NextStalled(desired.Conditions, now), nil
 }
 
 // enqueueRouteStatuses sets the desired statuses of a fleet's routes, and returns
@@ -172,12 +179,16 @@ func (r *Reconciler) enqueueRouteStatuses(key types.NamespacedName, plan *compil
 		routes[i] = plan.Verdicts[i].Route
 	}
 	traffic := r.Observer.Traffic(key, routes)
-	for i := range plan.Verdicts {
-		verdict := &plan.Verdicts[i]
+	for _, verdict := range plan.Verdicts {
 		observation := &status.Observation{Fleet: fleet, Since: published.Since(verdict.Route.UID), Traffic: traffic[verdict.Route.UID]}
-		desired := status.ComputeRoute(verdict, observation, now)
-		r.Statuses.EnqueueRoute(verdict.Route, &desired)
-		next = compile.Earlier(next, status.NextRoute(verdict, observation, &desired, now))
+		compute := func(stored *callbackv1alpha1.CallbackRoute) callbackv1alpha1.CallbackRouteStatus {
+			v := verdict
+			v.Route = stored
+			return status.ComputeRoute(&v, observation, now)
+		}
+		desired := compute(verdict.Route)
+		r.Statuses.EnqueueRoute(verdict.Route, &desired, compute)
+		next = compile.Earlier(next, status.NextRoute(&verdict, observation, &desired, now))
 	}
 	return next
 }

@@ -20,6 +20,7 @@ import (
 )
 
 func TestReconcile_ServesARouteAndSaysSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()
@@ -44,6 +45,7 @@ func TestReconcile_ServesARouteAndSaysSo(t *testing.T) {
 
 // Tools that wait for a current status wait as well while there is none.
 func TestReconcile_AFreshRouteIsNotCurrent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	fresh := w.route("acme")
@@ -55,6 +57,7 @@ func TestReconcile_AFreshRouteIsNotCurrent(t *testing.T) {
 }
 
 func TestReconcile_ANewLeaderKeepsWhatIsTrue(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()
@@ -75,6 +78,7 @@ func TestReconcile_ANewLeaderKeepsWhatIsTrue(t *testing.T) {
 }
 
 func TestReconcile_FlipsToGreen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()
@@ -103,6 +107,7 @@ func TestReconcile_FlipsToGreen(t *testing.T) {
 // A sunset needs no event to be noticed: the pass before it asks for one at
 // its very instant.
 func TestF45_Reconcile_MeetsTheSunsetOnTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(90 * time.Second).Truncate(time.Second)
 	w.migration(w.newRoute("acme", func(s *callbackv1alpha1.CallbackRouteSpec) { s.SunsetTime = metav1.NewTime(end) }))
@@ -125,6 +130,7 @@ func TestF45_Reconcile_MeetsTheSunsetOnTime(t *testing.T) {
 }
 
 func TestF23_Reconcile_ARevokedGrantStopsTheTraffic(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	cross := func(service string) func(*callbackv1alpha1.CallbackRouteSpec) {
 		return func(s *callbackv1alpha1.CallbackRouteSpec) {
@@ -166,6 +172,7 @@ func TestF23_Reconcile_ARevokedGrantStopsTheTraffic(t *testing.T) {
 }
 
 func TestReconcile_RoutesOfAnUnknownProxyAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.create(w.newRoute("orphan"))
 	w.reconcile()
@@ -183,6 +190,7 @@ func TestReconcile_RoutesOfAnUnknownProxyAreTold(t *testing.T) {
 }
 
 func TestReconcile_ARefusedConfigIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.fleet.refuse = "format 2, this proxy reads format 1"
@@ -196,6 +204,7 @@ func TestReconcile_ARefusedConfigIsNamed(t *testing.T) {
 }
 
 func TestReconcile_ADeletedRouteIsGoneFromTheTable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("stays"), w.newRoute("goes"))
 	w.settle()

@@ -23,6 +23,7 @@ import (
 // server stores any more. Its events tell of it, once; it is no error, which
 // would be tried again and again; and the other routes do not notice.
 func TestF12_Status_ThatCannotBeStored(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("old", func(s *callbackv1alpha1.CallbackRouteSpec) {
 		s.Hostnames = []callbackv1alpha1.Hostname{"none.acme.test"}

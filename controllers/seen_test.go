@@ -37,6 +37,7 @@ func (w *world) endpoints(service string, ready bool) {
 
 // F24: what EndpointSlices say is known at once, before any instance noticed.
 func TestF24_ABackendWithoutReadyEndpointsIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.endpoints("legacy-idp", true)
@@ -63,12 +64,13 @@ func TestF24_ABackendWithoutReadyEndpointsIsNamed(t *testing.T) {
 // F17: a backend that comes and goes each second costs one status in 30 s, and
 // the first word of it is written at once.
 func TestF17_FlappingIsWrittenSeldom(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.endpoints("legacy-idp", true)
 	w.settle()
 	w.writes.take()
-	const minutes = 5
+	const minutes = 2
 	writes := 0
 	for second := range minutes * 60 {
 		w.clock.SetTime(w.clock.Now().Add(time.Second))
@@ -104,6 +106,7 @@ func (w *world) addressOf(service string) string {
 }
 
 func TestReconcile_WhatInstancesSeeOfBackends(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	check := &callbackv1alpha1.HealthCheck{Path: "/healthz"}
 	w.migration(w.newRoute("acme", func(s *callbackv1alpha1.CallbackRouteSpec) {
@@ -141,6 +144,7 @@ func TestReconcile_WhatInstancesSeeOfBackends(t *testing.T) {
 
 // A second leadership, and a third, count on where the first one stopped.
 func TestReconcile_CountsOverLeaderships(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()
@@ -190,6 +194,7 @@ func TestReconcile_CountsOverLeaderships(t *testing.T) {
 
 // An hour without a callback distinguishes a dead route from a busy one.
 func TestReconcile_ReportsSinceWhenARouteIsQuiet(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()
@@ -214,6 +219,7 @@ func TestReconcile_ReportsSinceWhenARouteIsQuiet(t *testing.T) {
 
 // An instance whose clock is wrong says so, and it is seen.
 func TestT15_ASuspectClockIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.fleet.suspect = true

@@ -142,8 +142,7 @@ func (r *Reconciler) watch(mgr ctrl.Manager) (controller.Controller, error) {
 		Named("callbackproxy").
 		For(&kube.Proxy{}, changed).
 		Watches(&kube.Route{}, handler.EnqueueRequestsFromMapFunc(fleetOfRoute), changed).
-		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel),
-			builder.WithPredicates(r.unexpected())).
+		Watches(&callbackv1alpha1.CallbackProxyConfig{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(fleetOfLabel)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfService)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.fleetsOfSlice),

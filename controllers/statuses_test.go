@@ -41,6 +41,7 @@ func (w *world) overwrite(name string, target client.Object, status any) {
 
 // A pass that takes a long time does not delay the next one.
 func TestF45_Reconcile_CountsItsOwnTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(90 * time.Second).Truncate(time.Second)
 	w.migration(w.newRoute("acme", func(s *callbackv1alpha1.CallbackRouteSpec) { s.SunsetTime = metav1.NewTime(end) }))
@@ -66,6 +67,7 @@ func TestF45_Reconcile_CountsItsOwnTime(t *testing.T) {
 // The status and one event report that a CallbackProxy cannot be decoded. Its
 // published config stays, and passes go on once it can be decoded.
 func TestF12_ACallbackProxyThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.settle()
@@ -101,6 +103,7 @@ func TestF12_ACallbackProxyThatCannotBeRead(t *testing.T) {
 // An instance that does not respond, and a tenant that changes its route all the
 // time, delay no status of other routes, nor that of the fleet.
 func TestF13_Status_OthersChangesDelayNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	end := w.clock.Now().Add(time.Minute).Truncate(time.Second)
 	w.migration(w.newRoute("busy"), w.newRoute("calm", func(s *callbackv1alpha1.CallbackRouteSpec) { s.SunsetTime = metav1.NewTime(end) }))
@@ -121,6 +124,7 @@ func TestF13_Status_OthersChangesDelayNothing(t *testing.T) {
 
 // T5: fleets without a CallbackProxy rest together, and nothing is kept of them.
 func TestT5_Reconcile_MissingProxiesRest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.create(w.newRoute("orphan"))
 	w.reconciler.passes.noteMissing(w.clock.Now().Add(-maxRest))
@@ -141,6 +145,7 @@ func TestT5_Reconcile_MissingProxiesRest(t *testing.T) {
 // Fields that this controller wrote are removed with the next status, and others
 // stay; a wrong value is put right by the next pass.
 func TestReconcile_CorrectsAStatus(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.migration(w.newRoute("acme"))
 	w.annotate("acme", "green fails its load test")
@@ -160,6 +165,7 @@ func TestReconcile_CorrectsAStatus(t *testing.T) {
 // W57: kubectl sorts the events of an object by lastTimestamp, and those of the
 // same second stay in the order of their names.
 func TestW57_EventsAreInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, controlPlane)
 	w.events.recorder = statuswriter.NewRecorder(w.client, w.clock, logr.Discard())
 	w.reconciler.Statuses = statuswriter.New(w.client, w.events.recorder, w.clock)

@@ -24,6 +24,7 @@ import (
 // One object that cannot be decoded, and a few hostile ones, among a thousand good
 // ones: all others are served, and the conditions of the bad ones name the remedy.
 func TestF12_AHostileRouteStopsNobodyElse(t *testing.T) {
+	t.Parallel()
 	cp := laxControlPlane(t)
 	w := newWorld(t, cp)
 	w.migration()

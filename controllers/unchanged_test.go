@@ -30,6 +30,7 @@ import (
 // nothing and emit no event, whatever is wrong with the objects, and while time
 // passes in which nothing is due.
 func TestReconcile_AnUnchangedWorldIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	cp := laxControlPlane(t)
 	w := newWorld(t, cp)
 	look := w.onlooker(cp.Config)

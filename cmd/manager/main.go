@@ -27,6 +27,7 @@ import (
 	"github.com/callbackproxy/callback-operator/cmd/internal/kubeapi"
 	"github.com/callbackproxy/callback-operator/controllers"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
+	"github.com/callbackproxy/callback-operator/internal/apitime"
 )
 
 // version is set when a release is built.
@@ -105,8 +106,8 @@ func run(o *options) error {
 		return err
 	}
 	config.QPS, config.Burst, config.Timeout = float32(o.qps), o.burst, requestTimeout
-	clock := controllers.NewClock(time.Now)
-	clock.Observe()
+	clock := apitime.NewClock(time.Now, nil)
+	controllers.ExportClock(clock)
 	config.Wrap(clock.Wrap)
 	config.Wrap(kubeapi.EndWatches)
 	var lease resourcelock.Interface

@@ -8,7 +8,6 @@ package compile
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -74,12 +74,12 @@ func callbacksOf(spec *callbackv1alpha1.CallbackRouteSpec) []routetable.Callback
 // ResolvedRefs. Its reason is that of the first backend that is not resolved.
 func (c *candidate) resolveBackends(entry *routetable.Route) Finding {
 	declared := c.route.Object.Spec.Backends
-	refs := Finding{OK: true, Reason: callbackv1alpha1.ReasonResolvedRefs, Message: "every backend exists and may be used"}
+	refs := True(callbackv1alpha1.ReasonResolvedRefs, "every backend exists and may be used")
 	var broken []string
 	for i := range declared {
 		backend, problem := c.resolve(&declared[i])
 		entry.Backends = append(entry.Backends, backend)
-		if problem.Reason == "" {
+		if problem == nil {
 			continue
 		}
 		if len(broken) == 0 {
@@ -93,17 +93,13 @@ func (c *candidate) resolveBackends(entry *routetable.Route) Finding {
 	return refs
 }
 
-// resolve builds the table's entry of a backend. The Finding is empty when the
+// resolve builds the table's entry of a backend. The Finding is nil when the
 // backend is resolved.
-func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Finding) {
-	key := types.NamespacedName{Namespace: string(b.Service.Namespace), Name: string(b.Service.Name)}
-	if key.Namespace == "" {
-		key.Namespace = c.route.Object.Namespace
+func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, *Finding) {
+	key := types.NamespacedName{
+		Namespace: cmp.Or(string(b.Service.Namespace), c.route.Object.Namespace), Name: string(b.Service.Name),
 	}
-	out := routetable.Backend{Name: b.Name, Weight: 1, Paths: c.pathsOf(b)}
-	if b.Weight != nil {
-		out.Weight = *b.Weight
-	}
+	out := routetable.Backend{Name: b.Name, Weight: ptr.Deref(b.Weight, 1), Paths: c.pathsOf(b)}
 	if b.Failover != nil {
 		out.Failover = &routetable.Failover{Backend: b.Failover.Backend}
 	}
@@ -117,14 +113,13 @@ func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Fi
 		return out, c.unresolved(key, b.Service.Port)
 	}
 	if port != nil && isUnsupported(port.AppProtocol) {
-		return out, unsupported(key, port)
+		return out, refuse(callbackv1alpha1.ReasonUnsupportedProtocol,
+			"port %d of Service %s has appProtocol %s, and the proxy supports only HTTP/1.1 without TLS to backends: use a port that does so too, or correct its appProtocol",
+			port.Port, key, *port.AppProtocol)
 	}
 	addresses, problem := c.addresses(service, port)
 	if problem != "" {
-		return out, Finding{
-			Reason:  callbackv1alpha1.ReasonInvalidBackend,
-			Message: fmt.Sprintf("Service %s cannot be a backend: %s", key, problem),
-		}
+		return out, refuse(callbackv1alpha1.ReasonInvalidBackend, "Service %s cannot be a backend: %s", key, problem)
 	}
 	out.Addresses = addresses
 	if len(addresses) == 0 || c.hasNoEndpoints(key, port) {
@@ -133,7 +128,7 @@ func (c *candidate) resolve(b *callbackv1alpha1.Backend) (routetable.Backend, Fi
 		}
 		c.noEndpoints[b.Name] = struct{}{}
 	}
-	return out, Finding{}
+	return out, nil
 }
 
 // pathsOf returns the path replacements of a backend, in the order of the route's
@@ -212,39 +207,25 @@ func isExternalName(service *corev1.Service) bool {
 // isUnsupported reports whether a port's appProtocol is one that the proxy does not
 // support: TLS or HTTP/2. It never falls back to plain HTTP/1.1 there.
 func isUnsupported(appProtocol *string) bool {
-	if appProtocol == nil {
-		return false
-	}
-	switch strings.ToLower(strings.TrimPrefix(*appProtocol, "kubernetes.io/")) {
+	switch strings.ToLower(strings.TrimPrefix(ptr.Deref(appProtocol, ""), "kubernetes.io/")) {
 	case "https", "wss", "tls", "h2", "h2c", "http2", "grpc":
 		return true
 	}
 	return false
 }
 
-func unsupported(key types.NamespacedName, port *corev1.ServicePort) Finding {
-	return Finding{
-		Reason: callbackv1alpha1.ReasonUnsupportedProtocol,
-		Message: fmt.Sprintf("port %d of Service %s has appProtocol %s, and the proxy supports only HTTP/1.1 without TLS to backends: "+
-			"use a port that does so too, or correct its appProtocol", port.Port, key, *port.AppProtocol),
-	}
-}
-
 // unresolved describes a backend without a Service. For another namespace one
 // message covers all causes, so that it does not disclose what exists there.
-func (c *candidate) unresolved(key types.NamespacedName, port int32) Finding {
-	if key.Namespace == c.route.Object.Namespace {
-		return Finding{
-			Reason:  callbackv1alpha1.ReasonBackendNotFound,
-			Message: fmt.Sprintf("Service %s with TCP port %d does not exist: create it, or correct the backend's service", key, port),
-		}
+func (c *candidate) unresolved(key types.NamespacedName, port int32) *Finding {
+	own := c.route.Object.Namespace
+	if key.Namespace == own {
+		return refuse(callbackv1alpha1.ReasonBackendNotFound,
+			"Service %s with TCP port %d does not exist: create it, or correct the backend's service", key, port)
 	}
-	return Finding{
-		Reason: callbackv1alpha1.ReasonRefNotPermitted,
-		Message: fmt.Sprintf("Service %s with TCP port %d does not exist or may not be used from namespace %s: "+
+	return refuse(callbackv1alpha1.ReasonRefNotPermitted,
+		"Service %s with TCP port %d does not exist or may not be used from namespace %s: "+
 			"create it, and in namespace %s a ReferenceGrant from callbackproxy.io CallbackRoute in %s to Service",
-			key, port, c.route.Object.Namespace, key.Namespace, c.route.Object.Namespace),
-	}
+		key, port, own, key.Namespace, own)
 }
 
 // granted reports whether a ReferenceGrant in the Service's namespace permits the
@@ -343,7 +324,7 @@ func (c *candidate) endpointAddresses(service *corev1.Service, port *corev1.Serv
 func readyAddresses(slice *discoveryv1.EndpointSlice) []string {
 	var addresses []string
 	for _, endpoint := range slice.Endpoints {
-		if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
+		if ptr.Deref(endpoint.Conditions.Ready, true) {
 			addresses = append(addresses, endpoint.Addresses...)
 		}
 	}
@@ -352,11 +333,7 @@ func readyAddresses(slice *discoveryv1.EndpointSlice) []string {
 
 func slicePort(slice *discoveryv1.EndpointSlice, name string) uint16 {
 	for _, p := range slice.Ports {
-		named := ""
-		if p.Name != nil {
-			named = *p.Name
-		}
-		if named == name && p.Port != nil && *p.Port > 0 && *p.Port < 1<<16 {
+		if ptr.Deref(p.Name, "") == name && p.Port != nil && *p.Port > 0 && *p.Port < 1<<16 {
 			return uint16(*p.Port)
 		}
 	}

@@ -10,6 +10,7 @@ package compile
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -38,7 +39,8 @@ type Snapshot struct {
 	Previous *routetable.Table
 	// Namespaces holds the labels of the namespaces of Routes and of Previous.
 	Namespaces map[string]labels.Set
-	// Services holds the existing Services that the routes name.
+	// Services holds the Services that the routes name; nil for one that does not
+	// exist.
 	Services map[types.NamespacedName]*corev1.Service
 	// EndpointSlices holds the slices of those Services.
 	EndpointSlices map[types.NamespacedName][]discoveryv1.EndpointSlice
@@ -107,6 +109,21 @@ type Finding struct {
 	Message string
 }
 
+// True returns the Finding of a condition that is True.
+func True(reason, format string, args ...any) Finding {
+	return Finding{OK: true, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// False returns the Finding of a condition that is False.
+func False(reason, format string, args ...any) Finding {
+	return Finding{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Unknown returns the Finding of a condition that is Unknown.
+func Unknown(reason, message string) Finding {
+	return Finding{Unknown: true, Reason: reason, Message: message}
+}
+
 // Compile decides about every route of a snapshot and builds the table. The rules
 // that concern one route alone come first, so that the holds of refused routes
 // are known before routes compete for claims. A route that only keeps claims
@@ -123,7 +140,7 @@ func Compile(s *Snapshot, now time.Time) *Plan {
 			p.holdRefused(c)
 			continue
 		}
-		c.before = p.holds.claimsOf(c.entry.UID)
+		c.before = p.holds.before[c.entry.UID]
 		c.rank = rankOf(c.entry, c.before)
 		rivals = append(rivals, c)
 	}
@@ -183,12 +200,8 @@ func (c *candidate) verdict() Verdict {
 		return Verdict{Route: c.route.Object, Accepted: *c.refusal, ResolvedRefs: notResolved}
 	}
 	return Verdict{
-		Route: c.route.Object,
-		Accepted: Finding{
-			OK:      true,
-			Reason:  callbackv1alpha1.ReasonAccepted,
-			Message: "the route may be served by CallbackProxy " + c.snapshot.Key.String(),
-		},
+		Route:        c.route.Object,
+		Accepted:     True(callbackv1alpha1.ReasonAccepted, "the route may be served by CallbackProxy %s", c.snapshot.Key),
 		ResolvedRefs: c.refs,
 		Entry:        c.entry,
 		LatestSunset: c.latestSunset(),

@@ -14,9 +14,7 @@ import (
 )
 
 // claims are the claims of accepted routes.
-type claims struct {
-	owners map[routetable.Claim]owner
-}
+type claims map[routetable.Claim]owner
 
 // owner is the route that has a claim, and its creation time.
 type owner struct {
@@ -24,30 +22,26 @@ type owner struct {
 	created         time.Time
 }
 
-func newClaims() *claims {
-	return &claims{owners: map[routetable.Claim]owner{}}
-}
-
-func (c *claims) add(r *routetable.Route, created time.Time) {
+func (c claims) add(r *routetable.Route, created time.Time) {
 	for _, claim := range r.Claims() {
-		c.owners[claim] = owner{namespace: r.Namespace, name: r.Name, created: created}
+		c[claim] = owner{namespace: r.Namespace, name: r.Name, created: created}
 	}
 }
 
-func (c *claims) has(claim routetable.Claim) bool {
-	_, found := c.owners[claim]
+func (c claims) has(claim routetable.Claim) bool {
+	_, found := c[claim]
 	return found
 }
 
 // findConflict returns the first callback of a route that conflicts, the claim it
 // conflicts with and that claim's owner. before are the claims that the route has
 // in the previous table.
-func (c *claims) findConflict(r *routetable.Route, before []routetable.Claim) (callback string, claim routetable.Claim, by owner, found bool) {
+func (c claims) findConflict(r *routetable.Route, before []routetable.Claim) (callback string, claim routetable.Claim, by owner, found bool) {
 	callback, claim, found = findRival(r, before, func(claim routetable.Claim, nested bool) bool {
-		owner, taken := c.owners[claim]
+		owner, taken := c[claim]
 		return taken && (!nested || owner.namespace != r.Namespace)
 	})
-	return callback, claim, c.owners[claim], found
+	return callback, claim, c[claim], found
 }
 
 // findRival returns the first callback of a route for which isRival holds, and

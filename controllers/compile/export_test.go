@@ -21,8 +21,8 @@ func AppendRule(f func(route string)) (restore func()) {
 }
 
 func injected(f func(route string)) rule {
-	return func(c *candidate) (string, string, bool) {
+	return func(c *candidate) *Finding {
 		f(c.route.Object.Name)
-		return "", "", false
+		return nil
 	}
 }

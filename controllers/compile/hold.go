@@ -36,52 +36,35 @@ const (
 // holds are the held claims of a pass.
 type holds struct {
 	previous *routetable.Table
-	// owners holds the entries of the previous table, by UID.
-	owners map[string]previousOwner
+	// before holds the sorted claims that routes have in the previous table, as a
+	// Route or as a Hold, by UID.
+	before map[string][]routetable.Claim
 	// current are the holds of this pass, by UID, and claims their UIDs, by claim.
 	current map[string]*routetable.Hold
 	claims  map[routetable.Claim]string
 }
 
-// previousOwner is the entry of a route in the previous table: as a route, or as
-// a hold.
-type previousOwner struct {
-	route *routetable.Route
-	hold  *routetable.Hold
-}
-
 func newHolds(previous *routetable.Table) *holds {
+	if previous == nil {
+		previous = &routetable.Table{}
+	}
 	h := &holds{
-		previous: previous, owners: map[string]previousOwner{},
+		previous: previous, before: map[string][]routetable.Claim{},
 		current: map[string]*routetable.Hold{}, claims: map[routetable.Claim]string{},
 	}
-	if previous == nil {
-		h.previous = &routetable.Table{}
-		return h
-	}
 	for i := range previous.Holds {
-		h.owners[previous.Holds[i].UID] = previousOwner{hold: &previous.Holds[i]}
+		h.before[previous.Holds[i].UID] = previous.Holds[i].Claims
 	}
 	for i := range previous.Routes {
-		h.owners[previous.Routes[i].UID] = previousOwner{route: &previous.Routes[i]}
+		r := &previous.Routes[i]
+		h.before[r.UID] = slices.SortedFunc(slices.Values(r.Claims()), routetable.Claim.Compare)
 	}
 	return h
 }
 
-// claimsOf returns the sorted claims that a route had in the previous table.
-func (h *holds) claimsOf(uid string) []routetable.Claim {
-	switch before := h.owners[uid]; {
-	case before.route != nil:
-		return slices.SortedFunc(slices.Values(before.route.Claims()), routetable.Claim.Compare)
-	case before.hold != nil:
-		return before.hold.Claims
-	}
-	return nil
-}
-
 // add holds what a route had in the previous table.
 func (h *holds) add(namespace, name, uid string, release time.Time) {
-	claims := h.claimsOf(uid)
+	claims := h.before[uid]
 	if len(claims) == 0 {
 		return
 	}

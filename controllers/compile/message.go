@@ -22,3 +22,7 @@ func Enumerate(values []string) string {
 
 // FormatTime formats a time as RFC 3339 in UTC.
 func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// Clip returns at most so many bytes of a text, and no half of a character: the API
+// server would store another text, and each pass would write it again.
+func Clip(text string, most int) string { return strings.ToValidUTF8(text[:min(len(text), most)], "") }

@@ -18,7 +18,7 @@ import (
 type pass struct {
 	snapshot *Snapshot
 	now      time.Time
-	claims   *claims
+	claims   claims
 	holds    *holds
 	// grantedHosts holds the hosts that the CallbackProxy grants to a namespace,
 	// sorted; accepted counts its accepted routes.
@@ -29,7 +29,7 @@ type pass struct {
 func newPass(s *Snapshot, now time.Time) *pass {
 	return &pass{
 		snapshot: s, now: now,
-		claims: newClaims(), holds: newHolds(s.Previous),
+		claims: claims{}, holds: newHolds(s.Previous),
 		grantedHosts: map[string][]string{}, accepted: map[string]int32{},
 	}
 }

@@ -7,7 +7,6 @@ package compile
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -34,9 +33,14 @@ type candidate struct {
 	noEndpoints map[string]struct{}
 }
 
-// rule checks one thing. When it is broken, reason and message become the
-// condition Accepted; the message contains what the user has to do.
-type rule func(*candidate) (reason, message string, broken bool)
+// rule checks one thing. It returns nil, or the condition Accepted of a route that
+// breaks it; the message contains what the user has to do.
+type rule func(*candidate) *Finding
+
+// refuse returns the condition of a broken rule.
+func refuse(reason, format string, args ...any) *Finding {
+	return new(False(reason, format, args...))
+}
 
 // A route passes ownRules, then rivalRules; the first broken rule ends it.
 var (
@@ -61,11 +65,7 @@ var (
 )
 
 // notResolved is the condition ResolvedRefs of a route that is not accepted.
-var notResolved = Finding{
-	Unknown: true,
-	Reason:  callbackv1alpha1.ReasonNotAccepted,
-	Message: "backends are resolved once the route is accepted",
-}
+var notResolved = Unknown(callbackv1alpha1.ReasonNotAccepted, "backends are resolved once the route is accepted")
 
 // check returns the result of the first broken rule; nil when none is. A rule that
 // panics costs its own route only: the object is stored, so every later pass
@@ -73,118 +73,109 @@ var notResolved = Finding{
 func (c *candidate) check(rules []rule) (refusal *Finding) {
 	defer func() {
 		if recover() != nil {
-			refusal = &Finding{
-				Reason:  callbackv1alpha1.ReasonInvalid,
-				Message: "the controller failed on this route; this is a defect of the controller, please report it",
-			}
+			refusal = refuse(callbackv1alpha1.ReasonInvalid, "the controller failed on this route; this is a defect of the controller, please report it")
 		}
 	}()
 	for _, rule := range rules {
-		if reason, message, broken := rule(c); broken {
-			return &Finding{Reason: reason, Message: message}
+		if broken := rule(c); broken != nil {
+			return broken
 		}
 	}
 	return nil
 }
 
-func isDecodable(c *candidate) (reason, message string, broken bool) {
+func isDecodable(c *candidate) *Finding {
 	if c.route.DecodeError == "" {
-		return "", "", false
+		return nil
 	}
-	return callbackv1alpha1.ReasonUndecodable,
-		"the stored object cannot be decoded: " + c.route.DecodeError + "; apply it again with a value that the CRD's present schema accepts",
-		true
+	return refuse(callbackv1alpha1.ReasonUndecodable,
+		"the stored object cannot be decoded: %s; apply it again with a value that the CRD's present schema accepts", c.route.DecodeError)
 }
 
-func hasProxy(c *candidate) (reason, message string, broken bool) {
+func hasProxy(c *candidate) *Finding {
 	if c.snapshot.Proxy != nil {
-		return "", "", false
+		return nil
 	}
-	return callbackv1alpha1.ReasonProxyNotFound,
-		fmt.Sprintf("CallbackProxy %s does not exist: create it, or set spec.proxyRef to another one", c.snapshot.Key),
-		true
+	return refuse(callbackv1alpha1.ReasonProxyNotFound,
+		"CallbackProxy %s does not exist: create it, or set spec.proxyRef to another one", c.snapshot.Key)
 }
 
 // mayUseHosts has one message for hosts that are not listed and for hosts that
 // are granted to other namespaces.
-func mayUseHosts(c *candidate) (reason, message string, broken bool) {
+func mayUseHosts(c *candidate) *Finding {
 	namespace := c.route.Object.Namespace
 	for _, host := range c.route.Object.Spec.Hostnames {
 		if c.isGranted(string(host), namespace) {
 			continue
 		}
-		message = fmt.Sprintf("CallbackProxy %s does not grant host %s to namespace %s: ask its owner to add it to spec.hosts",
-			c.snapshot.Key, host, namespace)
+		refusal := refuse(callbackv1alpha1.ReasonHostNotAllowed,
+			"CallbackProxy %s does not grant host %s to namespace %s: ask its owner to add it to spec.hosts", c.snapshot.Key, host, namespace)
 		if granted := c.hostsOf(namespace); len(granted) > 0 {
-			message += ", or use a host that it grants: " + Enumerate(granted)
+			refusal.Message += ", or use a host that it grants: " + Enumerate(granted)
 		}
-		return callbackv1alpha1.ReasonHostNotAllowed, message, true
+		return refusal
 	}
-	return "", "", false
+	return nil
 }
 
-func keepsLifetime(c *candidate) (reason, message string, broken bool) {
+func keepsLifetime(c *candidate) *Finding {
 	end := c.route.Object.Spec.SunsetTime
 	if !end.After(c.latestSunset()) {
-		return "", "", false
+		return nil
 	}
-	return callbackv1alpha1.ReasonLifetimeExceedsPolicy,
-		fmt.Sprintf("sunsetTime %s is later than CallbackProxy %s allows, %d days after the route's creation: set spec.sunsetTime to %s or earlier",
-			FormatTime(end.Time), c.snapshot.Key, c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays, FormatTime(c.latestSunset())),
-		true
+	return refuse(callbackv1alpha1.ReasonLifetimeExceedsPolicy,
+		"sunsetTime %s is later than CallbackProxy %s allows, %d days after the route's creation: set spec.sunsetTime to %s or earlier",
+		FormatTime(end.Time), c.snapshot.Key, c.snapshot.Proxy.Spec.Policy.MaxLifetimeDays, FormatTime(c.latestSunset()))
 }
 
-func keepsAfterSunset(c *candidate) (reason, message string, broken bool) {
+func keepsAfterSunset(c *candidate) *Finding {
 	declared := c.route.Object.Spec.AfterSunset
 	if slices.Contains(c.snapshot.Proxy.Spec.Policy.AllowedAfterSunset, declared) {
-		return "", "", false
+		return nil
 	}
 	var allowed []string
 	for _, value := range c.snapshot.Proxy.Spec.Policy.AllowedAfterSunset {
 		allowed = append(allowed, string(value))
 	}
 	slices.Sort(allowed)
-	return callbackv1alpha1.ReasonAfterSunsetNotAllowed,
-		fmt.Sprintf("CallbackProxy %s does not allow afterSunset: %s: set spec.afterSunset to %s", c.snapshot.Key, declared, Enumerate(allowed)),
-		true
+	return refuse(callbackv1alpha1.ReasonAfterSunsetNotAllowed,
+		"CallbackProxy %s does not allow afterSunset: %s: set spec.afterSunset to %s", c.snapshot.Key, declared, Enumerate(allowed))
 }
 
-func hasOwner(c *candidate) (reason, message string, broken bool) {
+func hasOwner(c *candidate) *Finding {
 	required := c.snapshot.Proxy.Spec.Policy.RequireOwner
 	if required != nil && !*required || strings.TrimSpace(c.route.Object.Spec.Owner) != "" {
-		return "", "", false
+		return nil
 	}
-	return callbackv1alpha1.ReasonOwnerRequired,
-		fmt.Sprintf("CallbackProxy %s requires spec.owner: set it, for example to a team's address", c.snapshot.Key),
-		true
+	return refuse(callbackv1alpha1.ReasonOwnerRequired,
+		"CallbackProxy %s requires spec.owner: set it, for example to a team's address", c.snapshot.Key)
 }
 
 // isServable validates the entry as the proxies do: they refuse the whole table
 // for one invalid entry, and so for every other tenant.
-func isServable(c *candidate) (reason, message string, broken bool) {
+func isServable(c *candidate) *Finding {
 	entry, refs := c.compileEntry()
 	if err := entry.Validate(); err != nil {
-		return callbackv1alpha1.ReasonInvalid, "the spec cannot be served: " + err.Error() + "; correct the spec", true
+		return refuse(callbackv1alpha1.ReasonInvalid, "the spec cannot be served: %s; correct the spec", err)
 	}
 	c.entry, c.refs = entry, refs
-	return "", "", false
+	return nil
 }
 
-func keepsQuota(c *candidate) (reason, message string, broken bool) {
+func keepsQuota(c *candidate) *Finding {
 	most, namespace := c.snapshot.Proxy.Spec.Policy.MaxRoutesPerNamespace, c.route.Object.Namespace
 	if most <= 0 || c.accepted[namespace] < most {
-		return "", "", false
+		return nil
 	}
-	return callbackv1alpha1.ReasonQuotaExceeded,
-		fmt.Sprintf("CallbackProxy %s accepts %d routes of a namespace, and %s has as many accepted ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
-			c.snapshot.Key, most, namespace),
-		true
+	return refuse(callbackv1alpha1.ReasonQuotaExceeded,
+		"CallbackProxy %s accepts %d routes of a namespace, and %s has as many accepted ones: delete some, or ask its owner for a higher policy.maxRoutesPerNamespace",
+		c.snapshot.Key, most, namespace)
 }
 
-func hasNoConflict(c *candidate) (reason, message string, broken bool) {
+func hasNoConflict(c *candidate) *Finding {
 	callback, claim, winner, found := c.claims.findConflict(c.entry, c.before)
 	if !found {
-		return "", "", false
+		return nil
 	}
 	why := "serves it already"
 	switch own := c.route.Object.CreationTimestamp.Time; {
@@ -193,24 +184,22 @@ func hasNoConflict(c *candidate) (reason, message string, broken bool) {
 	case winner.created.Equal(own) && cmp.Or(cmp.Compare(winner.namespace, c.entry.Namespace), cmp.Compare(winner.name, c.entry.Name)) < 0:
 		why = "was created in the same second and comes first by name"
 	}
-	return callbackv1alpha1.ReasonConflict,
-		fmt.Sprintf("callback %s: %s %s on host %s belongs to CallbackRoute %s, which %s: delete one of the two, or use another path or host; a route is accepted with all its callbacks or not at all",
-			callback, claim.PathType, claim.Path, claim.Host, winner.namespace+"/"+winner.name, why),
-		true
+	return refuse(callbackv1alpha1.ReasonConflict,
+		"callback %s: %s %s on host %s belongs to CallbackRoute %s, which %s: delete one of the two, or use another path or host; a route is accepted with all its callbacks or not at all",
+		callback, claim.PathType, claim.Path, claim.Host, winner.namespace+"/"+winner.name, why)
 }
 
-func isNotHeld(c *candidate) (reason, message string, broken bool) {
+func isNotHeld(c *candidate) *Finding {
 	callback, claim, hold, found := c.findHold(c.entry, c.before)
 	if !found {
-		return "", "", false
+		return nil
 	}
-	what := fmt.Sprintf("callback %s: %s %s on host %s is held for CallbackRoute %s, ", callback, claim.PathType, claim.Path, claim.Host, hold.ID())
-	if hold.ReleaseTime.IsZero() {
-		return callbackv1alpha1.ReasonConflict,
-			what + "which served it and is not accepted at present: ask its owner to correct or delete it, or use another path or host", true
+	why := "is not accepted at present: ask its owner to correct or delete it"
+	if !hold.ReleaseTime.IsZero() {
+		why = "is deleted, until " + FormatTime(hold.ReleaseTime) + ": wait until then"
 	}
-	return callbackv1alpha1.ReasonConflict,
-		what + "which served it and is deleted, until " + FormatTime(hold.ReleaseTime) + ": wait until then, or use another path or host", true
+	return refuse(callbackv1alpha1.ReasonConflict, "callback %s: %s %s on host %s is held for CallbackRoute %s, which served it and %s, or use another path or host",
+		callback, claim.PathType, claim.Path, claim.Host, hold.ID(), why)
 }
 
 // latestSunset is the latest sunsetTime that the policy allows for the route.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -21,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 	"github.com/callbackproxy/callback-operator/controllers/workload"
 )
@@ -151,8 +151,7 @@ func (c *Controller) apply(ctx context.Context, desired desiredObject, existing 
 	case isTransient(err), !errors.As(err, &refused):
 		return applied{}, err
 	}
-	message := refused.Status().Message
-	return applied{refusal: strings.ToValidUTF8(message[:min(len(message), maxRefusalBytes)], "")}, nil
+	return applied{refusal: compile.Clip(refused.Status().Message, maxRefusalBytes)}, nil
 }
 
 // isTransient reports whether an error is no verdict on the object.

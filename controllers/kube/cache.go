@@ -17,9 +17,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// CacheOptions returns the options of the manager's cache. It holds only
-// the Pods and the objects of fleets that have the fleet label, and only the fields
-// that a controller reads: a cluster has far more Services,
+// CacheOptions returns the options of the manager's cache. It holds only the Pods
+// and the objects of fleets that have the fleet label, and of kinds with many
+// objects only the fields that a controller reads: a cluster has far more Services,
 // EndpointSlices and Pods than routes.
 func CacheOptions(scope Scope) cache.Options {
 	label, err := labels.NewRequirement(callbackv1alpha1.ProxyLabel, selection.Exists, nil)
@@ -43,8 +43,8 @@ func CacheOptions(scope Scope) cache.Options {
 	}
 	if len(scope.ProxyNamespaces) > 0 {
 		managed := cacheConfigs(scope.ProxyNamespaces)
-		options.ByObject[&appsv1.Deployment{}] = cache.ByObject{Namespaces: managed, Label: labelled, Transform: transform(slimDeployment)}
-		options.ByObject[&autoscalingv2.HorizontalPodAutoscaler{}] = cache.ByObject{Namespaces: managed, Transform: transform(slimAutoscaler)}
+		options.ByObject[&appsv1.Deployment{}] = cache.ByObject{Namespaces: managed, Label: labelled}
+		options.ByObject[&autoscalingv2.HorizontalPodAutoscaler{}] = cache.ByObject{Namespaces: managed}
 		for _, kind := range []schema.GroupVersionKind{KindServiceAccount, KindBudget, KindNetworkPolicy} {
 			options.ByObject[NewOwned(kind)] = cache.ByObject{Namespaces: managed, Label: labelled, Transform: transform(slimMetadata)}
 		}

@@ -6,8 +6,6 @@ package kube
 import (
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,8 +15,9 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
 
-// This file holds the cache's transforms: one function per kind, which keeps the
-// fields that a controller reads.
+// This file holds the cache's transforms: one function per kind of which a cluster
+// has many objects, or to which a tenant can add. It keeps the fields that a
+// controller reads.
 
 var withoutManagedFields = cache.TransformStripManagedFields()
 
@@ -105,20 +104,6 @@ func slimService(service *corev1.Service) *corev1.Service {
 func slimMetadata(object *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	slim := &metav1.PartialObjectMetadata{TypeMeta: object.TypeMeta, ObjectMeta: identity(object)}
 	slim.OwnerReferences = controllerOf(object)
-	return slim
-}
-
-func slimDeployment(deployment *appsv1.Deployment) *appsv1.Deployment {
-	slim := &appsv1.Deployment{TypeMeta: deployment.TypeMeta, ObjectMeta: identity(deployment)}
-	slim.OwnerReferences = controllerOf(deployment)
-	slim.Spec.Replicas = deployment.Spec.Replicas
-	return slim
-}
-
-func slimAutoscaler(autoscaler *autoscalingv2.HorizontalPodAutoscaler) *autoscalingv2.HorizontalPodAutoscaler {
-	slim := &autoscalingv2.HorizontalPodAutoscaler{TypeMeta: autoscaler.TypeMeta, ObjectMeta: identity(autoscaler)}
-	slim.Labels = nil
-	slim.Spec.ScaleTargetRef = autoscaler.Spec.ScaleTargetRef
 	return slim
 }
 

@@ -10,13 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/controllers/kube"
 )
 
@@ -38,22 +38,6 @@ type Collector struct {
 	reader   client.Reader
 	registry prometheus.Registerer
 	success  *prometheus.Desc
-	routes   []described[kube.Route]
-	proxies  []described[kube.Proxy]
-}
-
-// described is a family with its description.
-type described[T any] struct {
-	family[T]
-	desc *prometheus.Desc
-}
-
-func describe[T any](families []family[T]) []described[T] {
-	out := make([]described[T], len(families))
-	for i, f := range families {
-		out[i] = described[T]{f, prometheus.NewDesc(f.name, f.help, append([]string{"namespace", "name"}, f.labels...), nil)}
-	}
-	return out
 }
 
 // NewCollector returns a Collector that reads from a cache and registers itself
@@ -66,8 +50,6 @@ func newCollector(cache client.Reader, registry prometheus.Registerer) *Collecto
 		registry: registry,
 		success: prometheus.NewDesc("callback_operator_collector_success",
 			"1 when the leading manager could read its cache for this scrape, 0 when not; only the leader has this series.", nil, nil),
-		routes:  describe(routeFamilies),
-		proxies: describe(proxyFamilies),
 	}
 }
 
@@ -91,11 +73,11 @@ func (c *Collector) NeedLeaderElection() bool { return true }
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.success
-	for i := range c.routes {
-		ch <- c.routes[i].desc
+	for i := range routeFamilies {
+		ch <- routeFamilies[i].desc
 	}
-	for i := range c.proxies {
-		ch <- c.proxies[i].desc
+	for i := range proxyFamilies {
+		ch <- proxyFamilies[i].desc
 	}
 }
 
@@ -117,30 +99,25 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.success, prometheus.GaugeValue, 1)
 	for i := range routes.Items {
 		route := &routes.Items[i]
-		collect(ch, c.routes, route, route.Namespace, route.Name)
+		collect(ch, routeFamilies, route, route.Namespace, route.Name)
 	}
 	for i := range proxies.Items {
 		proxy := &proxies.Items[i]
-		collect(ch, c.proxies, proxy, proxy.Namespace, proxy.Name)
+		collect(ch, proxyFamilies, proxy, proxy.Namespace, proxy.Name)
 	}
 }
 
 // collect exports the samples of one object.
-func collect[T any](ch chan<- prometheus.Metric, families []described[T], object *T, namespace, name string) {
+func collect[T any](ch chan<- prometheus.Metric, families []family[T], object *T, namespace, name string) {
 	for i := range families {
 		f := &families[i]
 		f.samples(object, func(value float64, own ...string) {
 			labels := make([]string, 0, 2+len(own))
 			labels = append(labels, namespace, name)
 			for _, label := range own {
-				labels = append(labels, labelValue(label))
+				labels = append(labels, compile.Clip(label, maxLabelBytes)) // Prometheus refuses half a character
 			}
 			ch <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 		})
 	}
-}
-
-// labelValue bounds a value and drops bytes that Prometheus refuses.
-func labelValue(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxLabelBytes)], "")
 }

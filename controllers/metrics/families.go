@@ -20,15 +20,17 @@ import (
 // it. Every sample has the labels namespace and name, which are the object's,
 // and then the family's own.
 type family[T any] struct {
-	name   string
-	help   string
-	kind   prometheus.ValueType
-	labels []string
+	desc *prometheus.Desc
+	kind prometheus.ValueType
 	// samples calls emit with the values of the family's own labels.
 	samples func(object *T, emit emit)
 }
 
 type emit func(value float64, labels ...string)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, append([]string{"namespace", "name"}, labels...), nil)
+}
 
 const (
 	gauge   = prometheus.GaugeValue
@@ -37,10 +39,10 @@ const (
 
 var routeFamilies = []family[kube.Route]{
 	{
-		"callback_operator_undecodable_route",
-		"1 for each stored CallbackRoute that this version cannot decode; it is left out, the others are served.",
+		describe("callback_operator_undecodable_route",
+			"1 for each stored CallbackRoute that this version cannot decode; it is left out, the others are served.",
+			"proxy_namespace", "proxy"),
 		gauge,
-		[]string{"proxy_namespace", "proxy"},
 		func(r *kube.Route, emit emit) {
 			if r.DecodeError != "" {
 				emit(1, proxyNamespace(r), string(r.Spec.ProxyRef.Name))
@@ -48,10 +50,10 @@ var routeFamilies = []family[kube.Route]{
 		},
 	},
 	{
-		"callbackroute_info",
-		"1 for each CallbackRoute; hostname and path are its first, the primary backend is the one that gets the callbacks.",
+		describe("callbackroute_info",
+			"1 for each CallbackRoute; hostname and path are its first, the primary backend is the one that gets the callbacks.",
+			"proxy_namespace", "proxy", "hostname", "path", "primary_backend", "owner", "after_sunset"),
 		gauge,
-		[]string{"proxy_namespace", "proxy", "hostname", "path", "primary_backend", "owner", "after_sunset"},
 		func(r *kube.Route, emit emit) {
 			hostname, path := "", ""
 			if len(r.Spec.Hostnames) > 0 {
@@ -65,43 +67,42 @@ var routeFamilies = []family[kube.Route]{
 		},
 	},
 	{
-		"callbackroute_sunset_timestamp_seconds", "Sunset of the CallbackRoute.",
-		gauge, nil,
+		describe("callbackroute_sunset_timestamp_seconds", "Sunset of the CallbackRoute."),
+		gauge,
 		func(r *kube.Route, emit emit) { emitTime(emit, &r.Spec.SunsetTime) },
 	},
 	{
-		"callbackroute_deprecation_timestamp_seconds", "Deprecation time of the CallbackRoute; absent when it has none.",
-		gauge, nil,
+		describe("callbackroute_deprecation_timestamp_seconds", "Deprecation time of the CallbackRoute; absent when it has none."),
+		gauge,
 		func(r *kube.Route, emit emit) { emitTime(emit, r.Spec.DeprecationTime) },
 	},
 	{
-		"callbackroute_status_condition", "1 for each condition of a CallbackRoute, with its present status and reason.",
+		describe("callbackroute_status_condition",
+			"1 for each condition of a CallbackRoute, with its present status and reason.", "type", "status", "reason"),
 		gauge,
-		[]string{"type", "status", "reason"},
 		func(r *kube.Route, emit emit) { emitConditions(emit, r.Status.Conditions) },
 	},
 	{
-		"callbackroute_last_callback_timestamp_seconds", "Time of the last well-formed callback; absent when there was none.",
-		gauge, nil,
+		describe("callbackroute_last_callback_timestamp_seconds", "Time of the last well-formed callback; absent when there was none."),
+		gauge,
 		func(r *kube.Route, emit emit) { emitTime(emit, traffic(r).LastCallbackTime) },
 	},
 	{
-		"callbackroute_callbacks_total",
-		"Well-formed callbacks over the life of the CallbackRoute, whatever their outcome; a lower bound, updated about every 30 seconds.",
-		counter, nil,
+		describe("callbackroute_callbacks_total",
+			"Well-formed callbacks over the life of the CallbackRoute, whatever their outcome; a lower bound, updated about every 30 seconds."),
+		counter,
 		func(r *kube.Route, emit emit) { emitCount(emit, traffic(r).Callbacks) },
 	},
 	{
-		"callbackroute_callbacks_after_sunset_total",
-		"Callbacks of callbackroute_callbacks_total that came after the sunset; absent before the first.",
-		counter, nil,
+		describe("callbackroute_callbacks_after_sunset_total",
+			"Callbacks of callbackroute_callbacks_total that came after the sunset; absent before the first."),
+		counter,
 		func(r *kube.Route, emit emit) { emitCount(emit, traffic(r).AfterSunset) },
 	},
 	{
-		"callbackroute_backend_healthy",
-		"1 when the backend is healthy, 0 when an instance reports it unhealthy; absent when nothing measures it.",
+		describe("callbackroute_backend_healthy",
+			"1 when the backend is healthy, 0 when an instance reports it unhealthy; absent when nothing measures it.", "backend"),
 		gauge,
-		[]string{"backend"},
 		func(r *kube.Route, emit emit) {
 			for b := range unique(r.Status.Backends, backendName) {
 				switch b.Health {
@@ -115,10 +116,9 @@ var routeFamilies = []family[kube.Route]{
 		},
 	},
 	{
-		"callbackroute_backend_last_callback_timestamp_seconds",
-		"Time of the last callback that was handed to the backend; absent when there was none.",
+		describe("callbackroute_backend_last_callback_timestamp_seconds",
+			"Time of the last callback that was handed to the backend; absent when there was none.", "backend"),
 		gauge,
-		[]string{"backend"},
 		func(r *kube.Route, emit emit) {
 			for b := range unique(r.Status.Backends, backendName) {
 				emitTime(emit, b.LastCallbackTime, b.Name)
@@ -129,9 +129,9 @@ var routeFamilies = []family[kube.Route]{
 
 var proxyFamilies = []family[kube.Proxy]{
 	{
-		"callback_operator_undecodable_proxy",
-		"1 for each stored CallbackProxy that this version cannot decode; its published config stays as it is.",
-		gauge, nil,
+		describe("callback_operator_undecodable_proxy",
+			"1 for each stored CallbackProxy that this version cannot decode; its published config stays as it is."),
+		gauge,
 		func(p *kube.Proxy, emit emit) {
 			if p.DecodeError != "" {
 				emit(1)
@@ -139,14 +139,14 @@ var proxyFamilies = []family[kube.Proxy]{
 		},
 	},
 	{
-		"callbackproxy_status_condition", "1 for each condition of a CallbackProxy, with its present status and reason.",
+		describe("callbackproxy_status_condition",
+			"1 for each condition of a CallbackProxy, with its present status and reason.", "type", "status", "reason"),
 		gauge,
-		[]string{"type", "status", "reason"},
 		func(p *kube.Proxy, emit emit) { emitConditions(emit, p.Status.Conditions) },
 	},
 	{
-		"callbackproxy_routes", "CallbackRoutes that name the CallbackProxy.",
-		gauge, nil,
+		describe("callbackproxy_routes", "CallbackRoutes that name the CallbackProxy."),
+		gauge,
 		func(p *kube.Proxy, emit emit) {
 			if routes := p.Status.Routes; routes != nil && routes.Total != nil {
 				emit(float64(*routes.Total))
@@ -154,8 +154,8 @@ var proxyFamilies = []family[kube.Proxy]{
 		},
 	},
 	{
-		"callbackproxy_accepted_routes", "CallbackRoutes that are part of the CallbackProxy's config.",
-		gauge, nil,
+		describe("callbackproxy_accepted_routes", "CallbackRoutes that are part of the CallbackProxy's config."),
+		gauge,
 		func(p *kube.Proxy, emit emit) {
 			if routes := p.Status.Routes; routes != nil && routes.Accepted != nil {
 				emit(float64(*routes.Accepted))
@@ -163,15 +163,14 @@ var proxyFamilies = []family[kube.Proxy]{
 		},
 	},
 	{
-		"callbackproxy_published_config_generation", "Generation of the config published last.",
-		gauge, nil,
+		describe("callbackproxy_published_config_generation", "Generation of the config published last."),
+		gauge,
 		func(p *kube.Proxy, emit emit) { emitGeneration(emit, p.Status.ConfigGeneration) },
 	},
 	{
-		"callbackproxy_instance_config_generation",
-		"Generation of the config that a ready instance reports; absent when it reported none.",
+		describe("callbackproxy_instance_config_generation",
+			"Generation of the config that a ready instance reports; absent when it reported none.", "pod"),
 		gauge,
-		[]string{"pod"},
 		func(p *kube.Proxy, emit emit) {
 			for instance := range unique(p.Status.Instances, instancePod) {
 				emitGeneration(emit, instance.Generation, instance.Pod)
@@ -179,9 +178,8 @@ var proxyFamilies = []family[kube.Proxy]{
 		},
 	},
 	{
-		"callbackproxy_instance_state", "1 for each ready instance, with its state: Current, Behind, Refused or Unreachable.",
+		describe("callbackproxy_instance_state", "1 for each ready instance, with its state: Current, Behind, Refused or Unreachable.", "pod", "state"),
 		gauge,
-		[]string{"pod", "state"},
 		func(p *kube.Proxy, emit emit) {
 			for instance := range unique(p.Status.Instances, instancePod) {
 				emit(1, instance.Pod, string(instance.State))

@@ -15,103 +15,88 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// counters hold what this leadership knows of the traffic of each route.
-//
-//	total = max(status at the begin, counts at the begin) + increases since
+// counters hold the traffic of each route: what the status held when this
+// leadership read it first, and the increases since.
 //
 // An instance counts from the start of its process and not from a leadership, so
-// the status accumulates the increases between two reports of the same pod, boot
-// and route. No callback is counted twice; a callback between the last status
-// write of one leadership and the first poll of the next one may be missing.
+// the increases between two reports of the same pod, boot and route are added. No
+// callback is counted twice; a callback between the last status write of one
+// leadership and the first poll of the next one may be missing.
 type counters map[types.UID]*counter
 
 // counter is the traffic of one route.
 type counter struct {
-	// stored is what the status held when this leadership read it first.
-	stored   *status.Traffic
-	begin    status.Traffic // counts of the first reports of inherited pods
-	increase status.Traffic
+	traffic status.Traffic
+	// isRead is true once traffic contains what the status held.
+	isRead bool
 }
 
-// add adds the increase between two reports of an instance, or, for an inherited
-// one, all that it counted before.
-//
-//nolint:revive // inherited chooses the sum, not another way of adding
-func (c counters) add(uid types.UID, last, next *routetable.RouteUse, inherited bool) {
-	if c[uid] == nil {
-		if len(c) >= maxEntries {
-			return
-		}
+// of returns the counter of a route; nil when there are too many.
+func (c counters) of(uid types.UID) *counter {
+	if c[uid] == nil && len(c) < maxEntries {
 		c[uid] = &counter{}
 	}
-	sum := &c[uid].increase
-	if inherited {
-		sum = &c[uid].begin
-	}
-	sum.Callbacks += increase(last.Callbacks, next.Callbacks)
-	sum.AfterSunset += increase(last.AfterSunset, next.AfterSunset)
-	sum.Other += increase(last.Other, next.Other)
-	sum.Refused += increase(last.Refused, next.Refused)
-	sum.Last = later(sum.Last, next.Last)
-	if len(next.Backends) == 0 {
+	return c[uid]
+}
+
+// add adds the increase between two reports of an instance. last is nil for the
+// first report of an instance that an earlier leadership may have polled: what it
+// counted may be in the status.
+func (c counters) add(uid types.UID, last, next *routetable.RouteUse) {
+	counter := c.of(uid)
+	if counter == nil {
 		return
+	}
+	if last == nil {
+		last = next
 	}
 	before := make(map[string]int64, len(last.Backends))
 	for _, b := range last.Backends {
 		before[b.Name] = b.Callbacks
 	}
-	backends := maps.Clone(sum.Backends) // a pass may hold on to the old map
-	if backends == nil {
-		backends = make(map[string]status.BackendTraffic, len(next.Backends))
+	grown := status.Traffic{
+		Callbacks:   increase(last.Callbacks, next.Callbacks),
+		AfterSunset: increase(last.AfterSunset, next.AfterSunset),
+		Other:       increase(last.Other, next.Other),
+		Refused:     increase(last.Refused, next.Refused),
+		Last:        next.Last,
+		Backends:    make(map[string]status.BackendTraffic, len(next.Backends)),
 	}
 	for _, b := range next.Backends {
-		was := backends[b.Name]
-		backends[b.Name] = status.BackendTraffic{
-			Callbacks: was.Callbacks + increase(before[b.Name], b.Callbacks), Last: later(was.Last, b.Last),
-		}
+		grown.Backends[b.Name] = status.BackendTraffic{Callbacks: increase(before[b.Name], b.Callbacks), Last: b.Last}
 	}
-	sum.Backends = backends
+	counter.traffic = sum(&counter.traffic, &grown)
 }
 
 // total returns the traffic of a route in its whole life. stored is what its
 // status holds now.
 func (c counters) total(uid types.UID, stored status.Traffic) status.Traffic {
-	if c[uid] == nil {
-		if len(c) >= maxEntries {
-			return stored
-		}
-		c[uid] = &counter{}
+	counter := c.of(uid)
+	if counter == nil {
+		return stored
 	}
-	counter := c[uid]
-	if counter.stored == nil {
-		counter.stored = &stored
+	if !counter.isRead {
+		counter.traffic, counter.isRead = sum(&counter.traffic, &stored), true
 	}
-	return counter.total()
+	return counter.traffic
 }
 
-func (c *counter) total() status.Traffic {
-	a, b, n := c.stored, &c.begin, &c.increase
-	out := status.Traffic{
-		Last:        later(later(a.Last, b.Last), n.Last),
-		Callbacks:   max(a.Callbacks, b.Callbacks) + n.Callbacks,
-		AfterSunset: max(a.AfterSunset, b.AfterSunset) + n.AfterSunset,
-		Other:       max(a.Other, b.Other) + n.Other,
-		Refused:     max(a.Refused, b.Refused) + n.Refused,
+// sum adds two counts. A pass may hold on to either map.
+func sum(a, b *status.Traffic) status.Traffic {
+	backends := maps.Clone(a.Backends)
+	if backends == nil && len(b.Backends) > 0 {
+		backends = make(map[string]status.BackendTraffic, len(b.Backends))
 	}
-	if len(a.Backends)+len(b.Backends)+len(n.Backends) == 0 {
-		return out
+	for name, more := range b.Backends {
+		was := backends[name]
+		backends[name] = status.BackendTraffic{Callbacks: was.Callbacks + more.Callbacks, Last: later(was.Last, more.Last)}
 	}
-	out.Backends = make(map[string]status.BackendTraffic, len(a.Backends))
-	for _, backends := range []map[string]status.BackendTraffic{a.Backends, b.Backends, n.Backends} {
-		for name := range backends {
-			x, y, z := a.Backends[name], b.Backends[name], n.Backends[name]
-			out.Backends[name] = status.BackendTraffic{
-				Callbacks: max(x.Callbacks, y.Callbacks) + z.Callbacks,
-				Last:      later(later(x.Last, y.Last), z.Last),
-			}
-		}
+	return status.Traffic{
+		Last:      later(a.Last, b.Last),
+		Callbacks: a.Callbacks + b.Callbacks, AfterSunset: a.AfterSunset + b.AfterSunset,
+		Other: a.Other + b.Other, Refused: a.Refused + b.Refused,
+		Backends: backends,
 	}
-	return out
 }
 
 // increase returns by how much a count grew. One that fell began anew from zero.

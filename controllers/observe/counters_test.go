@@ -73,15 +73,15 @@ func TestCounters_BeginWithWhatAnEarlierLeadershipMayHaveRead(t *testing.T) {
 	first := fullReport("1", 100)
 	first.More = true
 	i.recordReport(first, c, now)
-	g.Expect(c.total("r", status.Traffic{Callbacks: 90}).Callbacks).To(BeEquivalentTo(100), "more than the status holds")
+	g.Expect(c.total("r", status.Traffic{Callbacks: 90}).Callbacks).To(BeEquivalentTo(90), "the status holds most of them")
 	rest := newReport("1", 0)
 	rest.Routes = []routetable.RouteUse{{UID: "rest", Callbacks: 50}}
 	i.recordReport(rest, c, now)
-	g.Expect(c.total("rest", status.Traffic{Callbacks: 60}).Callbacks).To(BeEquivalentTo(60), "less than the status holds")
+	g.Expect(c.total("rest", status.Traffic{Callbacks: 60}).Callbacks).To(BeEquivalentTo(60))
 	next := newReport("1", 101)
 	next.Routes = append(next.Routes, routetable.RouteUse{UID: "new", Callbacks: 1}, routetable.RouteUse{UID: "rest", Callbacks: 51})
 	i.recordReport(next, c, now)
-	g.Expect(c.callbacks()).To(BeEquivalentTo(101))
+	g.Expect(c.callbacks()).To(BeEquivalentTo(91))
 	g.Expect(c.total("new", status.Traffic{}).Callbacks).To(BeEquivalentTo(1))
 	g.Expect(c.total("rest", status.Traffic{}).Callbacks).To(BeEquivalentTo(61))
 }

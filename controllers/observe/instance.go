@@ -181,7 +181,11 @@ func (i *instance) recordRoutes(reports []routetable.RouteUse, counters counters
 		}
 		limitTimes(&report, now)
 		into.routes[uid] = report
-		counters.add(uid, &last, &report, i.inherited)
+		if i.inherited {
+			counters.add(uid, nil, &report)
+		} else {
+			counters.add(uid, &last, &report)
+		}
 		changed = true
 	}
 	return changed

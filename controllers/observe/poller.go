@@ -344,17 +344,3 @@ func (o *Observer) Poll(ctx context.Context, key types.NamespacedName) {
 		<-o.changed
 	}
 }
-
-// IsComplete returns whether the first poll of each instance of a fleet ended.
-func (o *Observer) IsComplete(key types.NamespacedName) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if f := o.fleets[key]; f != nil {
-		for _, i := range f.instances {
-			if i.isAwaited() {
-				return false
-			}
-		}
-	}
-	return true
-}

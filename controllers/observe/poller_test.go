@@ -218,6 +218,7 @@ func TestObserver_OneLostResponseChangesNothing(t *testing.T) {
 func TestObserver_KeepsTheCountsOfAPodThatIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeFleet(t)
+		f.observe(1) // the pod is younger than this leadership
 		f.set("a", 1, 10)
 		f.observe(1, pod("a", false))
 		time.Sleep(time.Minute)
@@ -249,6 +250,7 @@ func TestObserver_KeepsTheCountsOfAPodThatIsNotReady(t *testing.T) {
 func TestObserver_ReadsTheCountsOfAPodThatTerminates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeFleet(t)
+		f.observe(1) // the pods are younger than this leadership
 		f.set("a", 1, 10)
 		f.set("b", 1, 0)
 		f.observe(1, pod("a", true), pod("b", true))

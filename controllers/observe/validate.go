@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -37,7 +38,9 @@ func validate(r *routetable.Report) error {
 		if !isHash(refused.Hash) {
 			refused.Hash = ""
 		}
-		refused.Reason, refused.Message = clip(refused.Reason, maxReasonBytes), clip(refused.Message, maxMessageBytes)
+		// The clones keep nothing of the rest in memory.
+		refused.Reason = strings.Clone(compile.Clip(refused.Reason, maxReasonBytes))
+		refused.Message = strings.Clone(compile.Clip(refused.Message, maxMessageBytes))
 	}
 	for i := range r.Targets {
 		if err := validateTarget(&r.Targets[i]); err != nil {
@@ -103,10 +106,3 @@ func isRouteUse(u *routetable.RouteUse) bool {
 // isCallbackTime returns whether the API can store the time of a callback; the
 // zero time means that there was none.
 func isCallbackTime(t time.Time) bool { return t.IsZero() || t.Unix() >= 0 }
-
-// clip shortens text without leaving half a character behind: the API server
-// must store the text unchanged, or each pass would write it again. It keeps
-// nothing of the rest in memory.
-func clip(s string, most int) string {
-	return strings.Clone(strings.ToValidUTF8(s[:min(len(s), most)], ""))
-}

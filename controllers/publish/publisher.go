@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,19 +59,10 @@ type Publisher struct {
 type fleet struct {
 	// uid is the CallbackProxy's: a new one of the same name starts anew.
 	uid types.UID
-	// intended is the config that the API server is to hold, set before the
-	// write; the watch compares events with it.
-	intended intended
 	// last is the config that this leadership published last, without a version
 	// before the first, and wroteTime the time of that write.
 	last      Config
 	wroteTime time.Time
-}
-
-type intended struct {
-	version routetable.Version
-	hash    string
-	shards  map[string]struct{}
 }
 
 // Config is a published config, which the instances should run.
@@ -127,20 +119,17 @@ func (p *Publisher) Forget(key types.NamespacedName) {
 	configsPublished.DeleteLabelValues(key.Namespace, key.Name)
 }
 
-// fleet returns a copy of the state of a CallbackProxy.
-func (p *Publisher) fleet(proxy *callbackv1alpha1.CallbackProxy) fleet {
+// fleet returns the state of a CallbackProxy, which one pass at a time uses.
+func (p *Publisher) fleet(proxy *callbackv1alpha1.CallbackProxy) *fleet {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f := p.fleets[client.ObjectKeyFromObject(proxy)]; f != nil && f.uid == proxy.UID {
-		return *f
+	key := client.ObjectKeyFromObject(proxy)
+	f := p.fleets[key]
+	if f == nil || f.uid != proxy.UID {
+		f = &fleet{uid: proxy.UID}
+		p.fleets[key] = f
 	}
-	return fleet{uid: proxy.UID}
-}
-
-func (p *Publisher) setFleet(proxy *callbackv1alpha1.CallbackProxy, f fleet) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.fleets[client.ObjectKeyFromObject(proxy)] = &f
+	return f
 }
 
 // Published returns the config published last. A new leadership decodes it from
@@ -183,8 +172,6 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	if err != nil {
 		return Config{}, fmt.Errorf("publish config of CallbackProxy %s: %w", key, err)
 	}
-	f.intended = intended{version: version, hash: encoded.Index.Hash, shards: hashes(encoded.Shards)}
-	p.setFleet(proxy, f)
 	if err := p.createShards(ctx, proxy, stored, encoded.Shards); err != nil {
 		return Config{}, err
 	}
@@ -197,42 +184,11 @@ func (p *Publisher) Publish(ctx context.Context, proxy *callbackv1alpha1.Callbac
 	}
 	if version != f.last.Version {
 		f.last = Config{Version: version, Hash: encoded.Index.Hash, Table: table, since: firstPublishedIn(table, version, stored, &f.last)}
-		p.setFleet(proxy, f)
 	}
 	config := f.last
 	config.Wrote = write
-	config.Next, err = p.deleteStale(ctx, stored, f.intended.shards, f.wroteTime.Add(ShardLinger), now)
+	config.Next, err = p.deleteStale(ctx, stored, encoded.Shards, f.wroteTime.Add(ShardLinger), now)
 	return config, err
-}
-
-func hashes(payloads []routetable.Payload) map[string]struct{} {
-	set := make(map[string]struct{}, len(payloads))
-	for _, payload := range payloads {
-		set[payload.Hash] = struct{}{}
-	}
-	return set
-}
-
-// Expects reports whether a CallbackProxyConfig, present or deleted, is as this
-// leadership intends, so that no pass is needed.
-func (p *Publisher) Expects(part *callbackv1alpha1.CallbackProxyConfig, present bool) bool {
-	p.mu.Lock()
-	f := p.fleets[types.NamespacedName{Namespace: part.Namespace, Name: part.Labels[callbackv1alpha1.ProxyLabel]}]
-	var want intended
-	if f != nil {
-		want = f.intended
-	}
-	p.mu.Unlock()
-	if f == nil {
-		return false
-	}
-	if part.Spec.Part == callbackv1alpha1.ConfigIndex {
-		version := routetable.Version{Epoch: part.Spec.Epoch, Generation: part.Spec.Generation}
-		return present && version == want.version && part.Spec.Hash == want.hash && part.Spec.ReportKey == p.reportKey &&
-			routetable.HashOf(part.Spec.Payload) == want.hash
-	}
-	_, wanted := want.shards[part.Spec.Hash]
-	return wanted == present && (!present || routetable.HashOf(part.Spec.Payload) == part.Spec.Hash)
 }
 
 // firstPublishedIn finds, for each route of the table, the version that published
@@ -329,10 +285,10 @@ func named(operation, name string, err error) error {
 
 // deleteStale deletes the shards that are not wanted, once the time due has come or
 // they are too many. It returns when there is something to delete.
-func (p *Publisher) deleteStale(ctx context.Context, stored *storedConfig, wanted map[string]struct{}, due, now time.Time) (next time.Time, err error) {
+func (p *Publisher) deleteStale(ctx context.Context, stored *storedConfig, wanted []routetable.Payload, due, now time.Time) (next time.Time, err error) {
 	var stale []*callbackv1alpha1.CallbackProxyConfig
 	for _, shard := range stored.shards {
-		if _, is := wanted[shard.Spec.Hash]; !is {
+		if !slices.ContainsFunc(wanted, func(p routetable.Payload) bool { return p.Hash == shard.Spec.Hash }) {
 			stale = append(stale, shard)
 		}
 	}

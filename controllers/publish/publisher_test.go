@@ -235,35 +235,6 @@ func TestPublish_RepairsEditedConfigs(t *testing.T) {
 	}
 }
 
-// The watch ignores the Publisher's own writes and notices all others.
-func TestExpects_OwnConfigsOnly(t *testing.T) {
-	r := newRig(t)
-	r.settle(manyRoutes(1))
-	index, shard := r.index(), &r.shards()[0]
-	r.Expect(r.publisher.Expects(index, true)).To(BeTrue())
-	r.Expect(r.publisher.Expects(shard, true)).To(BeTrue())
-	r.Expect(r.publisher.Expects(index, false)).To(BeFalse())
-	r.Expect(r.publisher.Expects(shard, false)).To(BeFalse())
-
-	stale := shard.DeepCopy()
-	stale.Spec.Hash = routetable.HashOf("the config before")
-	r.Expect(r.publisher.Expects(stale, true)).To(BeFalse())
-	r.Expect(r.publisher.Expects(stale, false)).To(BeTrue())
-	for name, change := range map[string]func(*callbackv1alpha1.CallbackProxyConfigSpec){
-		"version": func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.Generation++ },
-		"key":     func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.ReportKey = "other" },
-		"hash":    func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.Hash = stale.Spec.Hash },
-		"payload": func(s *callbackv1alpha1.CallbackProxyConfigSpec) { s.Payload += " " },
-	} {
-		edited := index.DeepCopy()
-		change(&edited.Spec)
-		r.Expect(r.publisher.Expects(edited, true)).To(BeFalse(), name)
-	}
-	broken := shard.DeepCopy()
-	broken.Spec.Payload += " "
-	r.Expect(r.publisher.Expects(broken, true)).To(BeFalse())
-}
-
 // T20: of two managers that both act as leader, the older one stops and never
 // replaces what the newer one published.
 func TestT20_Publish_StopsWhenSuperseded(t *testing.T) {

@@ -6,6 +6,7 @@ package publish
 import (
 	"context"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,36 +22,29 @@ type storedConfig struct {
 	shards map[string]*callbackv1alpha1.CallbackProxyConfig // by name
 }
 
+// read finds the index by name, because one that lost its label is in the way of a
+// new one all the same.
 func (p *Publisher) read(ctx context.Context, key types.NamespacedName) (*storedConfig, error) {
+	stored := &storedConfig{shards: map[string]*callbackv1alpha1.CallbackProxyConfig{}}
+	index := &callbackv1alpha1.CallbackProxyConfig{}
+	switch err := p.client.Get(ctx, key, index); {
+	case err == nil:
+		stored.index = index
+	case !apierrors.IsNotFound(err):
+		return nil, err
+	}
 	var list callbackv1alpha1.CallbackProxyConfigList
 	err := p.client.List(ctx, &list, client.InNamespace(key.Namespace),
 		client.MatchingLabels{callbackv1alpha1.ProxyLabel: key.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, err
 	}
-	stored := &storedConfig{shards: map[string]*callbackv1alpha1.CallbackProxyConfig{}}
 	for i := range list.Items {
-		switch part := &list.Items[i]; {
-		case part.Name == key.Name && part.Spec.Part == callbackv1alpha1.ConfigIndex:
-			stored.index = part
-		case part.Name != key.Name && part.Spec.Part == callbackv1alpha1.ConfigShard:
+		if part := &list.Items[i]; part.Name != key.Name && part.Spec.Part == callbackv1alpha1.ConfigShard {
 			stored.shards[part.Name] = part
 		}
 	}
-	if stored.index == nil {
-		return stored, p.readLost(ctx, key, stored)
-	}
 	return stored, nil
-}
-
-// readLost finds an index that lost its label: a create would still fail.
-func (p *Publisher) readLost(ctx context.Context, key types.NamespacedName, stored *storedConfig) error {
-	index := &callbackv1alpha1.CallbackProxyConfig{}
-	err := p.client.Get(ctx, key, index)
-	if err == nil {
-		stored.index = index
-	}
-	return client.IgnoreNotFound(err)
 }
 
 // head returns the stored index without its content; nil when there is none.

@@ -20,17 +20,13 @@ type Change int
 const (
 	// Unchanged: the statuses are equal.
 	Unchanged Change = iota
-	// Scale: only the numbers of instances differ. It changes for all routes of a
-	// fleet at once.
-	Scale
-	// Counters: counters of instances differ, or details of what they report.
+	// Counters: counters or the numbers of instances differ, or details of what
+	// they report. They change without end, possibly for all routes at once.
 	Counters
-	// Measurement: a backend that is not unhealthy is measured now, or no more.
-	Measurement
 	// Health: a backend becomes unhealthy, or ceases to be.
 	Health
-	// Spec: everything else. It changes as often as an object changes or a time
-	// of the schedule comes.
+	// Spec: everything else. It changes as often as an object changes, a time of
+	// the schedule comes, or a backend is measured for the first time.
 	Spec
 )
 
@@ -41,11 +37,6 @@ func CompareRoute(before, after *callbackv1alpha1.CallbackRouteStatus) Change {
 		return Unchanged
 	case !apiequality.Semantic.DeepEqual(specPart(before), specPart(after)):
 		return Spec
-	}
-	scaled := *before
-	scaled.Instances = after.Instances
-	if apiequality.Semantic.DeepEqual(&scaled, after) {
-		return Scale
 	}
 	return compareHealth(healths(before), healths(after))
 }
@@ -59,7 +50,7 @@ func compareHealth(before, after map[string]callbackv1alpha1.Health) Change {
 		case was == callbackv1alpha1.HealthUnhealthy || is == callbackv1alpha1.HealthUnhealthy:
 			return Health
 		default:
-			change = Measurement
+			change = Spec
 		}
 	}
 	return change
@@ -89,29 +80,19 @@ func healths(status *callbackv1alpha1.CallbackRouteStatus) map[string]callbackv1
 // specPart returns the part of a status that depends neither on the health of
 // backends nor on counters. Ready follows from the other conditions.
 func specPart(status *callbackv1alpha1.CallbackRouteStatus) *callbackv1alpha1.CallbackRouteStatus {
+	conditions := make([]metav1.Condition, 0, len(status.Conditions))
+	for _, c := range status.Conditions {
+		switch c.Type {
+		case callbackv1alpha1.ConditionBackendsHealthy, callbackv1alpha1.ConditionReady:
+			continue
+		case callbackv1alpha1.ConditionSunsetPassed:
+			c.Message = "" // includes a count
+		}
+		conditions = append(conditions, c)
+	}
 	return &callbackv1alpha1.CallbackRouteStatus{
 		ObservedGeneration: status.ObservedGeneration,
 		PrimaryBackend:     status.PrimaryBackend,
-		Conditions: pick(status.Conditions, func(c *metav1.Condition) bool {
-			switch c.Type {
-			case callbackv1alpha1.ConditionBackendsHealthy, callbackv1alpha1.ConditionReady:
-				return false
-			case callbackv1alpha1.ConditionSunsetPassed:
-				c.Message = "" // includes a count
-			}
-			return true
-		}),
+		Conditions:         conditions,
 	}
-}
-
-// pick returns copies of the conditions that keep returns true for; keep may
-// change the copies.
-func pick(conditions []metav1.Condition, keep func(*metav1.Condition) bool) []metav1.Condition {
-	out := make([]metav1.Condition, 0, len(conditions))
-	for _, c := range conditions {
-		if keep(&c) {
-			out = append(out, c)
-		}
-	}
-	return out
 }

@@ -62,7 +62,7 @@ func TestCompareRoute(t *testing.T) {
 		{"quiet", func(s *routeStatus) { s.Traffic.QuietSince = s.Traffic.LastCallbackTime }, status.Counters},
 		{"a backend's last callback", func(s *routeStatus) { s.Backends[0].LastCallbackTime = s.Traffic.LastCallbackTime }, status.Counters},
 		{"how many came after the sunset", both(count, change("SunsetPassed", reword), change("Ready", reword)), status.Counters},
-		{"how many instances there are", func(s *routeStatus) { s.Instances.Total = &six }, status.Scale},
+		{"how many instances there are", func(s *routeStatus) { s.Instances.Total = &six }, status.Counters},
 		{"how many instances there are, and a count", both(count, func(s *routeStatus) { s.Instances.Total = &six }), status.Counters},
 		{"a backend's health", func(s *routeStatus) { s.Backends[0].Health = callbackv1alpha1.HealthHealthy }, status.Health},
 		{"whether it is known", func(s *routeStatus) { s.Backends[0].Health = callbackv1alpha1.HealthUnknown }, status.Health},

@@ -6,17 +6,22 @@ package status
 // conditions.go turns findings into conditions with transition times.
 
 import (
-	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
+// maxMessageBytes is less than the API server allows in a condition.
+const maxMessageBytes = 4096
+
 // conditionSet collects conditions. A condition whose status does not change
-// keeps its transition time. A refusal (addRefusable) that gets another reason, or
-// concerns another generation, is a transition too: Stalled counts from it.
+// keeps its transition time. A refusal by Accepted or ResolvedRefs that gets another
+// reason, or concerns another generation, is a transition too: Stalled counts from
+// it.
 type conditionSet struct {
 	generation int64
 	previous   []metav1.Condition
@@ -26,20 +31,19 @@ type conditionSet struct {
 
 func (s *conditionSet) add(kind string, f compile.Finding) {
 	condition := s.build(kind, f)
-	if before := find(s.previous, kind); before != nil && before.Status == condition.Status {
+	if before := meta.FindStatusCondition(s.previous, kind); before != nil && !isTransition(before, &condition) {
 		condition.LastTransitionTime = before.LastTransitionTime
 	}
 	s.conditions = append(s.conditions, condition)
 }
 
-func (s *conditionSet) addRefusable(kind string, f compile.Finding) {
-	condition := s.build(kind, f)
-	before := find(s.previous, kind)
-	if before != nil && before.Status == condition.Status && (condition.Status != metav1.ConditionFalse ||
-		before.Reason == condition.Reason && before.ObservedGeneration == condition.ObservedGeneration) {
-		condition.LastTransitionTime = before.LastTransitionTime
+func isTransition(before, after *metav1.Condition) bool {
+	if before.Status != after.Status {
+		return true
 	}
-	s.conditions = append(s.conditions, condition)
+	isRefusal := after.Status == metav1.ConditionFalse &&
+		(after.Type == callbackv1alpha1.ConditionAccepted || after.Type == callbackv1alpha1.ConditionResolvedRefs)
+	return isRefusal && (before.Reason != after.Reason || before.ObservedGeneration != after.ObservedGeneration)
 }
 
 // addSince adds a condition whose transition time is known.
@@ -56,7 +60,7 @@ func (s *conditionSet) build(kind string, f compile.Finding) metav1.Condition {
 		ObservedGeneration: s.generation,
 		LastTransitionTime: metav1.NewTime(s.now.UTC().Truncate(time.Second)),
 		Reason:             f.Reason,
-		Message:            bounded(f.Message),
+		Message:            compile.Clip(f.Message, maxMessageBytes),
 	}
 	switch {
 	case f.OK:
@@ -65,21 +69,4 @@ func (s *conditionSet) build(kind string, f compile.Finding) metav1.Condition {
 		condition.Status = metav1.ConditionUnknown
 	}
 	return condition
-}
-
-// find returns the condition of a type; nil when there is none.
-func find(conditions []metav1.Condition, kind string) *metav1.Condition {
-	for i := range conditions {
-		if conditions[i].Type == kind {
-			return &conditions[i]
-		}
-	}
-	return nil
-}
-
-// bounded returns a message that the API server accepts and stores unchanged.
-// A message that the API server changes would be written again by every pass.
-func bounded(message string) string {
-	const most = 4096
-	return strings.ToValidUTF8(message[:min(len(message), most)], "")
 }

@@ -6,7 +6,6 @@ package status
 // deployed.go reports why the instances of a CallbackProxy could not be deployed.
 
 import (
-	"fmt"
 	"strings"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -42,17 +41,13 @@ func (d *Deployed) accepted(proxy *callbackv1alpha1.CallbackProxy) *compile.Find
 		if len(d.Managed) > 0 {
 			others = "create this CallbackProxy in one of: " + compile.Enumerate(d.Managed)
 		}
-		return &compile.Finding{
-			Reason: callbackv1alpha1.ReasonNamespaceNotManaged,
-			Message: fmt.Sprintf("the operator may not run proxies in namespace %s: add it to the manager's --proxy-namespaces and bind the manager's Role there, or %s",
-				proxy.Namespace, others),
-		}
+		return new(compile.False(callbackv1alpha1.ReasonNamespaceNotManaged,
+			"the operator may not run proxies in namespace %s: add it to the manager's --proxy-namespaces and bind the manager's Role there, or %s",
+			proxy.Namespace, others))
 	case len(d.Taken) > 0:
-		return &compile.Finding{
-			Reason: callbackv1alpha1.ReasonNameTaken,
-			Message: fmt.Sprintf("objects of other owners have the names that this fleet needs: %s; delete them, or give this CallbackProxy another name",
-				compile.Enumerate(d.Taken)),
-		}
+		return new(compile.False(callbackv1alpha1.ReasonNameTaken,
+			"objects of other owners have the names that this fleet needs: %s; delete them, or give this CallbackProxy another name",
+			compile.Enumerate(d.Taken)))
 	}
 	return nil
 }
@@ -66,8 +61,5 @@ func (d *Deployed) programmed() *compile.Finding {
 	for i, r := range d.Refused {
 		refusals[i] = r.Object + ": " + r.Message
 	}
-	return &compile.Finding{
-		Reason:  callbackv1alpha1.ReasonNotDeployed,
-		Message: "the API server refused objects of this fleet: " + strings.Join(refusals, "; "),
-	}
+	return new(compile.False(callbackv1alpha1.ReasonNotDeployed, "the API server refused objects of this fleet: %s", strings.Join(refusals, "; ")))
 }

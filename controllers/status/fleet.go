@@ -79,11 +79,8 @@ var (
 // rewrite the statuses of all its routes.
 func programmed(fleet *Fleet, since routetable.Version, what subject) compile.Finding {
 	if len(fleet.Instances) == 0 {
-		return compile.Finding{
-			Reason: callbackv1alpha1.ReasonNoReadyInstances,
-			Message: "no pod with the label " + callbackv1alpha1.ProxyLabel +
-				" of this CallbackProxy is ready in its namespace, so callbacks are not served",
-		}
+		return compile.False(callbackv1alpha1.ReasonNoReadyInstances,
+			"no pod with the label %s of this CallbackProxy is ready in its namespace, so callbacks are not served", callbackv1alpha1.ProxyLabel)
 	}
 	var behind, refused []string
 	for i := range fleet.Instances {
@@ -112,7 +109,7 @@ func programmed(fleet *Fleet, since routetable.Version, what subject) compile.Fi
 		problems = append(problems, fmt.Sprintf("instances have not acknowledged %s yet: %s", what.name, compile.Enumerate(behind)))
 	}
 	if len(problems) > 0 {
-		return compile.Finding{Reason: reason, Message: strings.Join(problems, "; ")}
+		return compile.False(reason, "%s", strings.Join(problems, "; "))
 	}
-	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonProgrammed, Message: "every ready instance runs " + what.name}
+	return compile.True(callbackv1alpha1.ReasonProgrammed, "every ready instance runs %s", what.name)
 }

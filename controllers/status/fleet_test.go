@@ -67,7 +67,7 @@ func TestFleet_Refused(t *testing.T) {
 	}
 }
 
-// A backend that is measured now, or no more, has a class of its own.
+// A backend that is measured for the first time, or no more, is no failure.
 func TestCompareHealth(t *testing.T) {
 	t.Parallel()
 	const healthy, unhealthy, unknown = callbackv1alpha1.HealthHealthy, callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.HealthUnknown
@@ -76,8 +76,8 @@ func TestCompareHealth(t *testing.T) {
 		want          Change
 	}{
 		{healthy, healthy, Counters},
-		{unknown, healthy, Measurement},
-		{healthy, unknown, Measurement},
+		{unknown, healthy, Spec},
+		{healthy, unknown, Spec},
 		{healthy, unhealthy, Health},
 		{unhealthy, healthy, Health},
 		{unhealthy, unknown, Health},

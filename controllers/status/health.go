@@ -112,21 +112,6 @@ func targetIDsOf(route *routetable.Route, backend *routetable.Backend) targetIDs
 	return t
 }
 
-// TargetIDs returns the IDs of all targets that instances measure for a table.
-func TargetIDs(table *routetable.Table) map[string]struct{} {
-	ids := map[string]struct{}{}
-	for r := range table.Routes {
-		route := &table.Routes[r]
-		for b := range route.Backends {
-			t := targetIDsOf(route, &route.Backends[b])
-			for _, id := range append(t.checks, t.probes...) {
-				ids[id] = struct{}{}
-			}
-		}
-	}
-	return ids
-}
-
 // healthAt computes the health of a backend at one instance. One healthy address
 // makes the backend healthy, unless the path probe of an address failed. A
 // successful path probe counts as a measurement.
@@ -168,18 +153,10 @@ func (t *targetIDs) healthAt(instance *Instance) (state routetable.TargetState, 
 // unhealthy, else that of the first one.
 func backendsHealthy(v *compile.Verdict, backends []backendHealth, fleet *Fleet) compile.Finding {
 	if v.Entry == nil {
-		return compile.Finding{
-			Unknown: true,
-			Reason:  callbackv1alpha1.ReasonNotAccepted,
-			Message: "backends are measured once the route is accepted",
-		}
+		return compile.Unknown(callbackv1alpha1.ReasonNotAccepted, "backends are measured once the route is accepted")
 	}
 	if v.HasEnded() {
-		return compile.Finding{
-			Unknown: true,
-			Reason:  callbackv1alpha1.ReasonSunsetPassed,
-			Message: "backends of a route that has ended are not measured",
-		}
+		return compile.Unknown(callbackv1alpha1.ReasonSunsetPassed, "backends of a route that has ended are not measured")
 	}
 	var broken, unknown []string
 	reason := ""
@@ -197,30 +174,24 @@ func backendsHealthy(v *compile.Verdict, backends []backendHealth, fleet *Fleet)
 	}
 	switch {
 	case len(broken) > 0:
-		return compile.Finding{Reason: reason, Message: strings.Join(broken, "; ")}
+		return compile.False(reason, "%s", strings.Join(broken, "; "))
 	case len(unknown) == len(backends):
 		return notMeasured(v.Entry)
+	case len(unknown) > 0:
+		return compile.True(callbackv1alpha1.ReasonBackendsHealthy, "every measured backend is healthy; not measured: %s", compile.Enumerate(unknown))
 	}
-	finding := compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonBackendsHealthy, Message: "every backend is healthy"}
-	if len(unknown) > 0 {
-		finding.Message = "every measured backend is healthy; not measured: " + compile.Enumerate(unknown)
-	}
-	return finding
+	return compile.True(callbackv1alpha1.ReasonBackendsHealthy, "every backend is healthy")
 }
 
 // notMeasured explains why no backend is measured: the route declares no
 // measurement, or no instance has reported one yet.
 func notMeasured(route *routetable.Route) compile.Finding {
-	finding := compile.Finding{
-		Unknown: true,
-		Reason:  callbackv1alpha1.ReasonNotMeasured,
-		Message: "no backend is measured: add healthCheck to the backends; without it a failed delivery is the first measurement",
-	}
 	if slices.ContainsFunc(route.Callbacks, func(c routetable.Callback) bool { return c.PathProbe }) ||
 		slices.ContainsFunc(route.Backends, func(b routetable.Backend) bool { return b.Check != nil }) {
-		finding.Message = "no instance has measured a backend yet"
+		return compile.Unknown(callbackv1alpha1.ReasonNotMeasured, "no instance has measured a backend yet")
 	}
-	return finding
+	return compile.Unknown(callbackv1alpha1.ReasonNotMeasured,
+		"no backend is measured: add healthCheck to the backends; without it a failed delivery is the first measurement")
 }
 
 // describe explains an unhealthy backend.

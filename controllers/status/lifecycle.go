@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -21,19 +22,12 @@ import (
 func addLifecycle(set *conditionSet, v *compile.Verdict, t *Traffic) {
 	end := compile.FormatTime(v.Entry.Sunset)
 	if v.Phase >= sunset.Deprecated && v.Route.Spec.DeprecationTime != nil {
-		set.add(callbackv1alpha1.ConditionDeprecated, compile.Finding{
-			OK:      true,
-			Reason:  callbackv1alpha1.ReasonDeprecated,
-			Message: "deprecated since " + compile.FormatTime(v.Route.Spec.DeprecationTime.Time),
-		})
+		set.add(callbackv1alpha1.ConditionDeprecated, compile.True(callbackv1alpha1.ReasonDeprecated,
+			"deprecated since %s", compile.FormatTime(v.Route.Spec.DeprecationTime.Time)))
 	}
 	if v.Warning > 0 {
-		set.add(callbackv1alpha1.ConditionSunsetApproaching, compile.Finding{
-			OK:     true,
-			Reason: callbackv1alpha1.ReasonSunsetApproaching,
-			Message: fmt.Sprintf("sunsetTime %s is %s or less away: %s",
-				end, plural(int64(v.Warning), "day"), describeEnd(v)),
-		})
+		set.add(callbackv1alpha1.ConditionSunsetApproaching, compile.True(callbackv1alpha1.ReasonSunsetApproaching,
+			"sunsetTime %s is %s or less away: %s", end, plural(int64(v.Warning), "day"), describeEnd(v)))
 	}
 	if v.Phase >= sunset.Held {
 		set.addSince(callbackv1alpha1.ConditionSunsetPassed, sunsetPassed(v, t, set.now), passedSince(v, set.now))
@@ -50,14 +44,14 @@ func addLifecycle(set *conditionSet, v *compile.Verdict, t *Traffic) {
 // keeps the answer for later passes.
 func passedSince(v *compile.Verdict, now time.Time) time.Time {
 	before := &v.Route.Status
-	if passed := find(before.Conditions, callbackv1alpha1.ConditionSunsetPassed); passed != nil {
+	if passed := meta.FindStatusCondition(before.Conditions, callbackv1alpha1.ConditionSunsetPassed); passed != nil {
 		since := passed.LastTransitionTime.Time
 		if since.Equal(v.Entry.Sunset) || passed.ObservedGeneration == v.Route.Generation {
 			return since
 		}
 		return now
 	}
-	accepted := find(before.Conditions, callbackv1alpha1.ConditionAccepted)
+	accepted := meta.FindStatusCondition(before.Conditions, callbackv1alpha1.ConditionAccepted)
 	if accepted != nil && accepted.Status == metav1.ConditionTrue && before.ObservedGeneration == v.Route.Generation {
 		return v.Entry.Sunset
 	}
@@ -105,7 +99,7 @@ func sunsetPassed(v *compile.Verdict, t *Traffic, now time.Time) compile.Finding
 	} else {
 		text.WriteString(": delete the route; the policy allows no sunsetTime after " + compile.FormatTime(v.LatestSunset))
 	}
-	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonSunsetPassed, Message: text.String()}
+	return compile.True(callbackv1alpha1.ReasonSunsetPassed, "%s", text.String())
 }
 
 // sunsetHeld computes the condition SunsetHeld; nil without the annotation.
@@ -114,39 +108,24 @@ func sunsetHeld(v *compile.Verdict, now time.Time) *compile.Finding {
 		return nil
 	}
 	reason, ok := compile.SunsetHoldReason(v.Route)
-	until := v.LatestSunset
+	end, until := compile.FormatTime(v.Entry.Sunset), compile.FormatTime(v.LatestSunset)
 	switch {
 	case !ok:
-		return &compile.Finding{
-			Reason: callbackv1alpha1.ReasonHoldWithoutReason,
-			Message: fmt.Sprintf("annotation %s has no effect: its value must say why, in 1 to %d printable characters",
-				callbackv1alpha1.HoldAnnotation, compile.MaxSunsetHoldReason),
-		}
+		return new(compile.False(callbackv1alpha1.ReasonHoldWithoutReason,
+			"annotation %s has no effect: its value must say why, in 1 to %d printable characters",
+			callbackv1alpha1.HoldAnnotation, compile.MaxSunsetHoldReason))
 	case v.Entry.HeldUntil.IsZero():
-		return &compile.Finding{
-			Reason:  callbackv1alpha1.ReasonHoldExpired,
-			Message: "the hold has no effect: the policy allows no sunset after " + compile.FormatTime(until) + "; the reason given was: " + reason,
-		}
-	case !now.Before(until):
-		return &compile.Finding{
-			Reason:  callbackv1alpha1.ReasonHoldExpired,
-			Message: "the hold ended at " + compile.FormatTime(until) + ", the latest sunset that the policy allows; the reason given was: " + reason,
-		}
+		return new(compile.False(callbackv1alpha1.ReasonHoldExpired,
+			"the hold has no effect: the policy allows no sunset after %s; the reason given was: %s", until, reason))
+	case !now.Before(v.LatestSunset):
+		return new(compile.False(callbackv1alpha1.ReasonHoldExpired,
+			"the hold ended at %s, the latest sunset that the policy allows; the reason given was: %s", until, reason))
+	case v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetServe:
+		return new(compile.True(callbackv1alpha1.ReasonSunsetHeld,
+			"callbacks are served past sunsetTime %s with and without the hold (afterSunset: Serve); the reason given was: %s", end, reason))
 	}
-	if v.Route.Spec.AfterSunset == callbackv1alpha1.AfterSunsetServe {
-		return &compile.Finding{
-			OK:     true,
-			Reason: callbackv1alpha1.ReasonSunsetHeld,
-			Message: fmt.Sprintf("callbacks are served past sunsetTime %s with and without the hold (afterSunset: Serve); the reason given was: %s",
-				compile.FormatTime(v.Entry.Sunset), reason),
-		}
-	}
-	return &compile.Finding{
-		OK:     true,
-		Reason: callbackv1alpha1.ReasonSunsetHeld,
-		Message: fmt.Sprintf("callbacks are served past sunsetTime %s, until %s at the latest, because: %s",
-			compile.FormatTime(v.Entry.Sunset), compile.FormatTime(until), reason),
-	}
+	return new(compile.True(callbackv1alpha1.ReasonSunsetHeld,
+		"callbacks are served past sunsetTime %s, until %s at the latest, because: %s", end, until, reason))
 }
 
 // plural counts things in words: 1 day, 2 days.

@@ -20,15 +20,15 @@ import (
 func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fleet *Fleet, now time.Time) callbackv1alpha1.CallbackProxyStatus {
 	accepted := proxyAccepted(proxy, plan, &fleet.Deployed)
 	programmed := proxyProgrammed(proxy, fleet)
-	ready := compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "every ready instance serves the published config"}
-	for _, f := range []compile.Finding{accepted, programmed} {
-		if !f.OK {
-			ready = f
-			break
-		}
+	ready := compile.True(callbackv1alpha1.ReasonReady, "every ready instance serves the published config")
+	switch {
+	case !accepted.OK:
+		ready = accepted
+	case !programmed.OK:
+		ready = programmed
 	}
 	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
-	set.addRefusable(callbackv1alpha1.ConditionAccepted, accepted)
+	set.add(callbackv1alpha1.ConditionAccepted, accepted)
 	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
 	set.add(callbackv1alpha1.ConditionReady, ready)
 	addStalled(&set)
@@ -55,16 +55,12 @@ func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fle
 // and the controller polls no instance without a spec.
 func ComputeUndecodableProxy(proxy *callbackv1alpha1.CallbackProxy, decodeError string, routes int, now time.Time) callbackv1alpha1.CallbackProxyStatus {
 	const until = "until then the config that was published before stays, and the statuses of its routes are not updated"
-	accepted := compile.Finding{
-		Reason:  callbackv1alpha1.ReasonUndecodable,
-		Message: "the stored object cannot be decoded: " + decodeError + "; apply it again with a value that the CRD's present schema accepts; " + until,
-	}
+	accepted := compile.False(callbackv1alpha1.ReasonUndecodable,
+		"the stored object cannot be decoded: %s; apply it again with a value that the CRD's present schema accepts; %s", decodeError, until)
 	set := conditionSet{generation: proxy.Generation, previous: proxy.Status.Conditions, now: now}
-	set.addRefusable(callbackv1alpha1.ConditionAccepted, accepted)
-	set.add(callbackv1alpha1.ConditionProgrammed, compile.Finding{
-		Reason:  callbackv1alpha1.ReasonNotAccepted,
-		Message: "no config can be compiled from a spec that cannot be decoded; " + until,
-	})
+	set.add(callbackv1alpha1.ConditionAccepted, accepted)
+	set.add(callbackv1alpha1.ConditionProgrammed, compile.False(callbackv1alpha1.ReasonNotAccepted,
+		"no config can be compiled from a spec that cannot be decoded; %s", until))
 	set.add(callbackv1alpha1.ConditionReady, accepted)
 	addStalled(&set)
 
@@ -86,23 +82,20 @@ const maxInstances = 256
 // look for the others.
 func instanceStatuses(fleet *Fleet) []callbackv1alpha1.ProxyInstance {
 	all := make([]callbackv1alpha1.ProxyInstance, len(fleet.Instances))
-	others := 0
+	var others, current []string
 	for i := range all {
 		all[i] = instanceStatus(fleet, &fleet.Instances[i])
-		if all[i].State != callbackv1alpha1.InstanceCurrent {
-			others++
+		if all[i].State == callbackv1alpha1.InstanceCurrent {
+			current = append(current, all[i].Pod)
+		} else {
+			others = append(others, all[i].Pod)
 		}
 	}
-	others = min(others, maxInstances)
-	current := maxInstances - others
-	return slices.DeleteFunc(all, func(i callbackv1alpha1.ProxyInstance) bool {
-		room := &others
-		if i.State == callbackv1alpha1.InstanceCurrent {
-			room = &current
-		}
-		*room--
-		return *room < 0
-	})
+	if len(all) <= maxInstances {
+		return all
+	}
+	kept := append(others, current...)[:maxInstances]
+	return slices.DeleteFunc(all, func(i callbackv1alpha1.ProxyInstance) bool { return !slices.Contains(kept, i.Pod) })
 }
 
 func instanceStatus(fleet *Fleet, i *Instance) callbackv1alpha1.ProxyInstance {
@@ -152,12 +145,9 @@ func clockSuspect(fleet *Fleet) *compile.Finding {
 	if len(pods) == 0 {
 		return nil
 	}
-	return &compile.Finding{
-		OK:     true,
-		Reason: callbackv1alpha1.ReasonClockSuspect,
-		Message: "the clock differs from the API server's by more than one hour on: " + compile.Enumerate(pods) +
-			"; sunsets there are postponed until the clocks agree; check NTP on their nodes",
-	}
+	return new(compile.True(callbackv1alpha1.ReasonClockSuspect,
+		"the clock differs from the API server's by more than one hour on: %s; sunsets there are postponed until the clocks agree; check NTP on their nodes",
+		compile.Enumerate(pods)))
 }
 
 func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, deployed *Deployed) compile.Finding {
@@ -166,10 +156,8 @@ func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, de
 	}
 	for _, host := range proxy.Spec.Hosts {
 		if _, err := metav1.LabelSelectorAsSelector(host.Namespaces.Selector); err != nil {
-			return compile.Finding{
-				Reason:  callbackv1alpha1.ReasonInvalid,
-				Message: fmt.Sprintf("the selector of host %s is invalid, so no namespace may use the host: correct it: %v", host.Hostname, err),
-			}
+			return compile.False(callbackv1alpha1.ReasonInvalid,
+				"the selector of host %s is invalid, so no namespace may use the host: correct it: %v", host.Hostname, err)
 		}
 	}
 	message := "the spec is valid"
@@ -179,7 +167,7 @@ func proxyAccepted(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, de
 	if lost := describeLostHosts(plan.LostHosts); lost != "" {
 		message += "; " + lost
 	}
-	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonAccepted, Message: message}
+	return compile.True(callbackv1alpha1.ReasonAccepted, "%s", message)
 }
 
 // describeLostHosts names the hosts that routes use and the spec no longer grants;
@@ -194,13 +182,6 @@ func describeLostHosts(hosts []compile.LostHost) string {
 	}
 	return "spec.hosts no longer grants hosts that routes use, so their callbacks there get 503: " + compile.Enumerate(lost) +
 		"; grant the hosts again, or ask the routes' owners to delete the routes"
-}
-
-// NextProxy returns the time at which the status of a CallbackProxy changes though
-// no object and no report does: it becomes Stalled. It is zero when there is no
-// such time.
-func NextProxy(desired *callbackv1alpha1.CallbackProxyStatus, now time.Time) time.Time {
-	return nextStalled(desired.Conditions, now)
 }
 
 func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) compile.Finding {
@@ -220,9 +201,6 @@ func proxyProgrammed(proxy *callbackv1alpha1.CallbackProxy, fleet *Fleet) compil
 	if len(elsewhere) == 0 {
 		return finding
 	}
-	return compile.Finding{
-		Reason: callbackv1alpha1.ReasonListenerMismatch,
-		Message: fmt.Sprintf("spec.listener.port is %d, but instances listen elsewhere: %s",
-			proxy.Spec.Listener.Port, compile.Enumerate(elsewhere)),
-	}
+	return compile.False(callbackv1alpha1.ReasonListenerMismatch,
+		"spec.listener.port is %d, but instances listen elsewhere: %s", proxy.Spec.Listener.Port, compile.Enumerate(elsewhere))
 }

@@ -36,8 +36,8 @@ func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1a
 		previous:   v.Route.Status.Conditions,
 		now:        now,
 	}
-	set.addRefusable(callbackv1alpha1.ConditionAccepted, v.Accepted)
-	set.addRefusable(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
+	set.add(callbackv1alpha1.ConditionAccepted, v.Accepted)
+	set.add(callbackv1alpha1.ConditionResolvedRefs, v.ResolvedRefs)
 	set.add(callbackv1alpha1.ConditionProgrammed, programmed)
 	set.add(callbackv1alpha1.ConditionBackendsHealthy, healthy)
 	set.add(callbackv1alpha1.ConditionReady, routeReady(v, o, programmed, healthy, backends, now))
@@ -64,7 +64,7 @@ func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1a
 func NextRoute(v *compile.Verdict, o *Observation, desired *callbackv1alpha1.CallbackRouteStatus, now time.Time) time.Time {
 	var next time.Time
 	if !v.HasEnded() {
-		next = nextStalled(desired.Conditions, now)
+		next = NextStalled(desired.Conditions, now)
 	}
 	if v.Accepted.OK {
 		if quiet, _ := QuietAt(v.Route, &o.Traffic); now.Before(quiet) {
@@ -89,7 +89,7 @@ func countInstances(v *compile.Verdict, fleet *Fleet, since routetable.Version) 
 // contradict ResolvedRefs.
 func routeProgrammed(v *compile.Verdict, fleet *Fleet, since routetable.Version) compile.Finding {
 	if !v.Accepted.OK {
-		return compile.Finding{Reason: callbackv1alpha1.ReasonNotAccepted, Message: "the route is not part of the config"}
+		return compile.False(callbackv1alpha1.ReasonNotAccepted, "the route is not part of the config")
 	}
 	finding := programmed(fleet, since, thisGeneration)
 	if finding.OK && v.ResolvedRefs.OK && !v.HasEnded() {
@@ -121,5 +121,5 @@ func routeReady(v *compile.Verdict, o *Observation, programmed, healthy compile.
 	case !isServed(v, backends):
 		return healthy
 	}
-	return compile.Finding{OK: true, Reason: callbackv1alpha1.ReasonReady, Message: "callbacks are served as declared"}
+	return compile.True(callbackv1alpha1.ReasonReady, "callbacks are served as declared")
 }

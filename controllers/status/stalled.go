@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
@@ -44,7 +45,7 @@ var stallingReasons = []string{
 func addStalled(set *conditionSet) {
 	refusal, at := findStalling(set.conditions)
 	if refusal != nil && !set.now.Before(at) {
-		set.add(callbackv1alpha1.ConditionStalled, compile.Finding{OK: true, Reason: refusal.Reason, Message: refusal.Message})
+		set.add(callbackv1alpha1.ConditionStalled, compile.True(refusal.Reason, "%s", refusal.Message))
 	}
 }
 
@@ -52,7 +53,7 @@ func addStalled(set *conditionSet) {
 // on it does; nil without one.
 func findStalling(conditions []metav1.Condition) (refusal *metav1.Condition, at time.Time) {
 	for _, kind := range []string{callbackv1alpha1.ConditionAccepted, callbackv1alpha1.ConditionResolvedRefs} {
-		c := find(conditions, kind)
+		c := meta.FindStatusCondition(conditions, kind)
 		switch {
 		case c == nil || c.Status != metav1.ConditionFalse:
 		case c.Reason == callbackv1alpha1.ReasonInvalid:
@@ -64,9 +65,9 @@ func findStalling(conditions []metav1.Condition) (refusal *metav1.Condition, at 
 	return nil, time.Time{}
 }
 
-// nextStalled returns the time at which an object becomes Stalled; zero when it is
-// already, or never will be.
-func nextStalled(conditions []metav1.Condition, now time.Time) time.Time {
+// NextStalled returns the time at which an object becomes Stalled, though no object
+// and no report changes; zero when it is already, or never will be.
+func NextStalled(conditions []metav1.Condition, now time.Time) time.Time {
 	if refusal, at := findStalling(conditions); refusal != nil && now.Before(at) {
 		return at
 	}

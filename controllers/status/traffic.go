@@ -9,6 +9,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
@@ -37,8 +38,8 @@ func ReadTraffic(status *callbackv1alpha1.CallbackRouteStatus) Traffic {
 	var out Traffic
 	if t := status.Traffic; t != nil {
 		out.Last = timeOf(t.LastCallbackTime)
-		out.Callbacks, out.AfterSunset = number(t.Callbacks), number(t.AfterSunset)
-		out.Other, out.Refused = number(t.Other), number(t.Refused)
+		out.Callbacks, out.AfterSunset = ptr.Deref(t.Callbacks, 0), ptr.Deref(t.AfterSunset, 0)
+		out.Other, out.Refused = ptr.Deref(t.Other, 0), ptr.Deref(t.Refused, 0)
 	}
 	for i := range status.Backends {
 		b := &status.Backends[i]
@@ -92,19 +93,7 @@ func backendStatuses(states []backendHealth, counted *Traffic) []callbackv1alpha
 	return statuses
 }
 
-func timeOf(t *metav1.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.Time
-}
-
-func number(n *int64) int64 {
-	if n == nil {
-		return 0
-	}
-	return *n
-}
+func timeOf(t *metav1.Time) time.Time { return ptr.Deref(t, metav1.Time{}).Time }
 
 // positive returns nil for 0: the status leaves out what never happened.
 func positive(n int64) *int64 {

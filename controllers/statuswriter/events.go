@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 )
@@ -27,13 +28,13 @@ type transition struct {
 
 // emit emits an event for each transition, once the status that contains it is
 // written. Its reason is the condition's, its action the condition's type.
-func (w *Writer) emit(stored *storedObject, written any) {
+func (w *Writer) emit(about client.Object, kind string, written update) {
 	rule := routeTransition
-	if stored.kind == kindProxy {
+	if kind == kindProxy {
 		rule = proxyTransition
 	}
-	for _, t := range transitions(*conditionsOf(stored.status), *conditionsOf(written), rule) {
-		w.recorder.record(stored.object, stored.kind, t)
+	for _, t := range transitions(written.before, written.after, rule) {
+		w.recorder.record(about, kind, t)
 	}
 }
 

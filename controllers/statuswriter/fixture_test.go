@@ -6,6 +6,8 @@ package statuswriter
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +40,8 @@ type fixture struct {
 	written []string // names, in their order
 	events  []transition
 	refuse  error
+	// applying is called at the begin of a write.
+	applying func()
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -71,6 +75,9 @@ type statusClient struct {
 // Apply stores a status, as the API server does.
 func (s *statusClient) Apply(_ context.Context, object runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
 	patch := object.(*statusPatch)
+	if s.f.applying != nil {
+		s.f.applying()
+	}
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	key := types.NamespacedName{Namespace: *patch.Namespace, Name: *patch.Name}
@@ -148,19 +155,23 @@ func pending(s *callbackv1alpha1.CallbackRouteStatus) {
 func (f *fixture) enqueue(route *kube.Route, changes ...change) {
 	stored := f.objects[client.ObjectKeyFromObject(route)].DeepCopyObject().(*kube.Route)
 	s := desired(changes...)
-	f.writer.EnqueueRoute(&stored.CallbackRoute, &s)
+	f.writer.EnqueueRoute(&stored.CallbackRoute, &s, func(*callbackv1alpha1.CallbackRoute) callbackv1alpha1.CallbackRouteStatus {
+		return *s.DeepCopy()
+	})
 }
 
-// flush writes the statuses that are due, and returns how many were written, and
-// how long the next one has to wait.
-func (f *fixture) flush() (int, time.Duration) {
+// flush reconciles each object once, as the workers do. It returns how many
+// statuses were written, and how long the next one has to wait.
+func (f *fixture) flush() (written int, wait time.Duration) {
 	before := len(f.written)
-	next, err := f.writer.Flush(f.ctx)
-	f.Expect(err).NotTo(HaveOccurred())
-	if next.IsZero() {
-		return len(f.written) - before, 0
+	for _, key := range slices.Collect(maps.Keys(f.writer.objects)) {
+		result, err := f.writer.Reconcile(f.ctx, key)
+		f.Expect(err).NotTo(HaveOccurred())
+		if wait == 0 || result.RequeueAfter > 0 && result.RequeueAfter < wait {
+			wait = result.RequeueAfter
+		}
 	}
-	return len(f.written) - before, next.Sub(f.clock.Now())
+	return len(f.written) - before, wait
 }
 
 func (f *fixture) expectWrites(n int, why string) {

@@ -9,8 +9,6 @@ import (
 	"math/bits"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/callbackproxy/callback-operator/controllers/status"
 )
 
@@ -22,26 +20,20 @@ type limit struct {
 }
 
 // limits by kind of change. Health and counts change as backends and traffic do,
-// without end, so each has 30 seconds between two writes. After a start health
-// that was unknown becomes known step by step, so a second write follows at once.
-// A user changes a spec as often as a script does, so there is a bound as well.
+// without end, so each has 30 seconds between two writes. A user changes a spec as
+// often as a script does, so there is a bound as well.
 var limits = [...]limit{
-	status.Scale:       {burst: 1, interval: 30 * time.Second},
-	status.Counters:    {burst: 1, interval: 30 * time.Second},
-	status.Measurement: {burst: 2, interval: 30 * time.Second},
-	status.Health:      {burst: 1, interval: 30 * time.Second},
-	status.Spec:        {burst: 15, interval: 2 * time.Second},
+	status.Counters: {burst: 1, interval: 30 * time.Second},
+	status.Health:   {burst: 1, interval: 30 * time.Second},
+	status.Spec:     {burst: 15, interval: 2 * time.Second},
 }
 
-// commonBounds bound over all objects the writes that report counts alone: they
-// change without end, possibly for all routes at once.
-var commonBounds = map[status.Change]struct {
-	perSecond rate.Limit
-	burst     int
-}{
-	status.Counters: {perSecond: 20, burst: 200},
-	status.Scale:    {perSecond: 5, burst: 60},
-}
+// countsPerSecond and countBurst bound over all objects the writes that report
+// counts alone: they change without end, possibly for all routes at once.
+const (
+	countsPerSecond = 20
+	countBurst      = 200
+)
 
 // acknowledgementDelay is how long Programmed=False with reason Pending waits:
 // instances usually acknowledge in a tenth of it, and their acknowledgement
@@ -56,18 +48,10 @@ type usage [len(limits)]time.Time
 // nextWrite returns when a status with such a change may be written.
 func (u *usage) nextWrite(c status.Change) time.Time {
 	next := u[c].Add(-time.Duration(limits[c].burst-1) * limits[c].interval)
-	switch c {
-	case status.Measurement:
-		return latest(next, u[status.Health])
-	case status.Scale, status.Counters:
+	if health := u[status.Health]; c == status.Counters && !health.IsZero() {
 		// While a backend comes and goes, the writes of its health take the counts
 		// along.
-		health := u[status.Health]
-		if !health.IsZero() {
-			health = health.Add(limits[status.Health].interval)
-		}
-		return latest(next, health, u[status.Scale], u[status.Counters])
-	case status.Unchanged, status.Health, status.Spec:
+		next = latest(next, health.Add(limits[status.Health].interval))
 	}
 	return next
 }
@@ -77,13 +61,11 @@ func (u *usage) spend(c status.Change, now time.Time) {
 	u[c] = latest(u[c], now).Add(limits[c].interval)
 }
 
-func latest(times ...time.Time) (last time.Time) {
-	for _, t := range times {
-		if t.After(last) {
-			last = t
-		}
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return last
+	return a
 }
 
 // maxBacklog is the highest level of backlog that counts.

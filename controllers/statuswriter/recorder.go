@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -20,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/controllers/compile"
 )
 
 const (
@@ -50,7 +50,7 @@ type Recorder struct {
 	log      logr.Logger
 	instance string
 	waiting  chan *corev1.Event
-	last     atomic.Int64 // the time in the name of the last event
+	last     int64 // the time in the name of the last event
 }
 
 // NewRecorder returns a Recorder.
@@ -74,21 +74,14 @@ func (r *Recorder) record(about client.Object, kind string, t transition) {
 
 func (r *Recorder) newEvent(about client.Object, kind string, t transition) *corev1.Event {
 	now := r.clock.Now()
-	// The name ends with the time, which no other event has: kubectl keeps the
-	// order of names among events of the same second.
-	nanos := r.last.Add(1)
-	for ; nanos < now.UnixNano(); nanos = r.last.Add(1) {
-		r.last.CompareAndSwap(nanos, now.UnixNano()-1)
-	}
-	prefix := strings.TrimRight(about.GetName()[:min(len(about.GetName()), maxEventPrefix)], ".-")
 	return &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: about.GetNamespace(), Name: fmt.Sprintf("%s.%x", prefix, nanos)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: about.GetNamespace()},
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: callbackv1alpha1.SchemeGroupVersion.String(), Kind: kind,
 			Namespace: about.GetNamespace(), Name: about.GetName(),
 			UID: about.GetUID(), ResourceVersion: about.GetResourceVersion(),
 		},
-		Type: t.eventType, Reason: t.reason, Action: t.condition, Message: clip(t.message, maxNoteBytes),
+		Type: t.eventType, Reason: t.reason, Action: t.condition, Message: compile.Clip(t.message, maxNoteBytes),
 		FirstTimestamp: metav1.NewTime(now), LastTimestamp: metav1.NewTime(now), EventTime: metav1.NewMicroTime(now), Count: 1,
 		Source:              corev1.EventSource{Component: fieldOwner},
 		ReportingController: fieldOwner, ReportingInstance: r.instance,
@@ -114,6 +107,10 @@ func (r *Recorder) Start(ctx context.Context) error {
 }
 
 func (r *Recorder) write(ctx context.Context, event *corev1.Event) {
+	// The name ends with the time, which no other event has: kubectl keeps the
+	// order of names among events of the same second.
+	r.last = max(r.last+1, event.EventTime.UnixNano())
+	event.Name = fmt.Sprintf("%s.%x", strings.TrimRight(compile.Clip(event.InvolvedObject.Name, maxEventPrefix), ".-"), r.last)
 	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
 	if err := r.client.Create(ctx, event); err != nil {
@@ -125,9 +122,4 @@ func (r *Recorder) lose(event *corev1.Event, why string) {
 	eventsLost.Inc()
 	about := &event.InvolvedObject
 	r.log.V(1).Info("event is lost", "kind", about.Kind, "namespace", about.Namespace, "name", about.Name, "reason", event.Reason, "error", why)
-}
-
-// clip shortens text without leaving half a character behind.
-func clip(s string, most int) string {
-	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }

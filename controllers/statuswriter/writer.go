@@ -11,10 +11,7 @@ package statuswriter
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,17 +37,21 @@ import (
 )
 
 const (
-	// workers is how many statuses are written at a time.
+	// workers is how many statuses are written at a time. The client's own limit
+	// bounds the writes per second.
 	workers = 8
-	// writesPerSecond and writeBurst bound all writes of statuses.
-	writesPerSecond = 500
-	writeBurst      = 1000
 	// firstRetry and lastRetry bound the time until a failed write is repeated.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
 	// refusedRetry is the time until a status that the API server refused as
 	// invalid is sent again. A user's change of the object ends it early.
 	refusedRetry = time.Minute
+)
+
+// The kinds that have statuses.
+const (
+	kindRoute = "CallbackRoute"
+	kindProxy = "CallbackProxy"
 )
 
 // Key names one object in the queue. An object that is created anew has another
@@ -68,9 +69,7 @@ type Writer struct {
 	client   client.Client
 	recorder recorder
 	clock    clock.PassiveClock
-	writes   *rate.Limiter
-	// common bounds the writes of one kind of change over all objects.
-	common map[status.Change]*rate.Limiter
+	counts   *rate.Limiter
 
 	mu      sync.Mutex
 	queue   priorityqueue.PriorityQueue[Key] // nil before the controller starts
@@ -80,20 +79,27 @@ type Writer struct {
 
 // object is all that the Writer keeps of one object.
 type object struct {
-	// desired is a *CallbackRouteStatus or a *CallbackProxyStatus; nil when there
-	// is nothing to write.
-	desired any
-	usage   usage
-	// pendingSince is when the desired status began to be that instances have not
-	// acknowledged yet; zero when it is not.
-	pendingSince time.Time
-	// reserved is when the common bound of the change allows the write; zero when
-	// none is reserved.
-	reserved time.Time
-	// refused is the generation of which the API server refused a status, and
-	// retryTime when a status of it is sent again.
-	refused   int64
-	retryTime time.Time
+	desired *desiredStatus // nil when there is nothing to write
+	// due is when the desired status may be written; zero without one.
+	due   time.Time
+	usage usage
+	// refused is the generation of which the API server refused a status.
+	refused int64
+}
+
+// desiredStatus is the status of one generation of an object as the last pass
+// found it. It is computed again for the object that is stored when it is written:
+// transition times depend on the stored conditions.
+type desiredStatus struct {
+	generation int64
+	compute    func(stored client.Object) update
+}
+
+// update is a status and how it differs from the stored one.
+type update struct {
+	status        any // a pointer
+	change        status.Change
+	before, after []metav1.Condition
 }
 
 // recorder takes the events of an object.
@@ -104,17 +110,12 @@ type recorder interface {
 // New returns a Writer. The client reads from a cache that holds its own writes;
 // the clock only measures.
 func New(c client.Client, r recorder, timer clock.PassiveClock) *Writer {
-	w := &Writer{
+	return &Writer{
 		client: c, recorder: r, clock: timer,
-		writes:  rate.NewLimiter(writesPerSecond, writeBurst),
-		common:  map[status.Change]*rate.Limiter{},
+		counts:  rate.NewLimiter(countsPerSecond, countBurst),
 		objects: map[Key]*object{},
 		backlog: map[string]int{},
 	}
-	for change, bound := range commonBounds {
-		w.common[change] = rate.NewLimiter(bound.perSecond, bound.burst)
-	}
-	return w
 }
 
 // SetupWithManager runs the Writer while the manager leads.
@@ -147,15 +148,33 @@ func (w *Writer) attach(_ context.Context, queue workqueue.TypedRateLimitingInte
 	return nil
 }
 
-// EnqueueRoute sets the desired status of a route. stored is the route with the
-// status that desired was computed from.
-func (w *Writer) EnqueueRoute(stored *callbackv1alpha1.CallbackRoute, desired *callbackv1alpha1.CallbackRouteStatus) {
-	w.enqueue(keyOf(kindRoute, stored), desired, status.CompareRoute(&stored.Status, desired))
+// EnqueueRoute sets the desired status of a route: compute returns it for the
+// route as it is stored, and now is what it returned for the route of the pass.
+func (w *Writer) EnqueueRoute(route *callbackv1alpha1.CallbackRoute, now *callbackv1alpha1.CallbackRouteStatus,
+	compute func(*callbackv1alpha1.CallbackRoute) callbackv1alpha1.CallbackRouteStatus,
+) {
+	w.enqueue(keyOf(kindRoute, route), status.CompareRoute(&route.Status, now), now.Conditions, &desiredStatus{route.Generation, func(object client.Object) update {
+		stored := route
+		if o, is := object.(*kube.Route); is {
+			stored = &o.CallbackRoute
+		}
+		after := compute(stored)
+		return update{&after, status.CompareRoute(&stored.Status, &after), stored.Status.Conditions, after.Conditions}
+	}})
 }
 
-// EnqueueProxy sets the desired status of a CallbackProxy.
-func (w *Writer) EnqueueProxy(stored *callbackv1alpha1.CallbackProxy, desired *callbackv1alpha1.CallbackProxyStatus) {
-	w.enqueue(keyOf(kindProxy, stored), desired, compareProxy(&stored.Status, desired))
+// EnqueueProxy sets the desired status of a CallbackProxy, as EnqueueRoute does.
+func (w *Writer) EnqueueProxy(proxy *callbackv1alpha1.CallbackProxy, now *callbackv1alpha1.CallbackProxyStatus,
+	compute func(*callbackv1alpha1.CallbackProxy) callbackv1alpha1.CallbackProxyStatus,
+) {
+	w.enqueue(keyOf(kindProxy, proxy), compareProxy(&proxy.Status, now), now.Conditions, &desiredStatus{proxy.Generation, func(object client.Object) update {
+		stored := proxy
+		if o, is := object.(*kube.Proxy); is {
+			stored = &o.CallbackProxy
+		}
+		after := compute(stored)
+		return update{&after, compareProxy(&stored.Status, &after), stored.Status.Conditions, after.Conditions}
+	}})
 }
 
 func keyOf(kind string, object metav1.Object) Key {
@@ -171,7 +190,7 @@ func compareProxy(before, after *callbackv1alpha1.CallbackProxyStatus) status.Ch
 
 // enqueue replaces the desired status of an object. One that equals the stored
 // status ends what was desired before.
-func (w *Writer) enqueue(key Key, desired any, change status.Change) {
+func (w *Writer) enqueue(key Key, change status.Change, conditions []metav1.Condition, d *desiredStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.objects[key]
@@ -188,44 +207,34 @@ func (w *Writer) enqueue(key Key, desired any, change status.Change) {
 	if o.desired == nil {
 		w.backlog[key.Namespace]++
 	}
-	o.desired = desired
+	o.desired = d
 	now := w.clock.Now()
-	o.notePending(now)
+	w.schedule(o, change, conditions, now)
 	if w.queue != nil {
 		p := priority(change, w.backlog[key.Namespace])
-		w.queue.AddWithOpts(priorityqueue.AddOpts{Priority: &p, After: max(0, w.due(o, change, now).Sub(now))}, key)
+		w.queue.AddWithOpts(priorityqueue.AddOpts{Priority: &p, After: max(0, o.due.Sub(now))}, key)
 	}
 }
 
-// notePending notes since when the desired status is that instances have not
-// acknowledged yet.
-func (o *object) notePending(now time.Time) {
-	c := meta.FindStatusCondition(*conditionsOf(o.desired), callbackv1alpha1.ConditionProgrammed)
-	switch pending := c != nil && c.Reason == callbackv1alpha1.ReasonPending; {
-	case !pending:
-		o.pendingSince = time.Time{}
-	case o.pendingSince.IsZero():
-		o.pendingSince = now
+// schedule decides when the desired status of an object is due. One that waits
+// keeps its time unless the new one may be written earlier. The caller holds the
+// lock.
+func (w *Writer) schedule(o *object, change status.Change, conditions []metav1.Condition, now time.Time) {
+	waits := !o.due.IsZero()
+	if waits && (change == status.Counters || o.refused == o.desired.generation) {
+		return
 	}
-}
-
-// due returns when the desired status of an object may be written. The caller
-// holds the lock.
-func (w *Writer) due(o *object, change status.Change, now time.Time) time.Time {
-	due := o.usage.nextWrite(change)
-	if !o.pendingSince.IsZero() {
-		due = latest(due, o.pendingSince.Add(acknowledgementDelay))
+	due := latest(now, o.usage.nextWrite(change))
+	programmed := meta.FindStatusCondition(conditions, callbackv1alpha1.ConditionProgrammed)
+	switch {
+	case change == status.Counters:
+		due = latest(due, now.Add(w.counts.ReserveN(now, 1).DelayFrom(now)))
+	case programmed != nil && programmed.Reason == callbackv1alpha1.ReasonPending:
+		due = latest(due, now.Add(acknowledgementDelay))
 	}
-	if common := w.common[change]; common != nil {
-		if o.reserved.IsZero() {
-			o.reserved = now.Add(common.ReserveN(now, 1).DelayFrom(now))
-		}
-		due = latest(due, o.reserved)
+	if !waits || due.Before(o.due) {
+		o.due = due
 	}
-	if o.refused != 0 && o.refused == observedGeneration(o.desired) {
-		due = latest(due, o.retryTime)
-	}
-	return due
 }
 
 // settle notes that there is nothing to write. The caller holds the lock.
@@ -233,7 +242,7 @@ func (w *Writer) settle(key Key, o *object) {
 	if o.desired == nil {
 		return
 	}
-	o.desired, o.pendingSince, o.reserved = nil, time.Time{}, time.Time{}
+	o.desired, o.due = nil, time.Time{}
 	if w.backlog[key.Namespace]--; w.backlog[key.Namespace] == 0 {
 		delete(w.backlog, key.Namespace)
 	}
@@ -268,101 +277,85 @@ func (w *Writer) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		w.forget(key)
 		return reconcile.Result{}, nil
 	}
-	_, change, wait := w.next(key, stored)
-	if change == status.Unchanged || wait > 0 {
+	d, next, wait := w.next(key, stored)
+	if d == nil || wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	if err := w.writes.Wait(ctx); err != nil {
-		return reconcile.Result{}, fmt.Errorf("wait to write status: %w", err)
-	}
-	desired, change, _ := w.next(key, stored)
-	if change == status.Unchanged {
-		return reconcile.Result{}, nil
-	}
-	written := keepTransitionTimes(stored.status, desired)
-	err = w.apply(ctx, key, written)
+	err = w.apply(ctx, key, next.status)
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err) && w.isGone(ctx, key):
+	case apierrors.IsNotFound(err):
 		w.forget(key)
 		return reconcile.Result{}, nil
-	case apierrors.IsInvalid(err):
-		return w.refuse(ctx, stored, written, change, err), nil
-	case err != nil:
+	case err != nil && !apierrors.IsInvalid(err):
 		return reconcile.Result{}, err
+	case w.finish(key, d, next.change, err != nil):
+		w.emit(stored, key.Kind, next)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "the API server refuses the status of an object; apply the object again with values that its schema accepts",
+				"kind", key.Kind, "namespace", key.Namespace, "name", key.Name)
+		}
 	}
-	w.finish(key, desired, change)
-	w.emit(stored, written)
+	if err != nil {
+		return reconcile.Result{RequeueAfter: refusedRetry}, nil
+	}
 	return reconcile.Result{}, nil
 }
 
-// next returns the desired status of an object, how it differs from the stored
-// one, and how long it has to wait.
-func (w *Writer) next(key Key, stored *storedObject) (desired any, change status.Change, wait time.Duration) {
+// next returns the desired status of an object for the stored one, and how long it
+// has to wait; nil when there is nothing to write.
+func (w *Writer) next(key Key, stored client.Object) (*desiredStatus, update, time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.objects[key]
 	if o == nil || o.desired == nil {
-		return nil, status.Unchanged, 0
+		return nil, update{}, 0
 	}
-	change = compareStatus(stored.status, keepTransitionTimes(stored.status, o.desired))
-	// A pass over another CallbackProxy may have begun before a spec changed.
-	if change == status.Unchanged || observedGeneration(o.desired) < observedGeneration(stored.status) {
+	var u update
+	// A pass over another CallbackProxy may have begun before a spec changed; the
+	// change brings a pass of its own.
+	if o.desired.generation == stored.GetGeneration() {
+		u = o.desired.compute(stored)
+	}
+	if u.change == status.Unchanged {
 		w.settle(key, o)
-		return nil, status.Unchanged, 0
+		return nil, update{}, 0
 	}
 	now := w.clock.Now()
-	return o.desired, change, max(0, w.due(o, change, now).Sub(now))
+	if !now.Before(o.due) {
+		o.due = o.usage.nextWrite(u.change) // another change may have been scheduled
+	}
+	if now.Before(o.due) {
+		return o.desired, u, o.due.Sub(now)
+	}
+	o.due = time.Time{} // a status that becomes desired from now on has a time of its own
+	return o.desired, u, 0
 }
 
-// finish notes a write, unless another status became desired meanwhile.
-func (w *Writer) finish(key Key, written any, change status.Change) {
+// finish notes that a status was written, or refused as invalid: what is stored of
+// the object breaks a rule that is younger than it, so any status does. It returns
+// whether the events of the status are to be emitted, as they are once for the
+// statuses of a generation that is refused.
+func (w *Writer) finish(key Key, sent *desiredStatus, change status.Change, refused bool) (emit bool) { //nolint:revive // refused is an outcome
+	if refused {
+		statusesRefused.WithLabelValues(key.Kind).Inc()
+	} else {
+		statusWrites.WithLabelValues(key.Kind).Inc()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o := w.objects[key]
+	o, now := w.objects[key], w.clock.Now()
 	if o == nil {
-		return
+		return true
 	}
-	o.usage.spend(change, w.clock.Now())
+	o.usage.spend(change, now)
+	if refused {
+		emit = o.refused != sent.generation
+		o.refused, o.due = sent.generation, now.Add(refusedRetry)
+		return emit
+	}
 	o.refused = 0
-	if o.desired == written {
+	if o.desired == sent { // else another status became desired meanwhile
 		w.settle(key, o)
 	}
-}
-
-// refuse notes that the API server refused a status as invalid: what is stored
-// of the object breaks a rule that is younger than it, so any status does. The
-// events of the status are emitted all the same, once.
-func (w *Writer) refuse(ctx context.Context, stored *storedObject, desired any, change status.Change, refusal error) reconcile.Result {
-	key := keyOf(stored.kind, stored.object)
-	w.mu.Lock()
-	first := false
-	if o := w.objects[key]; o != nil {
-		first = o.refused != observedGeneration(desired)
-		o.refused, o.retryTime = observedGeneration(desired), w.clock.Now().Add(refusedRetry)
-		o.usage.spend(change, w.clock.Now())
-	}
-	w.mu.Unlock()
-	statusesRefused.WithLabelValues(key.Kind).Inc()
-	if first {
-		ctrl.LoggerFrom(ctx).Error(refusal, "the API server refuses the status of an object; apply the object again with values that its schema accepts",
-			"kind", key.Kind, "namespace", key.Namespace, "name", key.Name)
-		w.emit(stored, desired)
-	}
-	return reconcile.Result{RequeueAfter: refusedRetry}
-}
-
-// Flush reconciles each object with a desired status once, as the workers do in
-// the background. It returns when the next status is due; zero: none is desired.
-func (w *Writer) Flush(ctx context.Context) (next time.Time, err error) {
-	w.mu.Lock()
-	keys := slices.Collect(maps.Keys(w.objects))
-	w.mu.Unlock()
-	for _, key := range keys {
-		result, failed := w.Reconcile(ctx, key)
-		err = errors.Join(err, failed)
-		if at := w.clock.Now().Add(result.RequeueAfter); result.RequeueAfter > 0 && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	return next, err
+	return true
 }

@@ -53,6 +53,9 @@ func NewClockFrom(read func() sunset.Reading, log *slog.Logger) *Clock {
 // reading and is for no durations.
 func (c *Clock) Now() time.Time { return c.Judgement().Now }
 
+// Since returns the time since t by the same judgement.
+func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
 // Suspect reports whether the sources of time contradict each other.
 func (c *Clock) Suspect() bool { return c.Judgement().Suspect }
 

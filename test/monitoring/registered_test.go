@@ -17,6 +17,7 @@ import (
 
 	"github.com/callbackproxy/callback-operator/controllers"
 	managermetrics "github.com/callbackproxy/callback-operator/controllers/metrics"
+	"github.com/callbackproxy/callback-operator/internal/apitime"
 	proxymetrics "github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
@@ -51,7 +52,7 @@ func metricsOfBoth(t *testing.T) registered {
 	return found
 }
 
-var observeClock = sync.OnceFunc(func() { controllers.NewClock(time.Now).Observe() })
+var observeClock = sync.OnceFunc(func() { controllers.ExportClock(apitime.NewClock(time.Now, nil)) })
 
 func managerRegistry(t *testing.T) *prometheus.Registry {
 	t.Helper()

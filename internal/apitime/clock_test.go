@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package apitime_test
 
 import (
 	"net/http"
@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/callbackproxy/callback-operator/internal/apitime"
 	"github.com/callbackproxy/callback-operator/proxy/sunset"
 )
 
@@ -39,7 +40,7 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 	g := NewWithT(t)
 	start := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	m := &machine{Reading: sunset.Reading{Wall: start}, server: start}
-	c := newClock(m.read)
+	c := apitime.NewClockFrom(m.read, nil)
 	transport := c.Wrap(m)
 	requestTime := func() {
 		t.Helper()
@@ -61,20 +62,20 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 			requestTime()
 		}
 		g.Expect(c.Now()).To(BeTemporally("~", m.server, time.Second), "and the server agrees with what is held")
-		g.Expect(c.judgement().Suspect).To(BeTrue())
+		g.Expect(c.Suspect()).To(BeTrue())
 		m.Wall = m.Wall.Add(-jump)
 		requestTime()
-		g.Expect(c.judgement().Suspect).To(BeFalse())
+		g.Expect(c.Suspect()).To(BeFalse())
 	}
 
 	// A machine that slept: its wall clock is right, and the server agrees.
 	m.Wall, m.server = m.Wall.Add(9*time.Hour), m.server.Add(9*time.Hour)
-	g.Expect(c.judgement().Suspect).To(BeTrue())
+	g.Expect(c.Suspect()).To(BeTrue())
 	m.took = time.Minute
 	requestTime()
-	g.Expect(c.judgement().Suspect).To(BeTrue(), "a response that took a minute proves nothing")
+	g.Expect(c.Suspect()).To(BeTrue(), "an answer that took a minute says nothing")
 	m.took = 0
 	requestTime()
-	g.Expect(c.judgement().Suspect).To(BeFalse())
+	g.Expect(c.Suspect()).To(BeFalse())
 	g.Expect(c.Now()).To(BeTemporally("~", m.server, time.Second))
 }
