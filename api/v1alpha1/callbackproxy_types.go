@@ -43,6 +43,7 @@ type CallbackProxy struct {
 // +kubebuilder:validation:XValidation:rule="(self.mode == 'Sidecar') == has(self.sidecar)",message="mode Sidecar needs sidecar.appPort, and sidecar is for mode Sidecar only"
 // +kubebuilder:validation:XValidation:rule="!has(self.sidecar) || self.sidecar.appPort != self.listener.port",message="sidecar.appPort is the application's and listener.port the sidecar's: they share one pod and must differ"
 // +kubebuilder:validation:XValidation:rule="self.mode == 'External' || self.listener.port != 9090",message="listener.port 9090 is the admin port of the proxies that the operator runs: choose another"
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Sidecar' || !has(self.listener.healthPath)",message="listener.healthPath is for load balancers in front of a fleet: in mode Sidecar the application responds to health checks"
 type CallbackProxySpec struct {
 	// mode defines who runs the proxies. Deployment: the operator, as a
 	// Deployment beside this object. Sidecar: pods of this namespace whose label
@@ -77,6 +78,10 @@ type CallbackProxySpec struct {
 	// forwarding defines what the proxies pass on to the backends about the original request.
 	// +optional
 	Forwarding Forwarding `json:"forwarding,omitzero"`
+
+	// limits bound one request.
+	// +optional
+	Limits Limits `json:"limits,omitzero"`
 
 	// policy bounds what routes may declare.
 	// +optional
@@ -141,21 +146,93 @@ type Listener struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port,omitempty"`
+	// healthPath is a path at which every instance responds on this port to the
+	// health checks of load balancers: 200, or 503 while it is not ready. Only
+	// requests whose Host no route has get it. Not in mode Sidecar.
+	// +optional
+	HealthPath HealthPath `json:"healthPath,omitempty"`
 }
+
+// HealthPath is a path of visible ASCII, for example /healthz.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=256
+// +kubebuilder:validation:XValidation:rule="self.matches('^/[!-~]*$') && !self.contains('?') && !self.contains('#')",message="must be a path that begins with / and holds neither ? nor #, such as /healthz"
+type HealthPath string
 
 // Forwarding defines what the proxies pass on to the backends about the original
 // request, for callbacks and for requests that a sidecar passes through.
 //
 // +kubebuilder:validation:MinProperties=1
 type Forwarding struct {
+	// externalScheme is what the clients use: https by default, because redirect
+	// URIs are registered with it. The backends get it as X-Forwarded-Proto unless
+	// a trusted proxy states another one.
+	// +optional
+	// +kubebuilder:default=https
+	ExternalScheme ExternalScheme `json:"externalScheme,omitempty"`
+	// hostFrom is where trusted proxies leave the Host that the client used: Host
+	// (the default), or XForwardedHost for load balancers that replace Host. They
+	// must overwrite what a client sends in that field.
+	// +optional
+	// +kubebuilder:default=Host
+	HostFrom HostFrom `json:"hostFrom,omitempty"`
 	// trustedProxies are the networks, in CIDR notation, of the load balancers in
-	// front of the fleet. The proxy keeps the X-Forwarded-For and
-	// X-Forwarded-Proto of requests from there and replaces those of all others.
+	// front of the fleet. The proxies keep what requests from there state about
+	// the client (X-Forwarded-*, Forwarded, X-Request-Id and others), and drop it
+	// from all other requests.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
+}
+
+// ExternalScheme is a URL scheme.
+//
+// +kubebuilder:validation:Enum=https;http
+type ExternalScheme string
+
+// The schemes.
+const (
+	ExternalSchemeHTTPS ExternalScheme = "https"
+	ExternalSchemeHTTP  ExternalScheme = "http"
+)
+
+// HostFrom names a field of a request.
+//
+// +kubebuilder:validation:Enum=Host;XForwardedHost
+type HostFrom string
+
+// The fields.
+const (
+	HostFromHost           HostFrom = "Host"
+	HostFromXForwardedHost HostFrom = "XForwardedHost"
+)
+
+// Limits bound one request. A request beyond them gets 431, 414 or 413.
+//
+// +kubebuilder:validation:MinProperties=1
+type Limits struct {
+	// headerKiB bounds all header fields of a request, in KiB; 64 by default.
+	// +optional
+	// +kubebuilder:default=64
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	HeaderKiB int32 `json:"headerKiB,omitempty"`
+	// targetKiB bounds path and query of a request, in KiB; 32 by default.
+	// +optional
+	// +kubebuilder:default=32
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
+	TargetKiB int32 `json:"targetKiB,omitempty"`
+	// bodyKiB bounds the body of a callback, in KiB; 1024 by default. What a
+	// sidecar passes to its application has no such limit.
+	// +optional
+	// +kubebuilder:default=1024
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16384
+	BodyKiB int32 `json:"bodyKiB,omitempty"`
 }
 
 // Policy bounds what routes may declare.

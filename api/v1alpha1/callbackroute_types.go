@@ -48,6 +48,7 @@ type CallbackRoute struct {
 // +kubebuilder:validation:XValidation:rule="self.backends.all(b, !has(b.failover) || self.backends.exists(o, o.name == b.failover.backend && o.name != b.name && has(o.weight) && o.weight == 0))",message="failover.backend must name another backend of this route, one with weight: 0"
 // +kubebuilder:validation:XValidation:rule="self.backends.all(b, !has(b.paths) || b.paths.all(p, self.callbacks.exists(c, c.name == p.callback && (!has(c.pathType) || c.pathType == 'Exact'))))",message="backends[].paths replaces the whole path: each entry must name a callback of this route with pathType: Exact"
 // +kubebuilder:validation:XValidation:rule="self.protocol != 'Opaque' || self.callbacks.all(c, !has(c.pathProbe) || c.pathProbe == 'Disabled')",message="pathProbe sends an error response of the protocol, and protocol Opaque has none: remove pathProbe"
+// +kubebuilder:validation:XValidation:rule="self.protocol == 'Opaque' || self.callbacks.all(c, !has(c.methods))",message="callbacks[].methods is for protocol Opaque: remove methods"
 type CallbackRouteSpec struct {
 	// proxyRef names the CallbackProxy that serves this route.
 	// +required
@@ -205,7 +206,22 @@ type Callback struct {
 	// protocol Opaque.
 	// +optional
 	PathProbe PathProbe `json:"pathProbe,omitempty"`
+	// methods are the HTTP methods that a callback of protocol Opaque takes; GET,
+	// HEAD and POST when absent. For protocol Opaque only: of the others the
+	// responses come with GET and POST, and any other request is relayed.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Methods []HTTPMethod `json:"methods,omitempty"`
 }
+
+// HTTPMethod is a method of HTTP.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=32
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z]([-A-Z]*[A-Z])?$') && self != 'CONNECT' && self != 'TRACE'",message="must be an HTTP method in upper case, such as PUT; CONNECT and TRACE are never served"
+type HTTPMethod string
 
 // PathProbe switches the probe of a callback's path on or off.
 //

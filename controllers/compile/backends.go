@@ -65,9 +65,20 @@ func callbacksOf(spec *callbackv1alpha1.CallbackRouteSpec) []routetable.Callback
 			PathType:  routetable.PathType(cmp.Or(declared.PathType, callbackv1alpha1.PathExact)),
 			Path:      string(declared.Path),
 			PathProbe: declared.PathProbe == callbackv1alpha1.PathProbeEnabled,
+			Methods:   methodsOf(declared),
 		}
 	}
 	return callbacks
+}
+
+// methodsOf returns the methods in the order of the table.
+func methodsOf(c *callbackv1alpha1.Callback) []string {
+	var methods []string
+	for _, method := range c.Methods {
+		methods = append(methods, string(method))
+	}
+	slices.Sort(methods)
+	return methods
 }
 
 // resolveBackends adds the backends to the entry and computes the condition

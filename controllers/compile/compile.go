@@ -232,7 +232,15 @@ func compareNames(a, b *callbackv1alpha1.CallbackRoute) int {
 }
 
 func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {
-	s := routetable.Settings{ListenerPort: p.Spec.Listener.Port}
+	s := routetable.Settings{
+		ListenerPort: p.Spec.Listener.Port, HealthPath: string(p.Spec.Listener.HealthPath),
+		Forwarding: routetable.Forwarding{
+			ExternalScheme: string(p.Spec.Forwarding.ExternalScheme), HostFrom: routetable.HostFrom(p.Spec.Forwarding.HostFrom),
+		},
+		Limits: routetable.Limits{
+			HeaderKiB: p.Spec.Limits.HeaderKiB, TargetKiB: p.Spec.Limits.TargetKiB, BodyKiB: p.Spec.Limits.BodyKiB,
+		},
+	}
 	var trusted []string
 	for _, cidr := range p.Spec.Forwarding.TrustedProxies {
 		// The schema accepts more spellings of a network than the table does. A
