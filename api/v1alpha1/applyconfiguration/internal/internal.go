@@ -91,6 +91,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Callback
   map:
     fields:
+    - name: methods
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HTTPMethod
+          elementRelationship: associative
     - name: name
       type:
         scalar: string
@@ -178,6 +184,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - hostname
+    - name: limits
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Limits
     - name: listener
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Listener
@@ -338,6 +347,8 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Traffic
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConfigPart
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ExternalScheme
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Failover
   map:
     fields:
@@ -350,6 +361,14 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Forwarding
   map:
     fields:
+    - name: externalScheme
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ExternalScheme
+      default: https
+    - name: hostFrom
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HostFrom
+      default: Host
     - name: trustedProxies
       type:
         list:
@@ -357,6 +376,8 @@ var schemaYAML = typed.YAMLObject(`types:
             namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CIDR
           elementRelationship: associative
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.FromNamespaces
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.HTTPMethod
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Health
   scalar: string
@@ -382,6 +403,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthCheckType
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthPath
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.HostFrom
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.HostHeader
   scalar: string
@@ -412,9 +437,27 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.LabelValue
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Limits
+  map:
+    fields:
+    - name: bodyKiB
+      type:
+        scalar: numeric
+      default: 1024
+    - name: headerKiB
+      type:
+        scalar: numeric
+      default: 64
+    - name: targetKiB
+      type:
+        scalar: numeric
+      default: 32
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Listener
   map:
     fields:
+    - name: healthPath
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.HealthPath
     - name: port
       type:
         scalar: numeric

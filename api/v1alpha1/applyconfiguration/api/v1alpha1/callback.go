@@ -29,6 +29,10 @@ type CallbackApplyConfiguration struct {
 	// the condition BackendsHealthy reports it before a login fails. Not for
 	// protocol Opaque.
 	PathProbe *apiv1alpha1.PathProbe `json:"pathProbe,omitempty"`
+	// methods are the HTTP methods that a callback of protocol Opaque takes; GET,
+	// HEAD and POST when absent. For protocol Opaque only: of the others the
+	// responses come with GET and POST, and any other request is relayed.
+	Methods []apiv1alpha1.HTTPMethod `json:"methods,omitempty"`
 }
 
 // CallbackApplyConfiguration constructs a declarative configuration of the Callback type for use with
@@ -66,5 +70,15 @@ func (b *CallbackApplyConfiguration) WithPathType(value apiv1alpha1.PathType) *C
 // If called multiple times, the PathProbe field is set to the value of the last call.
 func (b *CallbackApplyConfiguration) WithPathProbe(value apiv1alpha1.PathProbe) *CallbackApplyConfiguration {
 	b.PathProbe = &value
+	return b
+}
+
+// WithMethods adds the given value to the Methods field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Methods field.
+func (b *CallbackApplyConfiguration) WithMethods(values ...apiv1alpha1.HTTPMethod) *CallbackApplyConfiguration {
+	for i := range values {
+		b.Methods = append(b.Methods, values[i])
+	}
 	return b
 }

@@ -32,6 +32,8 @@ type CallbackProxySpecApplyConfiguration struct {
 	Listener *ListenerApplyConfiguration `json:"listener,omitempty"`
 	// forwarding defines what the proxies pass on to the backends about the original request.
 	Forwarding *ForwardingApplyConfiguration `json:"forwarding,omitempty"`
+	// limits bound one request.
+	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
 	// policy bounds what routes may declare.
 	Policy *PolicyApplyConfiguration `json:"policy,omitempty"`
 }
@@ -92,6 +94,14 @@ func (b *CallbackProxySpecApplyConfiguration) WithListener(value *ListenerApplyC
 // If called multiple times, the Forwarding field is set to the value of the last call.
 func (b *CallbackProxySpecApplyConfiguration) WithForwarding(value *ForwardingApplyConfiguration) *CallbackProxySpecApplyConfiguration {
 	b.Forwarding = value
+	return b
+}
+
+// WithLimits sets the Limits field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Limits field is set to the value of the last call.
+func (b *CallbackProxySpecApplyConfiguration) WithLimits(value *LimitsApplyConfiguration) *CallbackProxySpecApplyConfiguration {
+	b.Limits = value
 	return b
 }
 

@@ -15,9 +15,18 @@ import (
 // Forwarding defines what the proxies pass on to the backends about the original
 // request, for callbacks and for requests that a sidecar passes through.
 type ForwardingApplyConfiguration struct {
+	// externalScheme is what the clients use: https by default, because redirect
+	// URIs are registered with it. The backends get it as X-Forwarded-Proto unless
+	// a trusted proxy states another one.
+	ExternalScheme *apiv1alpha1.ExternalScheme `json:"externalScheme,omitempty"`
+	// hostFrom is where trusted proxies leave the Host that the client used: Host
+	// (the default), or XForwardedHost for load balancers that replace Host. They
+	// must overwrite what a client sends in that field.
+	HostFrom *apiv1alpha1.HostFrom `json:"hostFrom,omitempty"`
 	// trustedProxies are the networks, in CIDR notation, of the load balancers in
-	// front of the fleet. The proxy keeps the X-Forwarded-For and
-	// X-Forwarded-Proto of requests from there and replaces those of all others.
+	// front of the fleet. The proxies keep what requests from there state about
+	// the client (X-Forwarded-*, Forwarded, X-Request-Id and others), and drop it
+	// from all other requests.
 	TrustedProxies []apiv1alpha1.CIDR `json:"trustedProxies,omitempty"`
 }
 
@@ -25,6 +34,22 @@ type ForwardingApplyConfiguration struct {
 // apply.
 func Forwarding() *ForwardingApplyConfiguration {
 	return &ForwardingApplyConfiguration{}
+}
+
+// WithExternalScheme sets the ExternalScheme field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ExternalScheme field is set to the value of the last call.
+func (b *ForwardingApplyConfiguration) WithExternalScheme(value apiv1alpha1.ExternalScheme) *ForwardingApplyConfiguration {
+	b.ExternalScheme = &value
+	return b
+}
+
+// WithHostFrom sets the HostFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HostFrom field is set to the value of the last call.
+func (b *ForwardingApplyConfiguration) WithHostFrom(value apiv1alpha1.HostFrom) *ForwardingApplyConfiguration {
+	b.HostFrom = &value
+	return b
 }
 
 // WithTrustedProxies adds the given value to the TrustedProxies field in the declarative configuration

@@ -5,6 +5,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+)
+
 // ListenerApplyConfiguration represents a declarative configuration of the Listener type for use
 // with apply.
 //
@@ -13,6 +17,10 @@ type ListenerApplyConfiguration struct {
 	// port on which every instance listens. An instance that reports another
 	// one is named in the condition Programmed.
 	Port *int32 `json:"port,omitempty"`
+	// healthPath is a path at which every instance responds on this port to the
+	// health checks of load balancers: 200, or 503 while it is not ready. Only
+	// requests whose Host no route has get it. Not in mode Sidecar.
+	HealthPath *apiv1alpha1.HealthPath `json:"healthPath,omitempty"`
 }
 
 // ListenerApplyConfiguration constructs a declarative configuration of the Listener type for use with
@@ -26,5 +34,13 @@ func Listener() *ListenerApplyConfiguration {
 // If called multiple times, the Port field is set to the value of the last call.
 func (b *ListenerApplyConfiguration) WithPort(value int32) *ListenerApplyConfiguration {
 	b.Port = &value
+	return b
+}
+
+// WithHealthPath sets the HealthPath field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HealthPath field is set to the value of the last call.
+func (b *ListenerApplyConfiguration) WithHealthPath(value apiv1alpha1.HealthPath) *ListenerApplyConfiguration {
+	b.HealthPath = &value
 	return b
 }
