@@ -103,8 +103,9 @@ func fateOf(name string, underscore bool) fate {
 	return relayed
 }
 
+// isEnvoy reads "_" in a name as "-".
 func isEnvoy(name string) bool {
-	return len(name) > len(envoy) && http1.EqualFold(name[:len(envoy)], envoy)
+	return len(name) > len(envoy) && http1.EqualFold(strings.ReplaceAll(name[:len(envoy)], "_", "-"), envoy)
 }
 
 // options are the names that Connection declares to belong to this connection.
