@@ -59,7 +59,7 @@ func TestF63_StopRespondsToCallbacksInFlight(t *testing.T) {
 				if got.status != tc.status || tc.cut != (got.err != nil) || !tc.cut && got.body != string(pages[502]) {
 					t.Errorf("response is %d %q, %v", got.status, got.body, got.err)
 				}
-				if took := time.Since(began); took > lastWords && tc.cut == false {
+				if took := time.Since(began); took > lastWords && !tc.cut {
 					t.Errorf("responded after %s: the proxy exits %s after the stop", took, lastWords)
 				}
 				if len(b.seen()) != 1 {

@@ -186,7 +186,7 @@ func TestF62_LoadFindsWhatClientsRepeat(t *testing.T) {
 	g.Eventually(l.Sent, time.Minute, time.Millisecond).Should(BeNumerically(">=", 40))
 	o := l.Judge(t.Context(), backends...)
 	t.Logf("%s, %d repeated", o, o.Repeated)
-	// Of eight callbacks the browsers repeat four, and the fronts their two GETs.
+	// Among eight callbacks the browsers repeat four, and the fronts their two GETs.
 	g.Expect(o.Failed).To(Equal(o.Sent))
 	g.Expect(o.Duplicated).To(BeNumerically("~", o.Sent*6/8, 4), "%v", o.First)
 	g.Expect(o.Repeated).To(Equal(o.Duplicated))
