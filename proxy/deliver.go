@@ -43,6 +43,9 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	if dropped > 0 {
 		x.h.metrics.Count(metrics.FieldsDropped)
 	}
+	// The body may have taken its time: the response has its own, or its status line
+	// could not be written any more, and the client would send the request again.
+	x.c.SetWriteDeadline(x.h.now().Add(x.total() + x.h.writeGrace))
 	response, err := x.h.upstream.Attempt(x.h.life, x.plan(body))
 	if err != nil {
 		x.respondFailure(err)

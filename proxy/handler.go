@@ -42,9 +42,10 @@ type Handler struct {
 	log      *slog.Logger
 	// now is the clock of durations and deadlines. Sunsets have their own.
 	now func() time.Time
-	// readTimeout bounds the reading of a request's body, from its head on.
-	readTimeout time.Duration
-	pseudonym   string
+	// readTimeout bounds the reading of a request's body, from its head on, and
+	// writeGrace the writing of a response after the time of its route.
+	readTimeout, writeGrace time.Duration
+	pseudonym               string
 	// app is the application behind a sidecar; nil when there is none.
 	app *passthrough.Application
 	// turn makes the addresses of a backend take turns.
@@ -78,8 +79,7 @@ type HandlerOptions struct {
 func NewHandler(o HandlerOptions) *Handler {
 	h := &Handler{
 		store: o.Store, clock: o.Clock, usage: o.Usage, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
-		now: o.Now, readTimeout: readTimeout,
-		pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
+		now: o.Now, readTimeout: readTimeout, writeGrace: writeGrace, pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
 	}
 	h.life, h.stop = context.WithCancel(context.Background())
 	if o.AppPort != 0 {
@@ -209,7 +209,7 @@ func (x *exchange) match(s *config.Snapshot) bool {
 			x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
 		}
 	}
-	x.c.SetWriteDeadline(x.h.now().Add(x.total() + writeGrace))
+	x.c.SetWriteDeadline(x.start.Add(x.h.readTimeout + x.h.writeGrace))
 	if refusal := x.checkHead(exact); refusal != nil && (s != nil || x.h.app == nil) {
 		x.refuse(refusal)
 		return false
@@ -235,9 +235,6 @@ func (x *exchange) match(s *config.Snapshot) bool {
 
 // total is how long the delivery of a request may take.
 func (x *exchange) total() time.Duration {
-	if x.route == nil {
-		return readTimeout
-	}
 	return time.Duration(x.route.TimeoutSeconds) * time.Second
 }
 

@@ -6,9 +6,11 @@ package proxy
 import (
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/passthrough"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -67,6 +69,50 @@ func TestF63_StopRespondsToCallbacksInFlight(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// F62: a body that came slowly takes nothing of the time for the response: the
+// client gets its status line.
+func TestF62_SlowBodyLeavesTimeForTheResponse(t *testing.T) {
+	r := newRig(t)
+	const grace = 300 * time.Millisecond
+	r.handler.readTimeout, r.handler.writeGrace = time.Second, grace
+	var sent time.Time
+	late := make(chan time.Duration, 1)
+	b := newBackend(t, func(conn net.Conn, _ string) {
+		// The last moment of the route's time, and of no earlier deadline.
+		time.Sleep(900 * time.Millisecond)
+		late <- time.Since(sent)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	})
+	r.lead(blueAddress, b)
+	r.serve(newRoute(func(r *routetable.Route) { r.TimeoutSeconds = 1 }))
+	sent = time.Now()
+	c := r.call("POST /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 6\r\n\r\ncode")
+	time.Sleep(2 * grace) // a client that is slow
+	c.write("=1")
+	got := readResponse(c.from, "POST")
+	if took := <-late; took < time.Second+grace {
+		t.Fatalf("the response came after %s: this test is too fast", took)
+	}
+	if got.status != 200 || got.body != "ok" {
+		t.Errorf("response is %d %q, %v", got.status, got.body, got.err)
+	}
+}
+
+// F63: a panic outside of a callback ends one request, with a status line, and no
+// other.
+func TestF63_PanicOfAPassage(t *testing.T) {
+	r := newRig(t)
+	r.handler.app = passthrough.New(passthrough.Options{Port: 1, Now: time.Now, Passed: func() { panic("CANARY of the request") }})
+	t.Cleanup(r.handler.app.Cut)
+	r.serve(newRoute(nil))
+	if got := r.get("/x"); got.status != 502 || !got.closes || got.err != nil {
+		t.Errorf("response is %d, closes %v, %v", got.status, got.closes, got.err)
+	}
+	if log := r.log.String(); strings.Contains(log, "CANARY") || !strings.Contains(log, "handler panicked") {
+		t.Errorf("log is %s", log)
 	}
 }
 

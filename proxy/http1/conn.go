@@ -8,6 +8,7 @@ package http1
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -50,12 +51,24 @@ func (c *conn) serve() {
 		if !ok {
 			return
 		}
-		c.server.Handle(x)
+		c.handle(x)
 		if !c.goesOn(x) {
 			return
 		}
 		*x = Exchange{Peer: c.peer, conn: c, out: x.out[:0]}
 	}
+}
+
+// handle keeps a panic from ending the process, and with it all other requests. The
+// text of the panic may quote the request.
+func (c *conn) handle(x *Exchange) {
+	defer func() {
+		if value := recover(); value != nil {
+			c.server.Log.Error("handler panicked", "type", fmt.Sprintf("%T", value))
+			x.Close()
+		}
+	}()
+	c.server.Handle(x)
 }
 
 // forget closes the connection, unless it was handed over.
