@@ -27,6 +27,8 @@ type fault struct {
 	// cut: the head of the response reaches the client, which sees that the rest is
 	// missing. Otherwise the client gets the proxy's own 502.
 	cut bool
+	// early: it ends before it has read the body of the request.
+	early bool
 }
 
 const page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
@@ -113,15 +115,17 @@ func (b *backend) converse(conn *net.TCPConn) {
 		if err != nil {
 			return
 		}
-		body, err := io.ReadAll(request.Body)
-		if err != nil {
-			return
+		way := b.way.Load()
+		var body []byte
+		if way == nil || !way.early {
+			if body, err = io.ReadAll(request.Body); err != nil {
+				return
+			}
 		}
 		b.mu.Lock()
 		b.requests = append(b.requests, request.Method+" "+request.RequestURI+" "+string(body))
 		b.fields = request.Header
 		b.mu.Unlock()
-		way := b.way.Load()
 		if way == nil || !breaks(request) {
 			_, _ = io.WriteString(conn, page+"Connection: keep-alive\r\nContent-Length: 4\r\n\r\nfine")
 			continue

@@ -30,6 +30,8 @@ type tab struct {
 	// base is the proxy's origin, other the other site's.
 	base, other string
 	sent        int
+	// large makes the form have 8 MiB.
+	large bool
 }
 
 // open returns a tab that sends to the proxy at an address. The other site has
@@ -40,8 +42,13 @@ func open(t *testing.T, b *browser, address string) *tab {
 	s := &tab{browser: b, base: "http://" + authHost + ":" + port}
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = fmt.Fprintf(w, `<body onload="document.forms[0].submit()"><form method="post" action=%q><input name="code" value=%q><input name="state" value="s"></form>`,
-			s.base+r.URL.Path+"?flow=1", r.URL.Query().Get("id"))
+		id, size := r.URL.Query().Get("id"), 1
+		if s.large {
+			size = 8 << 20
+		}
+		_, _ = fmt.Fprintf(w, `<body onload="f.state.value = 'x'.repeat(%d); f.submit()">
+			<form id="f" method="post" action=%q><input name="code" value=%q><input name="state" type="hidden"></form>`,
+			size, s.base+r.URL.Path+"?flow="+id, id)
 	}))
 	t.Cleanup(site.Close)
 	_, port, _ = net.SplitHostPort(site.Listener.Addr().String())
@@ -106,6 +113,24 @@ func TestF64_ChromiumSendsOnceToAnApplication(t *testing.T) {
 	app := startBackend(t)
 	s := open(t, b, startProxy(t, options{backend: app.address, app: app.address}).address)
 	s.sendEach(app, appFaults, "/app", "The application did not answer")
+}
+
+// F64: an application that ends the connection while a form of 8 MiB is on its way
+// gets it once, and the user an answer.
+func TestF64_ChromiumUploadsOnce(t *testing.T) {
+	b := startBrowser(t)
+	app := startBackend(t)
+	s := open(t, b, startProxy(t, options{backend: app.address, app: app.address}).address)
+	s.large = true
+	for _, f := range []fault{{name: "closed", early: true}, {name: "reset", early: true, reset: true}} {
+		app.way.Store(&f)
+		id, end := s.send(byPost, "/app")
+		n := app.delivered(id)
+		t.Logf("%s: delivered %d times, status %d, %s, %q", f.name, n, end.Status, end.Error, end.Title)
+		if n != 1 || end.Status != http.StatusBadGateway {
+			t.Errorf("%s: delivered %d times, status %d, %s", f.name, n, end.Status, end.Error)
+		}
+	}
 }
 
 // sendEach sends a GET and a POST for each fault, and judges.
