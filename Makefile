@@ -149,7 +149,7 @@ test: ## Test the root module and the light modules, against a real API server, 
 	@hack/test.sh contributor
 
 .PHONY: check
-check: verify ## Run what CI runs beside `make test`: verify, chart, monitoring, system tests, Dockerfile, SBOM.
+check: verify ## Run what CI runs beside `make test`: verify, chart, monitoring, system tests, edges, Dockerfile, SBOM.
 	@hack/test.sh rest
 
 .PHONY: verify
@@ -172,6 +172,10 @@ FAULTS ?= full
 .PHONY: faults
 faults: ## Run each fault for its full required duration (hours) and print a table. FAULTS=fast takes ten minutes.
 	cd test/system && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h -run TestF
+
+.PHONY: edges
+edges: ## Test the proxy behind a real Chromium and nginx. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
+	@hack/edges.sh $(ARGS)
 
 ##@ Release
 

@@ -14,7 +14,7 @@ cd "$root"
 # Modules that `make test` includes beside the root module.
 light="demo test/idp hack/cluster/image test/consumer"
 # Packages of the root module that `make test` leaves to `make check`.
-heavy='/test/(system|scale)$'
+heavy='/test/(system|scale|edges)$'
 
 race=-race
 if ! reason=$(go build -race runtime/cgo 2>&1); then
@@ -66,6 +66,7 @@ rest() {
 	# shellcheck disable=SC2046
 	scale=$(go list ./... | grep -E '/test/scale$' || true)
 	[ -z "$scale" ] || run "test the scale tests" . go test -count=1 -timeout 20m "$scale"
+	run "test with a browser and a front" . hack/edges.sh
 	# The system tests measure times, so they run alone and without the race detector, and print the table of the faults. These
 	# faults end within seconds; `make faults` runs all of them.
 	run "test the system" test/system go test -count=1 -timeout 20m -run 'TestUse|T10|F1[289]|F2[1234]|F4[456]|F70'

@@ -93,13 +93,28 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	if dropped > 0 {
 		x.h.metrics.Count(metrics.FieldsDropped)
 	}
+	// The body may have taken its time: the response has its own, or its status line
+	// could not be written any more, and the client would send the request again.
+	x.c.SetWriteDeadline(x.h.now().Add(x.total() + x.h.writeGrace))
 	response, err := x.h.upstream.Attempt(x.h.life, x.plan(body))
 	if err != nil {
 		x.respondFailure(err)
 		return
 	}
 	defer response.Close()
+	if invitesRepeat(response.Status) {
+		x.respondWith(http.StatusBadGateway, pages[http.StatusBadGateway], unknown, "response invites the client to send the request again")
+		return
+	}
 	x.relay(response)
+}
+
+// invitesRepeat reports whether a status makes browsers send a request again by
+// themselves, a POST too: Chromium does so after 408 on a connection that was used
+// before, and after 421 on any. Both are about a connection to the backend that is
+// not the client's.
+func invitesRepeat(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusMisdirectedRequest
 }
 
 // plan lists where the callback may go. Health gets the result of each dial. The

@@ -43,9 +43,10 @@ type Handler struct {
 	log      *slog.Logger
 	// now is the clock of durations and deadlines. Sunsets have their own.
 	now func() time.Time
-	// readTimeout bounds the reading of a request's body, from its head on.
-	readTimeout time.Duration
-	pseudonym   string
+	// readTimeout bounds the reading of a request's body, from its head on, and
+	// writeGrace the writing of a response after the time of its route.
+	readTimeout, writeGrace time.Duration
+	pseudonym               string
 	// app is the application behind a sidecar; nil when there is none.
 	app *passthrough.Application
 	// turn makes the addresses of a backend take turns.
@@ -79,7 +80,7 @@ type HandlerOptions struct {
 func NewHandler(o HandlerOptions) *Handler {
 	h := &Handler{
 		store: o.Store, clock: o.Clock, usage: o.Usage, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
-		now: o.Now, readTimeout: readTimeout, guard: guard.New(),
+		now: o.Now, readTimeout: readTimeout, writeGrace: writeGrace, guard: guard.New(),
 		pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
 	}
 	h.life, h.stop = context.WithCancel(context.Background())

@@ -46,7 +46,7 @@ func (x *exchange) match(s *config.Snapshot) bool {
 			x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
 		}
 	}
-	x.c.SetWriteDeadline(x.h.now().Add(x.total() + writeGrace))
+	x.c.SetWriteDeadline(x.start.Add(x.h.readTimeout + x.h.writeGrace))
 	if refusal == nil {
 		refusal = x.checkHead(exact)
 	}
@@ -78,9 +78,6 @@ func (x *exchange) match(s *config.Snapshot) bool {
 
 // total is how long the delivery of a request may take.
 func (x *exchange) total() time.Duration {
-	if x.route == nil {
-		return readTimeout
-	}
 	return time.Duration(x.route.TimeoutSeconds) * time.Second
 }
 

@@ -8,6 +8,7 @@ package http1
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -49,7 +50,7 @@ func (c *conn) serve() {
 		if !ok {
 			return
 		}
-		c.server.Handle(x)
+		c.handle(x)
 		if !c.goesOn(x) {
 			return
 		}
@@ -65,6 +66,18 @@ func emptied(out []byte) []byte {
 		return make([]byte, 0, 4<<10)
 	}
 	return out[:0]
+}
+
+// handle keeps a panic from ending the process, and with it all other requests. The
+// text of the panic may quote the request.
+func (c *conn) handle(x *Exchange) {
+	defer func() {
+		if value := recover(); value != nil {
+			c.server.Log.Error("handler panicked", "type", fmt.Sprintf("%T", value))
+			x.Close()
+		}
+	}()
+	c.server.Handle(x)
 }
 
 // forget closes the connection, unless it was handed over.

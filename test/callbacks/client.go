@@ -3,7 +3,7 @@
 
 package callbacks
 
-// client.go: single callbacks, and the clients that send them.
+// client.go: single requests.
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -40,25 +39,15 @@ var single = NewClient(defaultTimeout)
 // the response. Status 0 means that no whole response came; the body is then
 // the reason.
 func Get(ctx context.Context, address, host, target string) (status int, body string) {
-	return exchange(ctx, single.Transport, http.MethodGet, address, host, target, "", defaultTimeout)
-}
-
-// exchange goes by RoundTrip, as the errors of an http.Client contain the URL.
-// No client repeats a request here: a fresh connection has no reason to, and a
-// body that cannot be rewound cannot be sent twice.
-func exchange(ctx context.Context, transport http.RoundTripper, method, address, host, target, body string, timeout time.Duration) (status int, content string) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+address+target, http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+target, http.NoBody)
 	if err != nil {
 		return 0, "the request is not valid"
 	}
 	r.Host = host
-	if body != "" {
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	response, err := transport.RoundTrip(r)
+	// The errors of an http.Client contain the URL.
+	response, err := single.Transport.RoundTrip(r)
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -31,7 +31,7 @@ func RunLoad(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.StringVar(&o.Path, "path", "", "path of the callback")
 	flags.StringVar(&o.DeliveredPath, "delivered-path", "", "path at the backends, where it is another one")
 	flags.IntVar(&o.Rate, "rate", 50, "requests per second")
-	flags.BoolVar(&o.KeepAlive, "keep-alive", true, "send every second callback over a kept connection")
+	flags.BoolVar(&o.KeepAlive, "keep-alive", true, "send half of the callbacks over kept connections")
 	flags.Var(&backends, "backend", "NAME=host:port of a backend that records, may be repeated; without any only responses are judged")
 	flags.Var(&expected, "expect", "name of a backend that may receive callbacks, may be repeated; all of them by default")
 	seconds := flags.Int("seconds", 0, "duration; 0: until SIGTERM")

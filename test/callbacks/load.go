@@ -7,7 +7,6 @@ package callbacks
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -35,23 +34,28 @@ type Options struct {
 	Accept func(Response) bool
 	// Timeout is how long a client waits for a response; 10 s when 0.
 	Timeout time.Duration
-	// KeepAlive sends every second callback over a connection that is used
-	// again. Without it each callback has a connection of its own.
+	// KeepAlive makes browsers send half of the callbacks, over connections that
+	// are used again; fronts send the others, as all without it, over connections
+	// of their own. Both send a callback again where Chromium and nginx do.
 	KeepAlive bool
+	// Warm is a path that browsers request first on each new connection, so that
+	// the callback has one that was used before; empty: none.
+	Warm string
 }
 
 // Load sends callbacks at a constant rate, whatever the responses are and
 // however long they take: an open loop, so that a stall costs as many callbacks
 // as it would cost users. Each callback has an identity of its own; every
-// second one is a POST with a body.
+// second one is a POST with a body. One that was sent more than once has failed,
+// whatever the last response is.
 type Load struct {
-	o           Options
-	prefix      string
-	fresh, kept *http.Transport
-	began       time.Time
-	cancel      context.CancelFunc
-	running     sync.WaitGroup
-	sent        atomic.Int64
+	o       Options
+	prefix  string
+	browser *browser
+	began   time.Time
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	sent    atomic.Int64
 	// isOut reports which targets a load balancer would have taken out.
 	isOut atomic.Pointer[func(target int) bool]
 
@@ -67,6 +71,8 @@ type Response struct {
 	Target     int
 	Fresh      bool
 	Sent, Done time.Time
+	// Sendings is how often the client sent it.
+	Sendings int
 	// Status is 0 when there was no whole response; Body is then the reason.
 	Status int
 	Body   string
@@ -87,11 +93,9 @@ func Start(o Options) *Load {
 		o.Timeout = defaultTimeout
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	dialer := &net.Dialer{Timeout: dialTimeout}
 	l := &Load{
 		o: o, prefix: newPrefix(o.Name), cancel: cancel, began: time.Now(),
-		fresh: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext},
-		kept:  &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 20 * time.Second, DialContext: dialer.DialContext},
+		browser: &browser{host: o.Host, warm: o.Warm, idle: map[string][]*link{}},
 	}
 	l.running.Go(func() { l.run(ctx) })
 	return l
@@ -137,29 +141,45 @@ func (l *Load) Stop() []Response {
 	defer l.mu.Unlock()
 	if l.lasted == 0 {
 		l.lasted = time.Since(l.began)
-		l.kept.CloseIdleConnections()
+		l.browser.close()
 	}
 	return slices.Clone(l.responses)
 }
 
-func (l *Load) target(n int) int {
-	target := n % len(l.o.Targets)
-	if isOut := l.isOut.Load(); isOut != nil && (*isOut)(target) {
-		target = (target + 1) % len(l.o.Targets)
+// targets are those of the n-th callback, in the order in which a front tries
+// them. Every target gets both methods, also when there are two of them.
+func (l *Load) targets(n int) []int {
+	var in, out []int
+	isOut := l.isOut.Load()
+	for i := range l.o.Targets {
+		target := (n/2 + i) % len(l.o.Targets)
+		if isOut != nil && (*isOut)(target) {
+			out = append(out, target)
+			continue
+		}
+		in = append(in, target)
 	}
-	return target
+	return append(in, out...)
 }
 
+// isKept reports whether a browser sends the n-th callback.
+func (l *Load) isKept(n int) bool { return l.o.KeepAlive && n/(2*len(l.o.Targets))%2 == 1 }
+
 func (l *Load) send(n int) {
-	// Every target gets both methods, also when there are two of them.
-	r := Response{request: newRequest(l.prefix, n, l.o.Path), Target: l.target(n / 2), Fresh: true}
-	transport := l.fresh
-	if l.o.KeepAlive && n%2 == 1 {
-		r.Fresh, transport = false, l.kept
+	targets := l.targets(n)
+	addresses := make([]string, len(targets))
+	for i, target := range targets {
+		addresses[i] = l.o.Targets[target]
 	}
-	r.Sent = time.Now()
-	r.Status, r.Body = exchange(context.Background(), transport, r.request.method, l.o.Targets[r.Target], l.o.Host,
-		r.request.path+"?"+r.request.query, r.request.body, l.o.Timeout)
+	r := Response{request: newRequest(l.prefix, n, l.o.Path), Target: targets[0], Fresh: !l.isKept(n), Sent: time.Now()}
+	deadline := r.Sent.Add(l.o.Timeout)
+	var last reply
+	if r.Fresh {
+		last, r.Sendings = sendByFront(addresses, l.o.Host, r.request, deadline)
+	} else {
+		last, r.Sendings = l.browser.send(addresses[0], r.request, deadline)
+	}
+	r.Status, r.Body = last.status, last.body
 	r.Done = time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -166,3 +166,43 @@ func TestLoad_AvoidsTargetsThatAreOut(t *testing.T) {
 	o := l.Judge(t.Context(), backends...)
 	g.Expect(o.IsClean()).To(BeTrue(), "%s %v", o, o.First)
 }
+
+// F62: a proxy that delivers and then closes the connection without a status line
+// makes browsers and fronts send a callback again, and the oracle counts that.
+func TestF62_LoadFindsWhatClientsRepeat(t *testing.T) {
+	g := NewWithT(t)
+	silent := func(w http.ResponseWriter, r *http.Request, d deliver) {
+		if callbacks.IsCallback(r) {
+			d("blue", r.RequestURI)
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "warm")
+	}
+	target, backends := startRelay(t, silent)
+	l := callbacks.Start(callbacks.Options{
+		Targets: []string{target, target}, Host: "auth.acme.test", Path: "/cb", Rate: 200, Backends: []string{"blue"},
+		KeepAlive: true, Warm: "/warm", Timeout: time.Minute,
+	})
+	g.Eventually(l.Sent, time.Minute, time.Millisecond).Should(BeNumerically(">=", 40))
+	o := l.Judge(t.Context(), backends...)
+	t.Logf("%s, %d repeated", o, o.Repeated)
+	// Among eight callbacks the browsers repeat four, and the fronts their two GETs.
+	g.Expect(o.Failed).To(Equal(o.Sent))
+	g.Expect(o.Duplicated).To(BeNumerically("~", o.Sent*6/8, 4), "%v", o.First)
+	g.Expect(o.Repeated).To(Equal(o.Duplicated))
+}
+
+// A connection that ends before its request was sent costs no delivery: a front
+// goes on to the next target, and the callback counts as failed.
+func TestLoad_FrontsGoOnToTheNextTarget(t *testing.T) {
+	g := NewWithT(t)
+	in, backends := startRelay(t, func(w http.ResponseWriter, r *http.Request, d deliver) {
+		_, _ = io.WriteString(w, d("blue", r.RequestURI))
+	})
+	l := callbacks.Start(callbacks.Options{Targets: []string{"127.0.0.1:1", in}, Path: "/cb", Rate: 200, Backends: []string{"blue"}, Timeout: time.Minute})
+	g.Eventually(l.Sent, time.Minute, time.Millisecond).Should(BeNumerically(">=", 20))
+	o := l.Judge(t.Context(), backends...)
+	g.Expect(o.Broken()).To(BeZero(), "%v", o.First)
+	g.Expect(o.Statuses).To(Equal(map[int]int{http.StatusOK: o.Sent}))
+	g.Expect(o.Failed).To(And(Equal(o.Repeated), BeNumerically("~", o.Sent/2, 2)))
+}

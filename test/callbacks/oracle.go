@@ -21,8 +21,12 @@ type Outcome struct {
 	Sent    int     `json:"sent"`
 	// Fresh were sent over connections of their own.
 	Fresh int `json:"fresh"`
-	// Failed got another response than the expected one, or none.
+	// Failed got another response than the expected one, or none, or were sent more
+	// than once.
 	Failed int `json:"failed"`
+	// Repeated were sent more than once, as browsers and fronts do when a connection
+	// ends without a response.
+	Repeated int `json:"repeated"`
 	// Misrouted reached a backend that was not declared for them.
 	Misrouted int `json:"misrouted"`
 	// Duplicated reached backends more than once.
@@ -68,6 +72,7 @@ func (o *Outcome) Add(other *Outcome) {
 	o.Sent += other.Sent
 	o.Fresh += other.Fresh
 	o.Failed += other.Failed
+	o.Repeated += other.Repeated
 	o.Misrouted += other.Misrouted
 	o.Duplicated += other.Duplicated
 	o.Contradicted += other.Contradicted
@@ -124,7 +129,10 @@ func (l *Load) judge(responses []Response, delivered map[string][]delivery) *Out
 		if r.Fresh {
 			o.Fresh++
 		}
-		wrong := !l.o.Accept(r)
+		if r.Sendings > 1 {
+			o.Repeated++
+		}
+		wrong := !l.o.Accept(r) || r.Sendings > 1
 		if wrong {
 			o.Failed++
 		} else {
@@ -188,8 +196,9 @@ func (o *Outcome) describe(r Response) {
 	if r.Fresh {
 		connection = "fresh"
 	}
-	o.First = append(o.First, fmt.Sprintf("%s %s to target %d at %s over a %s connection: status %d after %s, %.80q", r.request.method,
-		r.request.id, r.Target, r.Sent.UTC().Format("15:04:05.000"), connection, r.Status, r.Done.Sub(r.Sent).Round(time.Millisecond), r.Body))
+	o.First = append(o.First, fmt.Sprintf("%s %s to target %d at %s over a %s connection: status %d after %s and %d sendings, %.80q",
+		r.request.method, r.request.id, r.Target, r.Sent.UTC().Format("15:04:05.000"), connection, r.Status,
+		r.Done.Sub(r.Sent).Round(time.Millisecond), r.Sendings, r.Body))
 }
 
 // quantile of sorted durations, in percent.

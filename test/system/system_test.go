@@ -174,7 +174,7 @@ func (s *system) load(path string, status int, backends ...string) *callbacks.Lo
 
 // loadWith completes the options of a load.
 func (s *system) loadWith(o callbacks.Options) *callbacks.Load {
-	o.Host = authHost
+	o.Host, o.KeepAlive, o.Warm = authHost, true, "/warm"
 	for _, p := range s.proxies {
 		o.Targets = append(o.Targets, p.Address)
 	}

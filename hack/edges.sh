@@ -1,0 +1,44 @@
+#!/bin/sh
+# Copyright The callback-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# edges.sh [FLAGS of go test]: runs test/edges, between a real Chromium and nginx in front of the proxy and backends that break off.
+# Installs the programs that are absent where it can: by apt-get as root, and playwright-core by npm. A test without its program is
+# skipped, and the last lines list what was absent. EDGES=full runs the tests that last minutes as well.
+set -eu
+cd "$(dirname "$0")/.."
+absent=
+
+# has NAME...: one of these programs is installed.
+has() {
+	for name in "$@"; do
+		command -v "$name" >/dev/null 2>&1 && return 0
+	done
+	return 1
+}
+
+PATH=$PATH:/usr/sbin
+export PATH
+packages=
+has chromium chromium-browser google-chrome || packages="$packages chromium"
+has nginx || packages="$packages nginx-light"
+has node || packages="$packages nodejs"
+has npm || packages="$packages npm"
+if [ -n "$packages" ]; then
+	if [ "$(id -u)" = 0 ] && has apt-get; then
+		echo "==> install$packages" >&2
+		# shellcheck disable=SC2086 # a list of words
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null; } ||
+			absent="$packages (apt-get failed)"
+	else
+		absent="$packages"
+	fi
+fi
+if has npm; then
+	(cd test/edges/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || absent="$absent playwright-core (npm ci failed)"
+fi
+
+result=0
+hack/heartbeat.sh "test the edges" go test -count=1 -timeout 30m "$@" ./test/edges || result=$?
+[ -z "$absent" ] || echo "edges: tests were SKIPPED, because this is not installed:$absent" >&2
+exit "$result"

@@ -1,0 +1,192 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package edges
+
+// main_test.go: the proxy under test, as a process of its own.
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/source"
+)
+
+const (
+	// authHost is the host of the callback, otherHost of another site.
+	authHost  = "auth.acme.test"
+	otherHost = "idp.other.test"
+	// patience bounds what normally happens at once.
+	patience = 30 * time.Second
+)
+
+// full is set for the tests that last minutes.
+var full = os.Getenv("EDGES") == "full"
+
+// program is the path of the proxy.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runWithProgram(m))
+}
+
+func runWithProgram(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "callback-edges-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "edges:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program = filepath.Join(dir, "proxy")
+	build := exec.Command("go", "build", "-o", program, "github.com/callbackproxy/callback-operator/cmd/proxy")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "edges: build the proxy: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// options of a proxy.
+type options struct {
+	// backend is the address that callbacks go to.
+	backend string
+	// app is the address of the application behind a sidecar; empty: none.
+	app string
+	// trusted are the networks of trusted peers.
+	trusted []string
+	// timeoutSeconds are the route's; 30 when 0.
+	timeoutSeconds int32
+}
+
+// proxy is a running proxy, without an API server: it serves what is on its disk.
+type proxy struct {
+	address string
+	process *exec.Cmd
+	exited  chan struct{}
+
+	mu  sync.Mutex
+	log []string
+}
+
+func startProxy(t *testing.T, o options) *proxy {
+	t.Helper()
+	dir := t.TempDir()
+	keepConfig(t, dir, o)
+	args := []string{
+		"--namespace=edge-system", "--proxy=edge", "--kubeconfig=" + writeKubeconfig(t), "--listen-address=127.0.0.1:0",
+		"--admin-address=127.0.0.1:0", "--drain-delay=0s", "--start-timeout=1ms", "--state-dir=" + dir,
+		"--connect-to=10.0.0.1:80=" + o.backend,
+	}
+	if o.app != "" {
+		_, port, _ := net.SplitHostPort(o.app)
+		args = append(args, "--app-port="+port)
+	}
+	p := &proxy{process: exec.CommandContext(context.Background(), program, args...), exited: make(chan struct{})}
+	stderr, err := p.process.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	serving := make(chan string, 1)
+	go p.read(stderr, serving)
+	t.Cleanup(func() { _ = p.process.Process.Kill(); <-p.exited })
+	select {
+	case p.address = <-serving:
+	case <-time.After(patience):
+		t.Fatalf("the proxy does not serve:\n%s", strings.Join(p.lines(), "\n"))
+	}
+	return p
+}
+
+// read keeps the log and reports the address of the listener.
+func (p *proxy) read(stderr io.Reader, serving chan<- string) {
+	defer close(p.exited)
+	scanner := bufio.NewScanner(stderr)
+	for scanner.Scan() {
+		var line struct{ Msg, ListenAddress string }
+		if json.Unmarshal(scanner.Bytes(), &line) == nil && line.Msg == "serving" {
+			serving <- line.ListenAddress
+		}
+		p.mu.Lock()
+		p.log = append(p.log, scanner.Text())
+		p.mu.Unlock()
+	}
+	_ = p.process.Wait()
+}
+
+func (p *proxy) lines() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.log...)
+}
+
+func (p *proxy) port() string {
+	_, port, _ := net.SplitHostPort(p.address)
+	return port
+}
+
+// terminate sends SIGTERM.
+func (p *proxy) terminate() { _ = p.process.Process.Signal(syscall.SIGTERM) }
+
+// keepConfig writes a config as an earlier run of the proxy would have.
+func keepConfig(t *testing.T, dir string, o options) {
+	t.Helper()
+	encoded, err := routetable.Encode(&routetable.Table{
+		Settings: routetable.Settings{ListenerPort: 8080, Forwarding: routetable.Forwarding{TrustedProxies: o.trusted}},
+		Routes: []routetable.Route{{
+			Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1, Hostnames: []string{authHost}, Protocol: routetable.OIDC,
+			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/cb"}},
+			Backends:       []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}}},
+			TimeoutSeconds: max(o.timeoutSeconds, 30), Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), AfterSunset: routetable.Reject,
+		}},
+	}, routetable.DefaultShardBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := source.NewDisk(dir, slog.New(slog.DiscardHandler), func() { t.Error("the config cannot be kept") })
+	disk.Keep(config.Offer{
+		Version: routetable.Version{Epoch: 1, Generation: 1}, ReportKey: strings.Repeat("A", 43) + "=",
+		Index: encoded.Index, Shards: map[string]string{encoded.Shards[0].Hash: encoded.Shards[0].Data},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	disk.Run(ctx)
+}
+
+// writeKubeconfig returns a kubeconfig for an API server that refuses
+// connections.
+func writeKubeconfig(t *testing.T) string {
+	t.Helper()
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = dead.Close()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	content := `{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],` +
+		`"users":[{"name":"x"}],"clusters":[{"name":"x","cluster":{"server":` + strconv.Quote("http://"+dead.Addr().String()) + `}}]}`
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
