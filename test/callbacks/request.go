@@ -13,6 +13,8 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strconv"
+	"sync/atomic"
 )
 
 // idPrefix marks the identities of callbacks that a load sends. No login has
@@ -68,4 +70,13 @@ func sum(method, rawQuery string, body []byte) string {
 	_, _ = io.WriteString(digest, method+"\n"+rawQuery+"\n")
 	_, _ = digest.Write(body)
 	return hex.EncodeToString(digest.Sum(nil))
+}
+
+var singles atomic.Int64
+
+// Single returns the query of a callback that is sent once and counted by no
+// load. Each has a code of its own: the proxies refuse the same one while its
+// delivery is in flight.
+func Single() string {
+	return "code=c" + strconv.FormatInt(singles.Add(1), 10) + "&state=single"
 }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 )
 
 // responseTimeout bounds one callback.
@@ -34,7 +36,7 @@ func (c *caller) close() { _ = c.conn.Close() }
 
 // callback is a request on the wire.
 func (p place) callback() []byte {
-	return fmt.Appendf(nil, "GET %s?code=c&state=s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path(), hostname(p.fleet, p.host))
+	return fmt.Appendf(nil, "GET %s?%s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path(), callbacks.Single(), hostname(p.fleet, p.host))
 }
 
 // send sends a request and returns the status and the body of the response.

@@ -49,7 +49,11 @@ func (p place) path() string {
 func fleetObject(i int) *callbackv1alpha1.CallbackProxy {
 	proxy := &callbackv1alpha1.CallbackProxy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: installation.Namespace, Name: fleet(i)},
-		Spec:       callbackv1alpha1.CallbackProxySpec{Mode: callbackv1alpha1.ModeExternal},
+		Spec: callbackv1alpha1.CallbackProxySpec{
+			Mode: callbackv1alpha1.ModeExternal,
+			// The callers are load balancers: their connections stay open.
+			Forwarding: callbackv1alpha1.Forwarding{TrustedProxies: []callbackv1alpha1.CIDR{"127.0.0.0/8"}},
+		},
 	}
 	for h := range hosts {
 		proxy.Spec.Hosts = append(proxy.Spec.Hosts, callbackv1alpha1.ProxyHost{

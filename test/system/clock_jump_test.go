@@ -36,7 +36,7 @@ func TestF44_TheClockJumps(t *testing.T) {
 	s.Expect(moved.Round(0)).To(BeTemporally("~", time.Now(), time.Second))
 	expect := func(when, name string, status int) {
 		t.Helper()
-		got, _ := callbacks.Get(s.ctx, c.address, authHost, "/"+name+"?code=c&state=single")
+		got, _ := callbacks.Get(s.ctx, c.address, authHost, "/"+name+"?"+callbacks.Single())
 		s.Expect(got).To(Equal(status), "%s: /%s", when, name)
 	}
 	expect("at the start", "in-30-min", http.StatusOK)

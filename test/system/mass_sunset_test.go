@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 	"github.com/callbackproxy/callback-operator/test/system/interposer"
 )
 
@@ -98,7 +99,7 @@ func (s *system) sweep(routes int) map[int]int {
 }
 
 func (s *system) sendEnding(client *http.Client, i int) int {
-	url := fmt.Sprintf("http://%s/ending/%05d?code=c&state=single", s.proxies[i%len(s.proxies)].Address, i)
+	url := fmt.Sprintf("http://%s/ending/%05d?%s", s.proxies[i%len(s.proxies)].Address, i, callbacks.Single())
 	request, err := http.NewRequest(http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return 0

@@ -20,6 +20,7 @@ import (
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/test/callbacks"
 )
 
 // Names collide wherever they can: the same name in two namespaces, names of the
@@ -105,7 +106,7 @@ func (s *system) callRaw(proxy int, host, path string) (status int, body string)
 	s.Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = conn.Close() }()
 	s.Expect(conn.SetDeadline(time.Now().Add(patience))).To(Succeed())
-	_, err = fmt.Fprintf(conn, "GET %s?code=c&state=single HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
+	_, err = fmt.Fprintf(conn, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, callbacks.Single(), host)
 	s.Expect(err).NotTo(HaveOccurred())
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	s.Expect(err).NotTo(HaveOccurred(), "%q", host)

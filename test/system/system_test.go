@@ -186,7 +186,7 @@ func (s *system) loadWith(o callbacks.Options) *callbacks.Load {
 
 // call sends one callback to a proxy; status 0 means that no response came.
 func (s *system) call(proxy int, host, path string) (status int, body string) {
-	return callbacks.Get(s.ctx, s.proxies[proxy].Address, host, path+"?code=c&state=single")
+	return callbacks.Get(s.ctx, s.proxies[proxy].Address, host, path+"?"+callbacks.Single())
 }
 
 // status sends one callback of the first host to a proxy.

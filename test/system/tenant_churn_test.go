@@ -83,7 +83,7 @@ func (s *system) applyToServe(name, proxy, address string) time.Duration {
 	began := time.Now()
 	s.Expect(s.Client.Create(s.ctx, r)).To(Succeed())
 	s.Eventually(func() int {
-		status, _ := callbacks.Get(s.ctx, address, openHost, "/"+name+"?code=c&state=single")
+		status, _ := callbacks.Get(s.ctx, address, openHost, "/"+name+"?"+callbacks.Single())
 		return status
 	}, patience, 10*time.Millisecond).Should(Equal(http.StatusOK))
 	return time.Since(began)
