@@ -137,14 +137,14 @@ func TestInject_Refusals(t *testing.T) {
 	}
 }
 
-func TestInject_SaysWhenNothingAsks(t *testing.T) {
+func TestInject_ReportsThatNoPodIsLabelled(t *testing.T) {
 	got := run(t, podWith("", "containers: [{name: app}]"), "inject", proxyFile, "-f", "-")
 	if got.code != 0 || !strings.HasPrefix(got.stderr, "warning: nothing was injected: ") || !strings.Contains(got.stdout, "kind: Pod") || strings.Contains(got.stdout, "callback-proxy") {
 		t.Errorf("exit %d, stderr %q, printed\n%s", got.code, got.stderr, got.stdout)
 	}
 }
 
-func TestInject_WantsManifests(t *testing.T) {
+func TestInject_RequiresManifests(t *testing.T) {
 	if got := run(t, "", "inject", proxyFile); got.code != 1 || got.stderr != "error: nothing to inject into: name manifests with -f, or -f - for the standard input\n" {
 		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}

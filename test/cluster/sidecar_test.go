@@ -44,7 +44,7 @@ func inject(s *step) {
 	}
 	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
 		if strings.HasPrefix(mount.MountPath, "/var/run/secrets") {
-			s.fail("the application got a token that it did not ask for")
+			s.fail("the application got a token that its manifest does not mount")
 		}
 	}
 	s.waitFor(time.Minute, "condition=Ready", "callbackroute/app-sso", "-n", app)

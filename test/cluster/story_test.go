@@ -57,7 +57,7 @@ func (w *world) startsClean(t *testing.T) bool {
 	return true
 }
 
-// prepare makes what is there before anybody thinks of a callback proxy.
+// prepare makes what is there before a callback proxy.
 func prepare(s *step) {
 	if s.before == nil {
 		s.before = s.clusterScoped()
