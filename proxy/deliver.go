@@ -97,6 +97,7 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	// could not be written any more, and the client would send the request again.
 	x.c.SetWriteDeadline(x.h.now().Add(x.total() + x.h.writeGrace))
 	response, err := x.h.upstream.Attempt(x.h.life, x.plan(body))
+	x.returnBody() // it was sent, or is not sent any more
 	if err != nil {
 		x.respondFailure(err)
 		return
