@@ -44,6 +44,7 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 		x.h.metrics.Count(metrics.FieldsDropped)
 	}
 	response, err := x.h.upstream.Attempt(x.h.life, x.plan(body))
+	x.returnBody() // it was sent, or is not sent any more
 	if err != nil {
 		x.respondFailure(err)
 		return

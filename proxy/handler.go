@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -146,6 +145,8 @@ type exchange struct {
 	// lines and buffer are memory that the next exchange uses again.
 	lines  []string
 	buffer *[bufferBytes]byte
+	// lent is the memory of the body; nil: none is lent.
+	lent *lentBody
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{buffer: new([bufferBytes]byte)} }}
@@ -324,34 +325,9 @@ func (x *exchange) isDeliverable() bool {
 // pass hands a request to the application. A body that was read is sent as it is.
 func (x *exchange) pass(s *config.Snapshot, body []byte) {
 	x.observed = true
+	x.lent = nil // the application may read the body longer than this exchange lasts
 	x.h.app.Pass(s, x.c, body)
 }
-
-// readBody reads the whole body, so that a client that stops while it sends
-// cannot leave half a request at a backend.
-func (x *exchange) readBody() ([]byte, bool) {
-	if !x.c.HasBody() {
-		return nil, true
-	}
-	body, err := x.c.ReadBody(make([]byte, 0, min(max(x.c.Length, 512), firstBody)), gate.MaxBodyBytes, x.start.Add(x.h.readTimeout))
-	malformed, is := errors.AsType[*http1.Error](err)
-	switch {
-	case err == nil:
-		return body, true
-	case errors.Is(err, http1.ErrBodyLength):
-		x.refuse(&gate.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: gate.BodyTooLarge})
-	case is:
-		x.refuse(&gate.Refusal{Status: malformed.Status, Reason: gate.Reason(malformed.Reason)})
-	default:
-		x.h.metrics.Count(metrics.Refused, "bodyIncomplete")
-		x.respond(http.StatusBadRequest, refused, "body is incomplete")
-	}
-	return nil, false
-}
-
-// firstBody bounds the memory that a declared length takes before anything
-// arrived.
-const firstBody = 64 << 10
 
 func (x *exchange) refuse(refusal *gate.Refusal) {
 	x.h.metrics.Count(metrics.Refused, string(refusal.Reason))

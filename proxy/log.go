@@ -26,6 +26,7 @@ func (x *exchange) finish() {
 		x.respondPanic(value)
 	}
 	x.observe()
+	x.returnBody()
 	x.c, x.route, x.usage = nil, nil, nil
 	exchanges.Put(x)
 }
