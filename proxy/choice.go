@@ -7,6 +7,7 @@ package proxy
 
 import (
 	"math"
+	"sync"
 
 	"github.com/callbackproxy/callback-operator/proxy/owner"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -99,5 +100,42 @@ func (h *Handler) targetOf(b *routetable.Backend, at int) string {
 	if h.health == nil {
 		return ""
 	}
-	return routetable.TargetID(b.Addresses[at], b.Check)
+	return h.targets.of(b.Addresses[at], b.Check)
+}
+
+// maxTargetIDs bounds the IDs that are remembered.
+const maxTargetIDs = 16 << 10
+
+// targetIDs remembers the IDs of targets, which are hashes.
+type targetIDs struct {
+	mu  sync.RWMutex
+	ids map[checkedAddress]string
+}
+
+// checkedAddress is what a target's ID is made of.
+type checkedAddress struct {
+	address   string
+	isChecked bool
+	check     routetable.HealthCheck
+}
+
+func (t *targetIDs) of(address string, check *routetable.HealthCheck) string {
+	key := checkedAddress{address: address, isChecked: check != nil}
+	if check != nil {
+		key.check = *check
+	}
+	t.mu.RLock()
+	id, found := t.ids[key]
+	t.mu.RUnlock()
+	if found {
+		return id
+	}
+	id = routetable.TargetID(address, check)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ids == nil || len(t.ids) >= maxTargetIDs {
+		t.ids = map[checkedAddress]string{}
+	}
+	t.ids[key] = id
+	return id
 }

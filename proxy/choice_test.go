@@ -108,9 +108,36 @@ func TestChoose_AddressesTakeTurns(t *testing.T) {
 
 func BenchmarkChoose(b *testing.B) {
 	route := newFailoverRoute()
+	for i := range route.Backends {
+		route.Backends[i].Check = &routetable.HealthCheck{
+			Path: "/healthz", Host: "a.example", IntervalSeconds: 10, TimeoutSeconds: 1, UnhealthyThreshold: 3, HealthyThreshold: 2,
+		}
+	}
 	h := &Handler{health: unreachableAt()}
 	b.ReportAllocs()
 	for b.Loop() {
 		h.choose(&route)
+	}
+}
+
+// The IDs that are remembered are those of package routetable, also when there
+// are more of them than are remembered.
+func TestTargetIDs(t *testing.T) {
+	var ids targetIDs
+	check := routetable.HealthCheck{Path: "/healthz", Host: "a.example", IntervalSeconds: 10, TimeoutSeconds: 1, UnhealthyThreshold: 3, HealthyThreshold: 2}
+	other := check
+	other.Host = "b.example"
+	for _, c := range []*routetable.HealthCheck{nil, {}, &check, &other} {
+		for range 2 {
+			if got, want := ids.of("10.0.0.1:80", c), routetable.TargetID("10.0.0.1:80", c); got != want {
+				t.Errorf("the ID with check %+v is %s, want %s", c, got, want)
+			}
+		}
+	}
+	for i := range maxTargetIDs {
+		ids.of(fmt.Sprint(i), nil)
+	}
+	if n := len(ids.ids); n == 0 || n > maxTargetIDs {
+		t.Errorf("%d IDs are remembered", n)
 	}
 }

@@ -47,7 +47,8 @@ type Handler struct {
 	// app is the application behind a sidecar; nil when there is none.
 	app *passthrough.Application
 	// turn makes the addresses of a backend take turns.
-	turn atomic.Uint32
+	turn    atomic.Uint32
+	targets targetIDs
 	// life is the life of all attempts.
 	life context.Context //nolint:containedctx // of the handler, not of a call
 	stop context.CancelFunc
