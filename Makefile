@@ -21,7 +21,7 @@ export GOWORK := off
 ALL_MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod \
 	-not -path '*/testdata/*' -not -path './bin/*' -not -path '*/.*')))
 PIN_MODULES := hack/tools hack/controlplane test/monitoring/promtool \
-	hack/cluster/kubernetes hack/cluster/containerd hack/cluster/coredns hack/cluster/helm
+	hack/cluster/kubernetes hack/cluster/containerd hack/cluster/coredns hack/cluster/helm test/bench/caddy
 CODE_MODULES := $(filter-out $(PIN_MODULES),$(ALL_MODULES))
 export ALL_MODULES CODE_MODULES
 
@@ -157,7 +157,11 @@ verify: ## Regenerate, lint, check modules; fail when anything differs from the 
 	@hack/verify.sh
 
 .PHONY: bench
-bench: ## Run the micro-benchmarks.
+bench: ## Compare a callback's CPU time, latency and memory with nginx, HAProxy and Caddy. ARGS="-rounds 1" sets flags.
+	@hack/bench.sh $(ARGS)
+
+.PHONY: bench-micro
+bench-micro: ## Run the micro-benchmarks.
 	go test -run '^$$' -bench . -benchmem ./controllers/... ./proxy/...
 
 .PHONY: bench-propagation

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,8 @@ type Options struct {
 	// Hosts are the numbers of hosts that the proxy of this project serves; each
 	// has two routes.
 	Hosts []int
+	// Builds are other builds of that proxy to compare with, as NAME=FILE.
+	Builds []string
 	// Only, when not empty, are parts of the names of the proxies that run.
 	Only []string
 	// Progress gets a line now and then.
@@ -50,9 +53,9 @@ type Options struct {
 type bench struct {
 	*Options
 	dir string
-	// backends are the addresses of those that close connections (false) and keep
-	// them (true).
-	backends map[bool]string
+	// backends are the addresses of the one that closes connections and of the one
+	// that keeps them.
+	backends map[upstream]string
 	loads    []load
 	// proxyCores is where the proxies run, otherCores where all others do; empty:
 	// anywhere.
@@ -66,7 +69,7 @@ func Run(ctx context.Context, o Options) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
-	b := &bench{Options: &o, dir: dir, backends: map[bool]string{}, loads: newLoads(&o)}
+	b := &bench{Options: &o, dir: dir, backends: map[upstream]string{}, loads: newLoads(&o)}
 	defer func() {
 		for _, process := range b.processes {
 			process.Kill()
@@ -101,20 +104,20 @@ func (b *bench) chooseCores() {
 func (b *bench) log(line string) { _, _ = fmt.Fprintln(b.Progress, line) }
 
 func (b *bench) startBackends(ctx context.Context) error {
-	for _, kept := range []bool{false, true} {
+	for _, u := range []upstream{fresh, kept} {
 		ports, err := freePorts(1)
 		if err != nil {
 			return err
 		}
-		b.backends[kept] = "127.0.0.1:" + strconv.Itoa(ports[0])
+		b.backends[u] = "127.0.0.1:" + strconv.Itoa(ports[0])
 		process, err := b.startOn(b.otherCores, fixture.Command{
-			Path: filepath.Join(b.Programs, "peer"), Args: []string{"backend", "-listen", b.backends[kept], fmt.Sprintf("-keep=%t", kept)},
+			Path: filepath.Join(b.Programs, "peer"), Args: []string{"backend", "-listen", b.backends[u], fmt.Sprintf("-keep=%t", u == kept)},
 		})
 		if err != nil {
 			return err
 		}
 		b.processes = append(b.processes, process)
-		if err := waitAccepting(ctx, process, b.backends[kept]); err != nil {
+		if err := waitAccepting(ctx, process, b.backends[u]); err != nil {
 			return fmt.Errorf("backend: %w\n%s", err, process.Tail(5))
 		}
 	}
@@ -124,23 +127,17 @@ func (b *bench) startBackends(ctx context.Context) error {
 // startProxies starts all proxies. They stay until the end of the run: one that
 // has no load uses no CPU.
 func (b *bench) startProxies(ctx context.Context) ([]*runner, error) {
-	var all []proxy
-	fresh, missing := rivals(b.Options, false)
-	all = append(all, fresh...)
-	for _, hosts := range b.Hosts {
-		p, err := ours(b.Options, hosts)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
+	others, missing := rivals(b.Options, fresh)
+	own, err := ours(b.Options)
+	if err != nil {
+		return nil, err
 	}
-	kept, _ := rivals(b.Options, true)
-	all = append(all, kept...)
+	keeping, _ := rivals(b.Options, kept)
 	for _, program := range missing {
 		b.log("skipped, because it is not installed: " + program)
 	}
 	var runners []*runner
-	for _, p := range all {
+	for _, p := range slices.Concat(others, own, keeping) {
 		if !b.isWanted(p.name) {
 			continue
 		}

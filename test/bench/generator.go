@@ -54,7 +54,7 @@ type window struct {
 }
 
 // send runs the load: first unmeasured, then for the duration. begin and end are
-// called at the bounds of the measured part.
+// called at the bounds of the measured part, which ends with its last response.
 func (g *generator) send(ctx context.Context, warmUp, duration time.Duration, begin, end func()) (window, error) {
 	warm := int(warmUp.Seconds() * float64(g.load.perSecond))
 	total := warm + int(duration.Seconds()*float64(g.load.perSecond))
@@ -81,11 +81,10 @@ func (g *generator) send(ctx context.Context, warmUp, duration time.Duration, be
 		}
 		g.jobs <- job{due: due, host: n * hostStep % g.hosts, measured: n >= warm}
 	}
-	sleepUntil(start.Add(time.Duration(total) * interval))
-	end()
-	completed := g.completed.Load() - before
 	close(g.jobs)
 	clients.Wait()
+	end()
+	completed := g.completed.Load() - before
 	slices.Sort(g.latencies)
 	return window{completed: int(completed), latencies: g.latencies, failures: g.failures}, ctx.Err()
 }

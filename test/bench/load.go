@@ -34,7 +34,7 @@ const (
 // hostName is the name of a host of the benchmark.
 func hostName(n int) string { return fmt.Sprintf("tenant-%0*d.login.example", hostDigits, n) }
 
-var cookie = "session=" + strings.Repeat("s", 400) + "; nonce=" + strings.Repeat("n", 220)
+var cookie = "session=" + strings.Repeat("s", 400) + "; nonce=" + strings.Repeat("n", 335)
 
 // browserLines are what a browser sends: 1.3 KB with the request line and Host.
 var browserLines = strings.Join([]string{

@@ -26,17 +26,32 @@ import (
 // the table holds no loopback address.
 const address = "10.0.0.1:80"
 
-// ours returns the proxy of this project with a number of hosts. Each has one
-// route for OIDC and one for SAML.
-func ours(o *Options, hosts int) (proxy, error) {
+// ours returns the proxy of this project: with each number of hosts, and its
+// other builds with the first number.
+func ours(o *Options) ([]proxy, error) {
 	path, found := o.find("proxy")
 	if !found {
-		return proxy{}, fmt.Errorf("no program proxy in %s", o.Programs)
+		return nil, fmt.Errorf("no program proxy in %s", o.Programs)
 	}
+	var all []proxy
+	for _, hosts := range o.Hosts {
+		all = append(all, newOurs(fmt.Sprintf("callbackproxy, %s routes", thousands(2*hosts)), path, hosts))
+	}
+	for _, build := range o.Builds {
+		name, file, found := strings.Cut(build, "=")
+		if !found {
+			return nil, fmt.Errorf("%q is not NAME=FILE", build)
+		}
+		all = append(all, newOurs("callbackproxy "+name, file, o.Hosts[0]))
+	}
+	return all, nil
+}
+
+// newOurs returns a build of the proxy of this project with a number of hosts.
+// Each has one route for OIDC and one for SAML.
+func newOurs(name, path string, hosts int) proxy {
 	return proxy{
-		name:  fmt.Sprintf("callbackproxy, %s routes", thousands(2*hosts)),
-		hosts: hosts,
-		ready: "/readyz",
+		name: name, upstream: fresh, hosts: hosts, ready: "/readyz",
 		command: func(p place) (fixture.Command, error) {
 			if err := keepConfig(p.dir, newTable(hosts)); err != nil {
 				return fixture.Command{}, err
@@ -52,7 +67,7 @@ func ours(o *Options, hosts int) (proxy, error) {
 				"--connect-to=" + address + "=" + p.backend,
 			}}, nil
 		},
-	}, nil
+	}
 }
 
 // thousands writes a number with commas.

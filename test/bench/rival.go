@@ -17,9 +17,8 @@ import (
 
 // proxy is one row of the table.
 type proxy struct {
-	name string
-	// kept: the connections to the backend are kept.
-	kept bool
+	name     string
+	upstream upstream
 	// hosts is how many hosts the requests are sent for.
 	hosts int
 	// command returns how to start the proxy, in a directory of its own.
@@ -29,14 +28,22 @@ type proxy struct {
 	ready string
 }
 
+// upstream is how long the connections to the backend last.
+type upstream string
+
+const (
+	fresh upstream = "fresh" // for one request
+	kept  upstream = "kept"
+)
+
 // place is where a proxy runs.
 type place struct {
 	dir string
 	// port is the proxy's, admin another one that is free.
 	port, admin int
 	// backend is the backend's address.
-	backend string
-	kept    bool
+	backend  string
+	upstream upstream
 }
 
 func (p *place) write(name, content string) (string, error) {
@@ -58,7 +65,7 @@ func (o *Options) find(name string) (string, bool) {
 }
 
 // rivals returns the other proxies that are there, and the names of the others.
-func rivals(o *Options, kept bool) (found []proxy, missing []string) {
+func rivals(o *Options, u upstream) (found []proxy, missing []string) {
 	add := func(name, program string, command func(string, place) (fixture.Command, error)) {
 		path, is := o.find(program)
 		if !is {
@@ -66,12 +73,12 @@ func rivals(o *Options, kept bool) (found []proxy, missing []string) {
 			return
 		}
 		found = append(found, proxy{
-			name: name, kept: kept, hosts: 1,
+			name: name, upstream: u, hosts: 1,
 			command: func(p place) (fixture.Command, error) { return command(path, p) },
 		})
 	}
 	add("nginx", "nginx", func(path string, p place) (fixture.Command, error) { return nginx(path, p, "off") })
-	if !kept {
+	if u == fresh {
 		add("nginx, JSON log", "nginx", func(path string, p place) (fixture.Command, error) {
 			return nginx(path, p, filepath.Join(p.dir, "access.log")+" json")
 		})
@@ -79,7 +86,7 @@ func rivals(o *Options, kept bool) (found []proxy, missing []string) {
 	add("HAProxy", "haproxy", haproxy)
 	add("Caddy", "caddy", caddy)
 	add("ReverseProxy (Go)", "peer", func(path string, p place) (fixture.Command, error) {
-		args := []string{"reverseproxy", "-listen", fmt.Sprintf("127.0.0.1:%d", p.port), "-backend", p.backend, fmt.Sprintf("-keep=%t", p.kept)}
+		args := []string{"reverseproxy", "-listen", fmt.Sprintf("127.0.0.1:%d", p.port), "-backend", p.backend, fmt.Sprintf("-keep=%t", p.upstream == kept)}
 		return fixture.Command{Path: path, Args: args}, nil
 	})
 	return found, missing
@@ -125,7 +132,7 @@ http {
 
 func nginx(path string, p place, log string) (fixture.Command, error) {
 	keep, connection, user := "", "close", ""
-	if p.kept {
+	if p.upstream == kept {
 		keep, connection = "keepalive 256; keepalive_requests 1000000000;", ""
 	}
 	if os.Geteuid() == 0 {
@@ -159,7 +166,7 @@ backend backend
 
 func haproxy(path string, p place) (fixture.Command, error) {
 	keep := "option http-server-close\n\thttp-reuse never"
-	if p.kept {
+	if p.upstream == kept {
 		keep = "http-reuse always"
 	}
 	config, err := p.write("haproxy.cfg", p.fill(haproxyConfig, "KEEP", keep))
@@ -191,7 +198,7 @@ const caddyConfig = `{
 
 func caddy(path string, p place) (fixture.Command, error) {
 	keep := "keepalive off"
-	if p.kept {
+	if p.upstream == kept {
 		keep = "keepalive_idle_conns_per_host 256"
 	}
 	config, err := p.write("Caddyfile", p.fill(caddyConfig, "KEEP", keep))
@@ -203,6 +210,6 @@ func caddy(path string, p place) (fixture.Command, error) {
 
 // fill replaces the words of a template.
 func (p *place) fill(template string, more ...string) string {
-	words := append(more, "DIR", p.dir, "PORT", fmt.Sprint(p.port), "BACKEND", p.backend)
+	words := append([]string{"DIR", p.dir, "PORT", fmt.Sprint(p.port), "BACKEND", p.backend}, more...)
 	return strings.NewReplacer(words...).Replace(template)
 }

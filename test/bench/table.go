@@ -20,8 +20,8 @@ type cell struct{ cpu, p50, p99 time.Duration }
 
 // row is one proxy.
 type row struct {
-	name string
-	kept bool
+	name     string
+	upstream upstream
 	// cells are the measurements of each load, one for each round.
 	cells [][]cell
 	// idle and peak are its resident memory in MB.
@@ -37,7 +37,7 @@ type Table struct {
 func newTableOf(b *bench, runners []*runner) *Table {
 	t := &Table{loads: b.loads}
 	for _, r := range runners {
-		t.rows = append(t.rows, row{name: r.name, kept: r.kept, cells: make([][]cell, len(b.loads))})
+		t.rows = append(t.rows, row{name: r.name, upstream: r.upstream, cells: make([][]cell, len(b.loads))})
 	}
 	return t
 }
@@ -47,7 +47,7 @@ const reference = "nginx"
 
 // lines returns the table as cells of text: first those for fresh connections to
 // the backend, then those for kept ones.
-func (t *Table) lines(kept bool) [][]string {
+func (t *Table) lines(u upstream) [][]string {
 	head := []string{"proxy"}
 	for _, l := range t.loads {
 		head = append(head, l.name+" CPU us", "ratio", l.name+" p50/p99 ms")
@@ -55,7 +55,7 @@ func (t *Table) lines(kept bool) [][]string {
 	lines := [][]string{append(head, "RSS idle/peak MB")}
 	for i := range t.rows {
 		r := &t.rows[i]
-		if r.kept != kept {
+		if r.upstream != u {
 			continue
 		}
 		line := []string{r.name}
@@ -69,7 +69,7 @@ func (t *Table) lines(kept bool) [][]string {
 		}
 		lines = append(lines, append(line, fmt.Sprintf("%d / %d", r.idle, r.peak)))
 	}
-	if kept && len(lines) > 1 {
+	if u == kept && len(lines) > 1 {
 		none := slices.Repeat([]string{"n/a"}, len(lines[0]))
 		none[0] = "callbackproxy"
 		lines = append(lines, none)
@@ -84,7 +84,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 func (t *Table) ratio(r *row, load int) string {
 	for i := range t.rows {
 		base := &t.rows[i]
-		if base.name != reference || base.kept != r.kept {
+		if base.name != reference || base.upstream != r.upstream {
 			continue
 		}
 		ratios := make([]float64, 0, len(r.cells[load]))
@@ -111,20 +111,20 @@ func medianOf[E any, V cmp.Ordered](elements []E, value func(E) V) V {
 }
 
 // titles are those of the two parts.
-var titles = map[bool]string{
-	false: "A fresh connection to the backend for each callback",
-	true:  "Connections to the backend are kept",
+var titles = map[upstream]string{
+	fresh: "A fresh connection to the backend for each callback",
+	kept:  "Connections to the backend are kept",
 }
 
 // WriteText writes the table for a terminal.
 func (t *Table) WriteText(w io.Writer) error {
-	for _, kept := range []bool{false, true} {
-		lines := t.lines(kept)
+	for _, u := range []upstream{fresh, kept} {
+		lines := t.lines(u)
 		if len(lines) == 1 {
 			continue
 		}
 		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintf(columns, "\n%s\n", titles[kept])
+		_, _ = fmt.Fprintf(columns, "\n%s\n", titles[u])
 		for _, line := range lines {
 			_, _ = fmt.Fprintln(columns, strings.Join(line, "\t"))
 		}
@@ -137,12 +137,12 @@ func (t *Table) WriteText(w io.Writer) error {
 
 // WriteMarkdown writes the table for a page.
 func (t *Table) WriteMarkdown(w io.Writer) error {
-	for _, kept := range []bool{false, true} {
-		lines := t.lines(kept)
+	for _, u := range []upstream{fresh, kept} {
+		lines := t.lines(u)
 		if len(lines) == 1 {
 			continue
 		}
-		text := "\n" + titles[kept] + ":\n\n"
+		text := "\n" + titles[u] + ":\n\n"
 		for i, line := range lines {
 			text += "| " + strings.Join(line, " | ") + " |\n"
 			if i == 0 {

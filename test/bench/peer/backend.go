@@ -23,34 +23,38 @@ const maxMessage = 128 << 10
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, maxMessage); return &b }}
 
-// serveBackend serves connections; without keep each gets one response.
-func serveBackend(keep bool) func(net.Listener) error {
-	response := []byte(found + "\r\n")
-	if !keep {
-		response = []byte(found + "Connection: close\r\n\r\n")
-	}
-	return func(listener net.Listener) error {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return err
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				lent := buffers.Get().(*[]byte)
-				defer buffers.Put(lent)
-				for respond(conn, *lent, response, keep) == nil && keep {
-				}
-			}()
+// backend responds to each request; without keep a connection gets one response.
+type backend struct{ keep bool }
+
+func (b backend) serve(listener net.Listener) error {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
 		}
+		go func() {
+			defer func() { _ = conn.Close() }()
+			lent := buffers.Get().(*[]byte)
+			defer buffers.Put(lent)
+			for b.respond(conn, *lent) == nil && b.keep {
+			}
+		}()
 	}
+}
+
+// closing is the field that ends a connection, or nothing.
+func (b backend) closing() string {
+	if b.keep {
+		return ""
+	}
+	return "Connection: close\r\n"
 }
 
 var errMessage = errors.New("the request is not readable")
 
 // respond reads one request and responds. A request whose target has the
 // parameter echo gets its own head as the body.
-func respond(conn net.Conn, buffer, response []byte, keep bool) error {
+func (b backend) respond(conn net.Conn, buffer []byte) error {
 	n, end := 0, -1
 	for end < 0 {
 		more, err := conn.Read(buffer[n:])
@@ -70,12 +74,9 @@ func respond(conn net.Conn, buffer, response []byte, keep bool) error {
 	} else if _, err := io.ReadFull(conn, buffer[n:rest]); err != nil {
 		return err
 	}
+	response := []byte(found + b.closing() + "\r\n")
 	if line, _, _ := bytes.Cut(head, []byte("\r\n")); bytes.Contains(line, []byte("echo=")) {
-		closing := ""
-		if !keep {
-			closing = "Connection: close\r\n"
-		}
-		response = append([]byte("HTTP/1.1 200 OK\r\n"+closing+"Content-Length: "+strconv.Itoa(len(head))+"\r\n\r\n"), head...)
+		response = append([]byte("HTTP/1.1 200 OK\r\n"+b.closing()+"Content-Length: "+strconv.Itoa(len(head))+"\r\n\r\n"), head...)
 	}
 	_, err = conn.Write(response)
 	return err

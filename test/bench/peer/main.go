@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "`address` to listen on")
-	backend := flags.String("backend", "", "`address` of the backend, for reverseproxy")
+	to := flags.String("backend", "", "`address` of the backend, for reverseproxy")
 	keep := flags.Bool("keep", false, "keep connections between proxy and backend")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -42,9 +42,9 @@ func run(ctx context.Context, args []string) error {
 	var serve func(net.Listener) error
 	switch command {
 	case "backend":
-		serve = serveBackend(*keep)
+		serve = backend{*keep}.serve
 	case "reverseproxy":
-		serve = newReverseProxy(*backend, *keep).Serve
+		serve = newReverseProxy(*to, *keep).Serve
 	default:
 		return errors.New("use one of the commands backend and reverseproxy")
 	}

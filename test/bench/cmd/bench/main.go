@@ -42,6 +42,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&o.SAMLRate, "saml-rate", 1000, "requests in a second: SAML")
 	hosts := flags.String("hosts", "1,500,50000", "`numbers` of hosts that callbackproxy serves; each has two routes")
 	only := flags.String("only", "", "parts of the `names` of the proxies that run, divided by commas; none: all")
+	flags.Func("build", "another build of callbackproxy to compare with, as `NAME=FILE`; repeatable", func(build string) error {
+		o.Builds = append(o.Builds, build)
+		return nil
+	})
 	markdown := flags.String("markdown", "", "`file` that gets the table as Markdown")
 	if err := flags.Parse(args); err != nil {
 		return err
