@@ -161,15 +161,16 @@ func (c *client) exchange(host int) error {
 		return err
 	}
 	head := c.buffer[:0]
+	status := []byte("HTTP/1.1 302 ")
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
 		n, err := c.Read(c.buffer[len(head):])
 		if err != nil {
 			return err
 		}
 		head = c.buffer[:len(head)+n]
-	}
-	if !bytes.HasPrefix(head, []byte("HTTP/1.1 302 ")) {
-		return errResponse
+		if len(head) >= len(status) && !bytes.HasPrefix(head, status) || len(head) == len(c.buffer) {
+			return errResponse
+		}
 	}
 	return nil
 }
