@@ -256,7 +256,7 @@ func (x *exchange) isDeliverable() bool {
 		return true
 	case http.MethodHead:
 		x.kind = usage.Unrelated
-		x.respondWith(http.StatusOK, nil, notDelivered, "HEAD is not delivered")
+		x.respondWith(http.StatusOK, page.Page{}, notDelivered, "HEAD is not delivered")
 	default:
 		x.refuse(&gate.Refusal{Status: http.StatusMethodNotAllowed, Reason: gate.MethodNotAllowed})
 	}
@@ -295,8 +295,12 @@ func (x *exchange) respond(status int, o outcome, reason string) {
 	x.respondWith(status, pages[status], o, reason)
 }
 
-func (x *exchange) respondWith(status int, content []byte, o outcome, reason string, lines ...string) {
+func (x *exchange) respondWith(status int, p page.Page, o outcome, reason string, lines ...string) {
 	x.status, x.outcome, x.reason = status, o, reason
 	x.observe()
-	page.Write(x.c, status, content, lines...)
+	details := page.Details{RequestID: x.requestID}
+	if x.route != nil {
+		details.InfoURL = x.route.InfoURL
+	}
+	page.Write(x.c, status, p.Render(details), lines...)
 }

@@ -6,7 +6,6 @@ package proxy
 // pages.go: the constant pages of the proxy.
 
 import (
-	"html"
 	"net/http"
 
 	"github.com/callbackproxy/callback-operator/proxy/page"
@@ -17,7 +16,7 @@ import (
 // the one that the route's owner declared. Their sentence about delivery is
 // true: 503 means that no byte of the sign-in was sent to a backend, 502 and 504
 // that some may have been.
-var pages = map[int][]byte{
+var pages = map[int]page.Page{
 	http.StatusBadRequest: page.New("This request is not valid",
 		"It was not passed on. Please start signing in again."),
 	http.StatusForbidden: page.New("This sign-in was not delivered",
@@ -53,16 +52,11 @@ var heldPage = page.New("This sign-in address is on hold",
 	"Your sign-in was not delivered. Reloading this page later is safe.")
 
 // gonePage is the 410 of a route whose sunset has passed.
-func gonePage(r *routetable.Route) []byte {
+func gonePage(r *routetable.Route) page.Page {
 	closed := r.Sunset
 	if r.HeldUntil.After(closed) {
 		closed = r.HeldUntil
 	}
-	paragraphs := []string{
-		"It was closed on " + closed.UTC().Format("2 January 2006 at 15:04:05 UTC") + ". Nothing was passed on.",
-	}
-	if r.InfoURL != "" {
-		paragraphs = append(paragraphs, `<a href="`+html.EscapeString(r.InfoURL)+`" rel="noreferrer">What to do now</a>`)
-	}
-	return page.New("This sign-in address is closed", paragraphs...)
+	return page.New("This sign-in address is closed",
+		"It was closed on "+closed.UTC().Format("2 January 2006 at 15:04:05 UTC")+". Nothing was passed on.")
 }

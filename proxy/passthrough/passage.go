@@ -117,14 +117,14 @@ func (p *passage) failResponse() {
 		return
 	}
 	p.x.Close()
-	page.Write(p.x, refusal.Status, pageMalformed)
+	page.Write(p.x, refusal.Status, pageMalformed.Render(page.Details{}))
 }
 
 // fail responds for an application that did not.
-func (p *passage) fail(content []byte) {
+func (p *passage) fail(content page.Page) {
 	p.app.failed()
 	p.x.Close()
-	page.Write(p.x, http.StatusBadGateway, content)
+	page.Write(p.x, http.StatusBadGateway, content.Render(page.Details{}))
 }
 
 // exchange sends the request and relays the response. It reports whether the
