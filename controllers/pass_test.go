@@ -87,7 +87,7 @@ func (w *world) isPolled(key types.NamespacedName) bool {
 
 // expectSoundStatuses checks the statuses of a fleet; incomplete are those of
 // which some have to wait.
-func (w *world) expectSoundStatuses(key types.NamespacedName, incomplete bool) { //nolint:revive // as above
+func (w *world) expectSoundStatuses(key types.NamespacedName, incomplete bool) {
 	w.t.Helper()
 	complete := !incomplete && w.isPolled(key)
 	var routes kube.RouteList

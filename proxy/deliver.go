@@ -88,7 +88,7 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 		return
 	}
 	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme(), x.host)
-	dropped := 0
+	var dropped int
 	x.lines, dropped = forwarding.AppendCallback(x.lines[:0], &x.c.Request, &origin, x.via, x.requestID)
 	if dropped > 0 {
 		x.h.metrics.Count(metrics.FieldsDropped)

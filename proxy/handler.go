@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,11 +264,19 @@ func (x *exchange) isDeliverable() bool {
 	return false
 }
 
-// opaqueMethods are those of an Opaque callback that declares none.
-var opaqueMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+// responseMethods are those of responses, opaqueMethods those of an Opaque callback
+// that declares none.
+var (
+	responseMethods = []string{http.MethodGet, http.MethodPost}
+	opaqueMethods   = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+)
 
+// methods returns the methods by which callbacks come.
 func (x *exchange) methods() []string {
-	if len(x.callback.Methods) > 0 {
+	switch {
+	case x.route == nil || x.route.Protocol != routetable.Opaque:
+		return responseMethods
+	case len(x.callback.Methods) > 0:
 		return x.callback.Methods
 	}
 	return opaqueMethods
@@ -282,6 +291,10 @@ func (x *exchange) pass(s *config.Snapshot, body []byte) {
 
 func (x *exchange) refuse(refusal *gate.Refusal) {
 	x.h.metrics.Count(metrics.Refused, string(refusal.Reason))
+	if refusal.Status == http.StatusMethodNotAllowed {
+		x.respondWith(refusal.Status, pages[refusal.Status], refused, string(refusal.Reason), "Allow: "+strings.Join(x.methods(), ", "))
+		return
+	}
 	x.respond(refusal.Status, refused, string(refusal.Reason))
 }
 

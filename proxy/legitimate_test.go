@@ -147,3 +147,29 @@ func TestW5_HealthPath(t *testing.T) {
 		t.Errorf("at a route's host it gets %d", got)
 	}
 }
+
+// W43: what is no response of the protocol is the application's, in any form, and
+// a sidecar has no rules about it.
+func TestW43_TheApplicationUsesTheCallbacksPath(t *testing.T) {
+	s := newSidecar(t, respond200, newRoute(nil))
+	b := newBackend(t, ok("backend"))
+	s.lead(blueAddress, b)
+	large := strings.Repeat("x", 3<<20)
+	for raw, want := range map[string]string{
+		"PUT /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(large)) + "\r\n\r\n" + large: "app",
+		"HEAD /cb HTTP/1.1\r\nHost: " + host + "\r\n\r\n":                                                                            "",
+		getBytes("/cb", "Sec-Purpose: prefetch"):                                                                                     "app",
+		"GET /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 2\r\n\r\n{}":                                                      "app",
+		"POST /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 5\r\n\r\n--b--": "app",
+		formHead + "Content-Length: 3\r\n\r\na=b":                                                                                    "app",
+		formHead + "Content-Length: 6\r\n\r\ncode=1":                                                                                 "backend",
+		getBytes("/cb?code=1"): "backend",
+	} {
+		if got := s.send(raw); got.status != 200 || got.body != want {
+			t.Errorf("%.60q gets %d %q, want %q", raw, got.status, got.body, want)
+		}
+	}
+	if n := len(b.seen()); n != 2 {
+		t.Errorf("backend saw %d requests", n)
+	}
+}

@@ -17,40 +17,20 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-// match finds the route of a request, or refuses the request. An Exact path is
-// compared as it was registered: the gate's rule for canonical paths does not
-// apply to it. A refused request is counted for the route that it names, where
-// its host and path can be read.
+// match finds the route of a request, or refuses the request. A refused request is
+// counted for the route that it names, where its host and path can be read.
 func (x *exchange) match(s *config.Snapshot) bool {
 	path, _, _ := gate.SplitTarget(x.c.Target)
-	var match routetable.Match
-	found, exact := false, false
-	var refusal *gate.Refusal
 	x.bodyLimit = routetable.DefaultBodyKiB << 10
-	if s != nil {
-		x.trusted, x.bodyLimit = s.Trusts(x.c.Peer.Addr().Unmap().WithZone("")), s.BodyLimit()
-		var one bool
-		if x.host, one = s.HostOf(&x.c.Request, x.trusted); !one {
-			refusal = &gate.Refusal{Status: http.StatusBadRequest, Reason: gate.HeaderTwice}
-		}
-		match, exact = s.Matcher.MatchExact(x.host, path)
-		if found = exact; !found && gate.IsCanonicalPath(path) {
-			match, found = s.Matcher.Match(x.host, path)
-		}
-	}
+	match, found, exact, refusal := x.find(s, path)
 	if found && match.Hold == nil {
-		x.route, x.callback, x.usage = match.Route, match.Callback, s.Usage(match.Route)
-		x.arrival = x.h.clock.Judgement().Now
-		x.setRequestID()
-		if x.h.app == nil && !x.trusted {
-			x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
-		}
+		x.take(s, match)
 	}
 	x.c.SetWriteDeadline(x.start.Add(x.h.readTimeout + x.h.writeGrace))
 	if refusal == nil {
 		refusal = x.checkHead(exact)
 	}
-	if refusal != nil && (s != nil || x.h.app == nil) {
+	if refusal != nil && (s != nil || x.h.app == nil) && !x.isApplications() {
 		x.refuse(refusal)
 		return false
 	}
@@ -74,6 +54,47 @@ func (x *exchange) match(s *config.Snapshot) bool {
 		return false
 	}
 	return true
+}
+
+// isApplications reports whether a request for a callback's path is the
+// application's behind this sidecar: it is no response of the protocol, so the
+// rules for callbacks do not apply. A head that cannot be read belongs to none.
+func (x *exchange) isApplications() bool {
+	if x.h.app == nil || x.route == nil || x.c.Refusal != nil {
+		return false
+	}
+	_, query, _ := gate.SplitTarget(x.c.Target)
+	return !x.mayBeResponse(query)
+}
+
+// find returns what claims a request. An Exact path is compared as it was
+// registered: the gate's rule for canonical paths does not apply to it.
+func (x *exchange) find(s *config.Snapshot, path string) (match routetable.Match, found, exact bool, refusal *gate.Refusal) {
+	if s == nil {
+		return match, false, false, nil
+	}
+	x.trusted, x.bodyLimit = s.Trusts(x.c.Peer.Addr().Unmap().WithZone("")), s.BodyLimit()
+	var one bool
+	if x.host, one = s.HostOf(&x.c.Request, x.trusted); !one {
+		refusal = &gate.Refusal{Status: http.StatusBadRequest, Reason: gate.HeaderTwice}
+	}
+	if match, exact = s.Matcher.MatchExact(x.host, path); exact {
+		return match, true, true, refusal
+	}
+	if gate.IsCanonicalPath(path) {
+		match, found = s.Matcher.Match(x.host, path)
+	}
+	return match, found, false, refusal
+}
+
+// take makes the request one of a route.
+func (x *exchange) take(s *config.Snapshot, match routetable.Match) {
+	x.route, x.callback, x.usage = match.Route, match.Callback, s.Usage(match.Route)
+	x.arrival = x.h.clock.Judgement().Now
+	x.setRequestID()
+	if x.h.app == nil && !x.trusted {
+		x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
+	}
 }
 
 // total is how long the delivery of a request may take.

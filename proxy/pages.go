@@ -24,7 +24,7 @@ var pages = map[int]page.Page{
 	http.StatusNotFound: page.New("Nothing is here",
 		"No sign-in ends at this address."),
 	http.StatusMethodNotAllowed: page.New("This method is not allowed",
-		"This address accepts GET and POST."),
+		"The request was not passed on."),
 	http.StatusConflict: page.New("This sign-in was handed on before",
 		"It is not known how it ended, so it was not handed on again. Please do not reload this page: start signing in again."),
 	http.StatusLengthRequired: page.New("The length is missing",

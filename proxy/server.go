@@ -154,7 +154,7 @@ func (s *Server) callbackServer() *http1.Server {
 			}
 			return idleTimeout
 		},
-		Log: s.Log, Now: time.Now,
+		Log: s.Log, Now: s.Handler.now,
 	}
 }
 

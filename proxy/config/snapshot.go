@@ -99,12 +99,7 @@ func (s *Snapshot) Route(namespace, name string) *routetable.Route {
 func (s *Snapshot) Usage(r *routetable.Route) *usage.Record { return s.memories[r].usage }
 
 // Scheme is what clients of a callback use, as far as no trusted proxy states it.
-func (s *Snapshot) Scheme() string {
-	if s.Table.Settings.Forwarding.ExternalScheme == "http" {
-		return "http"
-	}
-	return "https"
-}
+func (s *Snapshot) Scheme() string { return s.Table.Settings.Forwarding.Scheme() }
 
 // Claims reports whether a route or a hold has the host, as a request has it.
 func (s *Snapshot) Claims(host string) bool { return s.Matcher.HasHost(host) }
@@ -112,7 +107,7 @@ func (s *Snapshot) Claims(host string) bool { return s.Matcher.HasHost(host) }
 // HostOf returns the Host that the client of a request used: its own, or what a
 // trusted peer states where the config believes that. It reports false when
 // several are stated.
-func (s *Snapshot) HostOf(r *http1.Request, trusted bool) (host string, ok bool) {
+func (s *Snapshot) HostOf(r *http1.Request, trusted bool) (host string, ok bool) { //nolint:revive // a property of the peer
 	if !trusted || s.Table.Settings.Forwarding.HostFrom != routetable.FromForwardedHost {
 		return r.Host, true
 	}

@@ -75,7 +75,7 @@ const maxName = 64
 
 // fateOf decides about a field name in any spelling. With underscore, "_" in the
 // name is read as "-", as many servers do.
-func fateOf(name string, underscore bool) fate {
+func fateOf(name string, underscore bool) fate { //nolint:revive // how a name is read
 	var lower [maxName]byte
 	key := lower[:min(len(name), maxName)]
 	for i := range key {

@@ -27,7 +27,7 @@ type Origin struct {
 // OriginOf reads the peer's address and, when the peer is trusted, what it
 // states about its own client. scheme is what the client used as far as the
 // proxy knows, and host the Host that it used, for a peer that states none.
-func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme, host string) Origin {
+func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme, host string) Origin { //nolint:revive // a property of the peer
 	o := Origin{Trusted: trusted, Proto: scheme, Host: host}
 	node := "unknown" // RFC 7239 section 6.2
 	o.For = node

@@ -13,9 +13,6 @@ import (
 	"strings"
 )
 
-// AllowedMethods is the Allow field of a 405.
-const AllowedMethods = "GET, POST"
-
 // Reason names the rule that a request breaks. It is constant text, so it may be
 // a label of a metric.
 type Reason string

@@ -75,7 +75,7 @@ func findAlike(raw string) (parameter uint, is bool) {
 // underscore, as for PHP. bracketed reports whether a bracket ended the name.
 //
 // A name of any length is read: all of these cut parts off.
-func findFolded(raw string, open bool) (parameter uint, is, bracketed bool) {
+func findFolded(raw string, open bool) (parameter uint, is, bracketed bool) { //nolint:gocyclo // one loop over the bytes of a name
 	var name [maxName]byte
 	n := 0
 	for raw != "" {

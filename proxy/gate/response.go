@@ -51,7 +51,7 @@ func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 		if !isReadable(r.ContentType, r.ContentEncoding) {
 			return false, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
-		found.scan(unsafe.String(unsafe.SliceData(r.Body), len(r.Body))) // it is not changed while the Response is used
+		found.scan(unsafe.String(unsafe.SliceData(r.Body), len(r.Body))) //nolint:gosec // the body is not changed while the Response is used
 	}
 	if !found.isResponse(r.Protocol) {
 		return false, nil
@@ -85,7 +85,8 @@ func isReadable(contentType, contentEncoding string) bool {
 	if contentEncoding != "" && !strings.EqualFold(contentEncoding, "identity") {
 		return false
 	}
-	for parameter, rest := "", contentType; rest != ""; {
+	for rest := contentType; rest != ""; {
+		var parameter string
 		parameter, rest = cutParameter(rest)
 		name, value, _ := strings.Cut(parameter, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "charset") {

@@ -26,6 +26,7 @@ type pathProbe struct {
 	path     string
 	host     string // that the backend gets
 	external string // on which the callback is registered
+	scheme   string // with which it is
 }
 
 // kind names the probe in metrics.
@@ -50,18 +51,18 @@ func (p *probe) every() time.Duration {
 func probesOf(table *routetable.Table, isClosed func(*routetable.Route) bool) iter.Seq2[string, func() *probe] {
 	return func(yield func(string, func() *probe) bool) {
 		for i := range table.Routes {
-			if r := &table.Routes[i]; !isClosed(r) && !probesOfRoute(r, yield) {
+			if r := &table.Routes[i]; !isClosed(r) && !probesOfRoute(r, table.Settings.Forwarding.Scheme(), yield) {
 				return
 			}
 		}
 	}
 }
 
-func probesOfRoute(r *routetable.Route, yield func(string, func() *probe) bool) bool {
+func probesOfRoute(r *routetable.Route, scheme string, yield func(string, func() *probe) bool) bool {
 	for i := range r.Backends {
 		b := &r.Backends[i]
 		for _, address := range b.Addresses {
-			if !probesOfAddress(address, r, b, yield) {
+			if !probesOfAddress(address, scheme, r, b, yield) {
 				return false
 			}
 		}
@@ -69,7 +70,7 @@ func probesOfRoute(r *routetable.Route, yield func(string, func() *probe) bool) 
 	return true
 }
 
-func probesOfAddress(address string, r *routetable.Route, b *routetable.Backend, yield func(string, func() *probe) bool) bool {
+func probesOfAddress(address, scheme string, r *routetable.Route, b *routetable.Backend, yield func(string, func() *probe) bool) bool {
 	check := func() *probe {
 		if b.Check == nil {
 			return nil
@@ -81,15 +82,15 @@ func probesOfAddress(address string, r *routetable.Route, b *routetable.Backend,
 	}
 	for i := range r.Callbacks {
 		c := &r.Callbacks[i]
-		if c.PathProbe && !yield(routetable.PathProbeID(address, r, c, b), func() *probe { return newPathProbe(address, r, c, b) }) {
+		if c.PathProbe && !yield(routetable.PathProbeID(address, r, c, b), func() *probe { return newPathProbe(address, scheme, r, c, b) }) {
 			return false
 		}
 	}
 	return true
 }
 
-func newPathProbe(address string, r *routetable.Route, c *routetable.Callback, b *routetable.Backend) *probe {
-	p := &pathProbe{protocol: r.Protocol, path: c.Path, host: r.Hostnames[0], external: r.Hostnames[0]}
+func newPathProbe(address, scheme string, r *routetable.Route, c *routetable.Callback, b *routetable.Backend) *probe {
+	p := &pathProbe{protocol: r.Protocol, path: c.Path, host: r.Hostnames[0], external: r.Hostnames[0], scheme: scheme}
 	if path := b.PathOf(c.Name); path != "" {
 		p.path = path
 	}

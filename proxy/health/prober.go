@@ -103,8 +103,8 @@ func (p *pathProbe) plan(address, random string, now time.Time) *upstream.Plan {
 		Method: http.MethodGet, Total: pathTimeout,
 		Lines: []string{
 			"User-Agent: callbackproxy-probe", "Accept: */*",
-			// Callbacks are registered with https.
-			"X-Forwarded-Host: " + p.external, "X-Forwarded-Proto: https",
+			// As a callback of a browser has them.
+			"X-Forwarded-Host: " + p.external, "X-Forwarded-Proto: " + p.scheme,
 		},
 	}
 	target, state := p.path, PathProbeState+random

@@ -182,7 +182,7 @@ func TestT4_ChecksReadNoBody(t *testing.T) {
 }
 
 func pathProbeTo(protocol routetable.Protocol) *probe {
-	return newPathProbe(address, &routetable.Route{Hostnames: []string{"auth.acme.com", "login.acme.com"}, Protocol: protocol},
+	return newPathProbe(address, "https", &routetable.Route{Hostnames: []string{"auth.acme.com", "login.acme.com"}, Protocol: protocol},
 		&routetable.Callback{Name: "login", Path: "/oauth2/callback"}, &routetable.Backend{})
 }
 
@@ -277,7 +277,7 @@ func TestPathProbe_OfSAMLIsAPostedResponseWithoutAssertion(t *testing.T) {
 
 // A backend with a path and a Host of its own is probed with them.
 func TestPathProbe_TakesTheWayOfCallbacks(t *testing.T) {
-	a := newPathProbe(address, &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC},
+	a := newPathProbe(address, "https", &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC},
 		&routetable.Callback{Name: "login", Path: "/cb"},
 		&routetable.Backend{Paths: []routetable.BackendPath{{Callback: "login", Path: "/login/callback"}}, Host: "idp.svc:8443"})
 	plan := a.path.plan(address, "x", time.Now())

@@ -81,7 +81,7 @@ func TestServer_RespondsForAHandlerThatDoesNot(t *testing.T) {
 
 // A response that was not ended is cut, so that its client can see it, also when
 // the client sent more meanwhile.
-func TestServer_CutsVisibly(t *testing.T) {
+func TestServer_CutsVisibly(t *testing.T) { //nolint:gocyclo // a list of comparisons
 	for name, c := range map[string]struct {
 		request, more string
 		length        int64

@@ -81,7 +81,7 @@ func (c *conn) handle(x *Exchange) {
 }
 
 // forget closes the connection, unless it was handed over.
-func (c *conn) forget(handedOver bool) {
+func (c *conn) forget(handedOver bool) { //nolint:revive // the end of one connection
 	if !handedOver {
 		_ = c.Conn.Close()
 	}
@@ -255,23 +255,23 @@ func (c *conn) goesOn(x *Exchange) bool {
 		x.Abort()
 	}
 	switch x.state {
-	case tunnelled:
-		return false
-	case aborted:
-		if !x.endsBody() && !isSilent(c.Conn) {
-			c.linger()
-		}
-		return false
 	case unanswered, begun: // never without a status line
 		x.closes = true
 		x.Begin(502, "Bad Gateway")
 		_ = x.Send(nil)
 	case started: // not ended: cut
 		x.Abort()
-		return c.goesOn(x)
-	case ended:
+	case ended, aborted, tunnelled:
 	}
-	if !x.closes {
+	switch {
+	case x.state == tunnelled:
+		return false
+	case x.state == aborted:
+		if !x.endsBody() && !isSilent(c.Conn) {
+			c.linger()
+		}
+		return false
+	case !x.closes:
 		return true
 	}
 	if !x.body.Ended() || c.reader.Buffered() > 0 || (!x.Request.Close || x.HasBody()) && !isSilent(c.Conn) {

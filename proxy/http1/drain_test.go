@@ -20,6 +20,7 @@ import (
 
 // shutDown begins a Shutdown. Its result comes on the channel.
 func (s *site) shutDown(t *testing.T) chan error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	result := make(chan error, 1)

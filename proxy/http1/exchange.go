@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// ErrBodyLength: a body is longer than its limit.
+// ErrBodyLength is returned for a body that is longer than its limit.
 var ErrBodyLength = errors.New("body is too long")
 
 var errBodyLength = ErrBodyLength
@@ -65,6 +65,9 @@ func (x *Exchange) Close() { x.closes = true }
 
 // IsDraining reports whether the server is about to stop.
 func (x *Exchange) IsDraining() bool { return x.conn.server.draining.Load() }
+
+// Now returns the time by the server's clock.
+func (x *Exchange) Now() time.Time { return x.conn.server.Now() }
 
 // Body returns the body of the request, to be read as it comes.
 func (x *Exchange) Body() *Body { return &x.body }

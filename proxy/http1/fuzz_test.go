@@ -148,7 +148,7 @@ var stricter = map[*Error]func(head string, r Request) bool{
 	errHTTPVersion: func(head string, _ Request) bool { return !strings.Contains(head, " HTTP/1.1\r\n") },
 	errNoHost:      func(_ string, r Request) bool { return strings.Trim(r.Fields.Get("host"), " \t") == "" },
 	errHost:        func(_ string, r Request) bool { return r.Fields.Count("host") == 1 },
-	errFraming: func(head string, r Request) bool {
+	errFraming: func(_ string, r Request) bool {
 		return r.Fields.Count("transfer-encoding")+r.Fields.Count("content-length") > 1 || r.Minor == 0 || r.Fields.Count("trailer") > 0 ||
 			len(r.Fields.Get("content-length")) > 18
 	},
@@ -182,7 +182,7 @@ var requests = []string{
 // both read means the same; net/http reads all that is read here, except targets
 // that are no URL; and a request that only it reads is refused for a reason in
 // the list.
-func FuzzRequest_AgainstNetHTTP(f *testing.F) {
+func FuzzRequest_AgainstNetHTTP(f *testing.F) { //nolint:gocyclo // a list of comparisons
 	for _, raw := range requests {
 		f.Add([]byte(raw))
 	}
@@ -246,6 +246,7 @@ func isURL(r *Request) bool {
 
 // checkEarly requires that no part of a head that is read is refused early.
 func checkEarly(t *testing.T, raw []byte) {
+	t.Helper()
 	for n := 1; n <= headEnd(raw, 0); n++ {
 		lineBytes := 0
 		if err := checkPart(raw[:n], Limits{TargetBytes: len(raw), HeaderBytes: len(raw)}, &lineBytes); err != nil {

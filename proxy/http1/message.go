@@ -112,7 +112,7 @@ var (
 	errChunk        = &Error{http.StatusBadRequest, "chunkMalformed"}
 )
 
-// ErrHeadTooLarge: a head is larger than its limit.
+// ErrHeadTooLarge is returned for a head that is larger than its limit.
 var ErrHeadTooLarge error = errHeadLength
 
 // The classes of bytes.

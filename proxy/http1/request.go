@@ -70,46 +70,60 @@ func parseRequest(head string, fields Fields) (r Request, err *Error) {
 	if err := r.parseRequestLine(line); err != nil {
 		return r, err
 	}
+	if err := r.parseFields(rest); err != nil {
+		return r, err
+	}
+	r.settle()
+	return r, r.checkFraming()
+}
+
+// parseFields reads the field lines and the empty line after them. It reads all
+// before it refuses what they mean, so that the refusal can be counted for the
+// host.
+func (r *Request) parseFields(rest string) (err *Error) {
+	var line string
 	var first *Error
 	hosts := 0
 	for {
 		if line, rest, err = cutLine(rest); err != nil {
-			return r, err
+			return err
 		}
 		if line == "" {
 			break
 		}
 		field, err := parseField(line)
-		if err != nil {
-			return r, err
-		}
-		if len(r.Fields) == maxFields {
-			return r, errHeadLength
+		switch {
+		case err != nil:
+			return err
+		case len(r.Fields) == maxFields:
+			return errHeadLength
 		}
 		r.Fields = append(r.Fields, field)
-		if EqualFold(field.Name, "host") {
-			hosts++
-			if hosts == 1 {
+		if field.Is("host") {
+			if hosts++; hosts == 1 {
 				r.Host = field.Value
 			}
-			continue
-		}
-		if err := r.note(&field); err != nil && first == nil {
+		} else if err := r.note(&field); err != nil && first == nil {
 			first = err
 		}
 	}
-	switch {
-	case hosts > 1:
-		return r, errTwoHosts
-	case hosts == 0 || r.Host == "":
-		return r, errNoHost
-	case !isAll(r.Host, hostByte):
-		return r, errHost
-	case first != nil:
-		return r, first
+	if err := checkHost(r.Host, hosts); err != nil {
+		return err
 	}
-	r.settle()
-	return r, r.checkFraming()
+	return first
+}
+
+// checkHost refuses all but one Host that can be read.
+func checkHost(host string, count int) *Error {
+	switch {
+	case count > 1:
+		return errTwoHosts
+	case host == "":
+		return errNoHost
+	case !isAll(host, hostByte):
+		return errHost
+	}
+	return nil
 }
 
 // proxySignature begins version 2 of the PROXY protocol.
@@ -160,44 +174,41 @@ func isVersion(s string) bool {
 
 // note reads what a field means for the connection and the body.
 func (r *Request) note(f *Field) *Error {
-	switch len(f.Name) {
-	case len("content-length"):
-		if f.Is("content-length") {
-			length, ok := parseLength(f.Value)
-			if !ok || r.Length >= 0 {
-				return errFraming
-			}
-			r.Length = length
+	switch {
+	case f.Is("content-length"):
+		length, ok := parseLength(f.Value)
+		if !ok || r.Length >= 0 {
+			return errFraming
 		}
-	case len("transfer-encoding"):
-		if f.Is("transfer-encoding") {
-			if !EqualFold(f.Value, "chunked") || r.Chunked {
-				return errFraming
-			}
-			r.Chunked = true
+		r.Length = length
+	case f.Is("transfer-encoding"):
+		if !EqualFold(f.Value, "chunked") || r.Chunked {
+			return errFraming
 		}
-	case len("connection"):
-		if f.Is("connection") {
-			r.noteOptions(f.Value)
+		r.Chunked = true
+	case f.Is("trailer"):
+		if HasToken(f.Value, "content-length") || HasToken(f.Value, "transfer-encoding") || HasToken(f.Value, "trailer") {
+			return errFraming // announced for after the body that it would frame
 		}
-	case len("upgrade"): // and of trailer
-		switch {
-		case f.Is("trailer"):
-			if HasToken(f.Value, "content-length") || HasToken(f.Value, "transfer-encoding") || HasToken(f.Value, "trailer") {
-				return errFraming // announced for after the body that it would frame
-			}
-		case f.Is("upgrade"):
-			if r.Upgrade != "" {
-				r.Upgrade += ", " // two protocols: none that is switched to
-			}
-			r.Upgrade += f.Value
-		}
-	case len("expect"):
-		if f.Is("expect") && r.Minor == 1 && EqualFold(f.Value, "100-continue") {
-			r.Continue = true
-		}
+	default:
+		r.noteConnection(f)
 	}
 	return nil
+}
+
+// noteConnection reads what a field means for the connection.
+func (r *Request) noteConnection(f *Field) {
+	switch {
+	case f.Is("connection"):
+		r.noteOptions(f.Value)
+	case f.Is("upgrade"):
+		if r.Upgrade != "" {
+			r.Upgrade += ", " // two protocols: none that is switched to
+		}
+		r.Upgrade += f.Value
+	case f.Is("expect"):
+		r.Continue = r.Continue || r.Minor == 1 && EqualFold(f.Value, "100-continue")
+	}
 }
 
 func (r *Request) noteOptions(list string) {

@@ -153,7 +153,7 @@ func TestF76_AmbiguousHeadsAreRefusedAndTheConnectionCloses(t *testing.T) {
 	}
 }
 
-func TestParseRequest_KeepsEachByte(t *testing.T) {
+func TestParseRequest_KeepsEachByte(t *testing.T) { //nolint:gocyclo // a list of comparisons
 	lines := []string{
 		"accept:  */*  ", "HOST:\th:81\t", "X-b:", "x-B: 1", "Cookie: a=\xe4\xff", "X-b: 2", "x_under: _", "A!#$%&'*+-.^_`|~9: \"\t\"", "Content-length: 007",
 	}
@@ -165,7 +165,7 @@ func TestParseRequest_KeepsEachByte(t *testing.T) {
 			t.Errorf("%q is refused: %v", target, refusal)
 			continue
 		}
-		if r.Target != target || r.Method != "PATCH" || r.Minor != 1 || r.Host != "h:81" || r.Length != 7 || r.Chunked || r.Close || r.Continue || r.Upgrade != "" {
+		if r.Target != target || r.Method != http.MethodPatch || r.Minor != 1 || r.Host != "h:81" || r.Length != 7 || r.Chunked || r.Close || r.Continue || r.Upgrade != "" {
 			t.Errorf("%q is read as %+v", target, r)
 		}
 		for i, line := range lines {

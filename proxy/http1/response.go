@@ -58,12 +58,17 @@ func parseResponse(head, method string, fields Fields) (r Response, err *Error) 
 			return r, err
 		}
 	}
+	r.settle(method)
+	return r, nil
+}
+
+// settle decides what all fields mean together.
+func (r *Response) settle(method string) {
 	if r.Chunked {
 		r.Length = -1 // RFC 9112 section 6.3: chunks override a length
 	}
-	r.Bodiless = method == http.MethodHead || r.Status < 200 || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified
+	r.Bodiless = method == http.MethodHead || r.Status < http.StatusOK || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified
 	r.Close = r.Close || !r.Bodiless && !r.Chunked && r.Length < 0 || r.Minor == 0 && !r.KeepAlive
-	return r, nil
 }
 
 func beginsBlank(s string) bool { return s != "" && (s[0] == ' ' || s[0] == '\t') }

@@ -67,7 +67,7 @@ func (s *Server) Serve(listener net.Listener) error {
 		case isTemporary(err):
 			pause = min(max(2*pause, firstPause), lastPause)
 			s.Log.Warn("a connection could not be accepted", "error", err.Error(), "pause", pause.String())
-			time.Sleep(pause)
+			<-time.NewTimer(pause).C
 		default:
 			return err
 		}

@@ -16,9 +16,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 )
 
@@ -100,12 +98,9 @@ func hashOf(text string) string {
 // Write responds with content, and with more field lines.
 func Write(x *http1.Exchange, status int, content []byte, lines ...string) {
 	x.Begin(status, http.StatusText(status))
-	x.AddLine(http1.DateLine(time.Now()))
+	x.AddLine(http1.DateLine(x.Now()))
 	x.AddLine(fields)
-	switch status {
-	case http.StatusMethodNotAllowed:
-		x.Add("Allow", gate.AllowedMethods)
-	case http.StatusServiceUnavailable:
+	if status == http.StatusServiceUnavailable {
 		x.Add("Retry-After", strconv.Itoa(retrySeconds))
 	}
 	for _, line := range lines {

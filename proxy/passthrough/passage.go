@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -337,13 +338,16 @@ func (p *passage) readHead() (*http1.Response, error) {
 		case p.x.Minor == 0:
 			continue // HTTP/1.0 has none
 		}
-		interim := "HTTP/1.1 " + strconv.Itoa(response.Status) + " " + response.Reason + "\r\n"
-		for _, line := range forwarding.AppendResponse(nil, response) {
-			interim += line + "\r\n"
-		}
-		if err := p.x.SendInterim(interim + "\r\n"); err != nil {
+		if err := p.x.SendInterim(headOf(response) + "\r\n"); err != nil {
 			return nil, err
 		}
 	}
 	return nil, errors.New("too many interim responses")
+}
+
+// headOf returns the head of a response for the client, without the fields of a
+// connection and without its end.
+func headOf(response *http1.Response) string {
+	lines := forwarding.AppendResponse([]string{"HTTP/1.1 " + strconv.Itoa(response.Status) + " " + response.Reason}, response)
+	return strings.Join(lines, "\r\n") + "\r\n"
 }

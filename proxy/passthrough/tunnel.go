@@ -8,22 +8,16 @@ package passthrough
 import (
 	"io"
 	"net"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 )
 
 // tunnel relays the bytes of a WebSocket in both directions until both sides
 // ended, or the passage is cut.
 func (p *passage) tunnel(response *http1.Response) {
-	head := "HTTP/1.1 " + strconv.Itoa(response.Status) + " " + response.Reason + "\r\n"
-	for _, line := range forwarding.AppendResponse(nil, response) {
-		head += line + "\r\n"
-	}
-	head += "Connection: Upgrade\r\nUpgrade: " + response.Fields.Get("upgrade") + "\r\n\r\n"
+	head := headOf(response) + "Connection: Upgrade\r\nUpgrade: " + response.Fields.Get("upgrade") + "\r\n\r\n"
 	client, early := p.x.Tunnel()
 	defer func() { _ = client.Close() }()
 	_ = client.SetDeadline(time.Time{})

@@ -60,6 +60,9 @@ type Forwarding struct {
 	HostFrom HostFrom `json:"hostFrom,omitempty"`
 }
 
+// Scheme returns ExternalScheme, or its default.
+func (f *Forwarding) Scheme() string { return cmp.Or(f.ExternalScheme, "https") }
+
 // HostFrom names a field that holds the Host that the client used.
 type HostFrom string
 

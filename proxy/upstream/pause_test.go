@@ -87,6 +87,7 @@ func TestReadUntil_GoesOnAfterAPauseAnywhere(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				parts := append([]string{tc.head}, strings.Split(tc.rest, "")...)
 				inBubble(t, parts, func(t *testing.T, r *Response) {
+					t.Helper()
 					body, pauses, err := readPaused(r, size)
 					if body != tc.body || err != nil {
 						t.Errorf("body is %q, want %q (%v)", body, tc.body, err)
@@ -135,6 +136,7 @@ func TestReadUntil_ErrorsAfterPauses(t *testing.T) {
 				by = "\n" // all of it within the total time
 			}
 			inBubble(t, append([]string{tc.head}, strings.SplitAfter(tc.rest, by)...), func(t *testing.T, r *Response) {
+				t.Helper()
 				body, _, err := readPaused(r, 512)
 				if body != tc.body {
 					t.Errorf("body is %q, want %q", body, tc.body)
@@ -155,6 +157,7 @@ func TestReadUntil_InThePast(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, parts, func(t *testing.T, r *Response) {
+				t.Helper()
 				past, buffer := time.Unix(1, 0), make([]byte, 512)
 				if n, err := r.ReadUntil(buffer, past); string(buffer[:n]) != "abc" || err != nil {
 					t.Errorf("read %q %v", buffer[:n], err)
@@ -177,6 +180,7 @@ func TestF37_PausesEndWithTheTotal(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"short waits": 7 * time.Second, "one wait": time.Hour, "to the end": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, append([]string{headOfLength}, make([]string, 10_000)...), func(t *testing.T, r *Response) {
+				t.Helper()
 				start := time.Now()
 				_, err := r.ReadUntil(make([]byte, 1), start.Add(wait))
 				for errors.Is(err, ErrPause) {

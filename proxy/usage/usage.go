@@ -31,7 +31,7 @@ const (
 
 // KindOf classifies a request that passed the gate: whether it is a response of
 // the route's protocol. Every request of an opaque route is a Callback.
-func KindOf(r *routetable.Route, isResponse bool) Kind {
+func KindOf(r *routetable.Route, isResponse bool) Kind { //nolint:revive // a property of the request
 	if isResponse || r.Protocol == routetable.Opaque {
 		return Callback
 	}
