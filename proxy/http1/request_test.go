@@ -6,6 +6,7 @@ package http1
 // request_test.go: which heads of requests are read, and what they are read as.
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 )
