@@ -296,7 +296,7 @@ func (w *Writer) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		}
 	}
 	if err != nil {
-		return reconcile.Result{RequeueAfter: refusedRetry}, nil
+		return reconcile.Result{RequeueAfter: refusedRetry}, nil //nolint:nilerr // it was logged: the object's author has to act
 	}
 	return reconcile.Result{}, nil
 }

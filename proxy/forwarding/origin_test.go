@@ -31,12 +31,21 @@ func TestOriginOf(t *testing.T) {
 		"trusted":      {"192.0.2.1", "http", true, nil, `192.0.2.1 auth.acme.com http for=192.0.2.1;host="auth.acme.com";proto=http`},
 		"trusted, says": {"192.0.2.1", "http", true, sent, `203.0.113.7, 10.1.1.1, 10.2.2.2, 192.0.2.1 front.example https ` +
 			`for=203.0.113.7, for="[2001:db8::1]";proto=https, for=192.0.2.1;host="auth.acme.com";proto=https`},
-		"trusted, empty": {"192.0.2.1", "https", true, []string{"X-Forwarded-For:", "X-Forwarded-Proto: ", "X-Forwarded-Host:\t", "Forwarded:"},
-			`192.0.2.1 auth.acme.com https for=192.0.2.1;host="auth.acme.com";proto=https`},
-		"two hosts": {"192.0.2.1", "http", true, []string{"X-Forwarded-Host: a.example", "X-Forwarded-Host: b.example"},
-			`192.0.2.1 a.example, b.example http for=192.0.2.1;host="auth.acme.com";proto=http`},
-		"underscores": {"192.0.2.1", "http", true, []string{"X_Forwarded_For: 1.1.1.1", "X_Forwarded_Proto: https", "X-Forwarded_Host: x"},
-			`192.0.2.1 auth.acme.com http for=192.0.2.1;host="auth.acme.com";proto=http`},
+		"trusted, empty": {
+			"192.0.2.1", "https", true,
+			[]string{"X-Forwarded-For:", "X-Forwarded-Proto: ", "X-Forwarded-Host:\t", "Forwarded:"},
+			`192.0.2.1 auth.acme.com https for=192.0.2.1;host="auth.acme.com";proto=https`,
+		},
+		"two hosts": {
+			"192.0.2.1", "http", true,
+			[]string{"X-Forwarded-Host: a.example", "X-Forwarded-Host: b.example"},
+			`192.0.2.1 a.example, b.example http for=192.0.2.1;host="auth.acme.com";proto=http`,
+		},
+		"underscores": {
+			"192.0.2.1", "http", true,
+			[]string{"X_Forwarded_For: 1.1.1.1", "X_Forwarded_Proto: https", "X-Forwarded_Host: x"},
+			`192.0.2.1 auth.acme.com http for=192.0.2.1;host="auth.acme.com";proto=http`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, _ := netip.ParseAddr(tc.peer)

@@ -172,7 +172,8 @@ func TestF75_FoldedSpellingsCountAsRepeats(t *testing.T) {
 				response + "&" + name + "=1&" + spelling + "=2", spelling + "=1;" + response + "&" + name, response + "&" + name + "&" + spelling,
 			} {
 				for _, r := range []Response{
-					{Protocol: protocol, Query: s}, {Protocol: protocol, ContentType: form, Body: []byte(s)},
+					{Protocol: protocol, Query: s},
+					{Protocol: protocol, ContentType: form, Body: []byte(s)},
 					{Protocol: protocol, Query: response + "&" + name, ContentType: form, Body: []byte(spelling + "=2")},
 				} {
 					_, refusal := CheckResponse(&r)

@@ -274,10 +274,15 @@ func (c *conn) goesOn(x *Exchange) bool {
 	case !x.closes:
 		return true
 	}
-	if !x.body.Ended() || c.reader.Buffered() > 0 || (!x.Request.Close || x.HasBody()) && !isSilent(c.Conn) {
+	if c.mayStillSend(x) {
 		c.linger()
 	}
 	return false
+}
+
+// mayStillSend reports whether bytes of the client were not read, or may come.
+func (c *conn) mayStillSend(x *Exchange) bool {
+	return !x.body.Ended() || c.reader.Buffered() > 0 || (!x.Request.Close || x.HasBody()) && !isSilent(c.Conn)
 }
 
 // lingerBytes and lingerTime bound the bytes that a connection may still send

@@ -128,7 +128,7 @@ func (b *bench) startBackends(ctx context.Context) error {
 // has no load uses no CPU.
 func (b *bench) startProxies(ctx context.Context) ([]*runner, error) {
 	others, missing := rivals(b.Options, fresh)
-	own, err := ours(b.Options)
+	own, err := ours(b.Options) //nolint:contextcheck // it writes a file and waits for nothing
 	if err != nil {
 		return nil, err
 	}

@@ -142,6 +142,7 @@ func nginx(path string, p place, log string) (fixture.Command, error) {
 	return fixture.Command{Path: path, Args: []string{"-p", p.dir, "-e", filepath.Join(p.dir, "error.log"), "-c", config}}, err
 }
 
+//nolint:dupword // of HAProxy's language
 const haproxyConfig = `global
 	nbthread 1
 	maxconn 4096

@@ -142,14 +142,15 @@ func (t *Table) WriteMarkdown(w io.Writer) error {
 		if len(lines) == 1 {
 			continue
 		}
-		text := "\n" + titles[u] + ":\n\n"
+		var text strings.Builder
+		text.WriteString("\n" + titles[u] + ":\n\n")
 		for i, line := range lines {
-			text += "| " + strings.Join(line, " | ") + " |\n"
+			text.WriteString("| " + strings.Join(line, " | ") + " |\n")
 			if i == 0 {
-				text += "|---|" + strings.Repeat("---:|", len(line)-1) + "\n"
+				text.WriteString("|---|" + strings.Repeat("---:|", len(line)-1) + "\n")
 			}
 		}
-		if _, err := io.WriteString(w, text); err != nil {
+		if _, err := io.WriteString(w, text.String()); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}

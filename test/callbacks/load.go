@@ -118,7 +118,7 @@ func (l *Load) run(ctx context.Context) {
 		case <-ticker.C:
 			due := int64(time.Since(l.began).Seconds() * float64(l.o.Rate))
 			for n := l.sent.Load(); n < due; n++ {
-				l.running.Go(func() { l.send(int(n)) }) //nolint:contextcheck // a callback that was sent is not canceled
+				l.running.Go(func() { l.send(int(n)) })
 			}
 			l.sent.Store(due)
 		}

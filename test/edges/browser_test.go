@@ -95,9 +95,6 @@ func (b *browser) do(command map[string]any) visited {
 	return b.read()
 }
 
-// renew gives the browser's next visits connections of their own.
-func (b *browser) renew() { b.do(map[string]any{"do": "renew"}) }
-
 // visit opens a URL and waits for the end of the document whose URL contains until.
 func (b *browser) visit(url, until string) visited {
 	b.t.Helper()

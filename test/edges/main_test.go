@@ -140,11 +140,6 @@ func (p *proxy) lines() []string {
 	return append([]string(nil), p.log...)
 }
 
-func (p *proxy) port() string {
-	_, port, _ := net.SplitHostPort(p.address)
-	return port
-}
-
 // terminate sends SIGTERM.
 func (p *proxy) terminate() { _ = p.process.Process.Signal(syscall.SIGTERM) }
 

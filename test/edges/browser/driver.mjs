@@ -1,7 +1,7 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 //
-// driver.mjs: drives the installed Chromium by lines of JSON. In: {"do":"visit"|"save"|"renew", ...}; out: one line for each.
+// driver.mjs: drives the installed Chromium by lines of JSON. In: {"do":"visit"|"save", ...}; out: one line for each.
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
@@ -61,7 +61,7 @@ async function save({ path }) {
   return {};
 }
 
-const commands = { visit, save, renew };
+const commands = { visit, save };
 await renew();
 process.stdout.write(JSON.stringify({ version: browser.version() }) + "\n");
 for await (const line of createInterface({ input: process.stdin })) {
