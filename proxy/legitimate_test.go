@@ -127,7 +127,7 @@ func TestW1_ExternalScheme(t *testing.T) {
 		r.lead(blueAddress, b)
 		r.serveWith(routetable.Settings{Forwarding: routetable.Forwarding{ExternalScheme: scheme}}, newRoute(nil))
 		if got := arrives(t, r, b, "X-Forwarded-Proto: ftp").Get("X-Forwarded-Proto"); got != want {
-			t.Errorf("with scheme %q the backend is told %q", scheme, got)
+			t.Errorf("with scheme %q the backend gets %q", scheme, got)
 		}
 	}
 }
