@@ -21,14 +21,15 @@ func TestF78_TheSameResponseTwice(t *testing.T) {
 		first   string
 		status  []int // of the first, and of the repeat
 		seen    int
+		repeats int64
 	}{
-		{"complete", ok("fine"), "/cb?code=1&state=2", []int{200, 200}, 2},
-		{"a redirect to itself", responds("HTTP/1.1 302 Found\r\nLocation: /cb?code=1\r\nContent-Length: 0\r\n\r\n"), "/cb?code=1", []int{302, 302}, 2},
-		{"an error of the service", responds("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), "/cb?code=1", []int{500, 500}, 2},
-		{"unknown", func(net.Conn, string) {}, "/cb?code=1&state=2", []int{502, 409}, 1},
-		{"truncated", responds("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), "/cb?code=1", []int{502, 409}, 1},
-		{"an error response", func(net.Conn, string) {}, "/cb?error=access_denied&state=2", []int{502, 502}, 2},
-		{"no response", func(net.Conn, string) {}, "/cb?x=1", []int{502, 502}, 2},
+		{"complete", ok("fine"), "/cb?code=1&state=2", []int{200, 200}, 2, 1},
+		{"a redirect to itself", responds("HTTP/1.1 302 Found\r\nLocation: /cb?code=1\r\nContent-Length: 0\r\n\r\n"), "/cb?code=1", []int{302, 302}, 2, 1},
+		{"an error of the service", responds("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), "/cb?code=1", []int{500, 500}, 2, 1},
+		{"unknown", func(net.Conn, string) {}, "/cb?code=1&state=2", []int{502, 409}, 1, 0},
+		{"truncated", responds("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), "/cb?code=1", []int{502, 409}, 1, 0},
+		{"an error response", func(net.Conn, string) {}, "/cb?error=access_denied&state=2", []int{502, 502}, 2, 0},
+		{"no response", func(net.Conn, string) {}, "/cb?x=1", []int{502, 502}, 2, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t)
@@ -42,6 +43,9 @@ func TestF78_TheSameResponseTwice(t *testing.T) {
 			}
 			if n := len(b.seen()); n != tc.seen {
 				t.Errorf("backend saw %d requests, want %d", n, tc.seen)
+			}
+			if got := r.usageOf("uid"); got.Repeats != tc.repeats {
+				t.Errorf("%d repeats are reported, want %d", got.Repeats, tc.repeats)
 			}
 		})
 	}

@@ -102,7 +102,7 @@ func (x *exchange) countRoute(route string) {
 
 // counted is the request as its route's record counts it.
 func (x *exchange) counted() usage.Request {
-	r := usage.Request{Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed}
+	r := usage.Request{Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated}
 	switch x.outcome {
 	case refused:
 		r.Kind = usage.Rejected

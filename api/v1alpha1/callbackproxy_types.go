@@ -226,8 +226,8 @@ type Limits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	TargetKiB int32 `json:"targetKiB,omitempty"`
-	// bodyKiB bounds the body of a callback, in KiB; 1024 by default. It does
-	// not bound the requests that a sidecar passes to its application.
+	// bodyKiB bounds the body of a callback, in KiB; 1024 by default. Requests
+	// that a sidecar passes to its application have no such limit.
 	// +optional
 	// +kubebuilder:default=1024
 	// +kubebuilder:validation:Minimum=1

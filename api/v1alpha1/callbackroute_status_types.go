@@ -102,6 +102,12 @@ type Traffic struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	AfterSunset *int64 `json:"afterSunset,omitempty"`
+	// repeats is how many of them were delivered again although the same callback
+	// had got a complete answer before: users who reload, and browsers that go
+	// back.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Repeats *int64 `json:"repeats,omitempty"`
 	// other is how many requests came to the callbacks' paths that are no
 	// responses of the protocol: mostly scanners, and users who reload.
 	// +optional

@@ -857,6 +857,11 @@ func (in *Traffic) DeepCopyInto(out *Traffic) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.Repeats != nil {
+		in, out := &in.Repeats, &out.Repeats
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Other != nil {
 		in, out := &in.Other, &out.Other
 		*out = new(int64)

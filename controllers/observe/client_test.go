@@ -45,6 +45,8 @@ func TestValidate_RefusesAReportThatNoProxyMakes(t *testing.T) {
 		"no target":        func(r *routetable.Report) { r.Targets = []routetable.TargetReport{{}} },
 		"negative count":   uses(routetable.RouteUse{Callbacks: -1}),
 		"absurd count":     uses(routetable.RouteUse{Other: 1 << 60}),
+		"negative repeats": uses(routetable.RouteUse{Repeats: -1}),
+		"absurd repeats":   uses(routetable.RouteUse{Repeats: 1 << 60}),
 		"long route":       uses(routetable.RouteUse{UID: strings.Repeat("a", 65)}),
 		"absurd time":      uses(routetable.RouteUse{Last: before}),
 		"negative backend": backends(routetable.BackendUse{Name: "blue", Callbacks: -1}),

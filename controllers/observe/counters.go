@@ -57,6 +57,7 @@ func (c counters) add(uid types.UID, last, next *routetable.RouteUse) {
 	grown := status.Traffic{
 		Callbacks:   increase(last.Callbacks, next.Callbacks),
 		AfterSunset: increase(last.AfterSunset, next.AfterSunset),
+		Repeats:     increase(last.Repeats, next.Repeats),
 		Other:       increase(last.Other, next.Other),
 		Refused:     increase(last.Refused, next.Refused),
 		Last:        next.Last,
@@ -94,7 +95,8 @@ func sum(a, b *status.Traffic) status.Traffic {
 	return status.Traffic{
 		Last:      later(a.Last, b.Last),
 		Callbacks: a.Callbacks + b.Callbacks, AfterSunset: a.AfterSunset + b.AfterSunset,
-		Other: a.Other + b.Other, Refused: a.Refused + b.Refused,
+		Repeats: a.Repeats + b.Repeats,
+		Other:   a.Other + b.Other, Refused: a.Refused + b.Refused,
 		Backends: backends,
 	}
 }

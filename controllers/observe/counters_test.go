@@ -65,6 +65,23 @@ func TestCounters_AddUpTheLivesOfAnInstance(t *testing.T) {
 	}
 }
 
+// Each kind of count is added up by itself, over a restart and on top of what the
+// status held.
+func TestCounters_AddUpEachKind(t *testing.T) {
+	g := NewWithT(t)
+	c, i := counters{}, &instance{}
+	use := func(boot string, u routetable.RouteUse) {
+		u.UID = "r"
+		i.recordReport(&routetable.Report{ListenerPort: 8080, Boot: boot, Cursor: "c", Full: true, Routes: []routetable.RouteUse{u}}, c, now)
+	}
+	use("1", routetable.RouteUse{Callbacks: 50, AfterSunset: 1, Repeats: 2, Other: 3, Refused: 4})
+	use("1", routetable.RouteUse{Callbacks: 60, AfterSunset: 11, Repeats: 22, Other: 33, Refused: 44})
+	use("2", routetable.RouteUse{Callbacks: 5, AfterSunset: 5, Repeats: 5, Other: 5, Refused: 5})
+	got := c.total("r", status.Traffic{Callbacks: 1000, AfterSunset: 100, Repeats: 200, Other: 300, Refused: 400})
+	got.Backends = nil
+	g.Expect(got).To(Equal(status.Traffic{Callbacks: 1065, AfterSunset: 116, Repeats: 227, Other: 338, Refused: 449}))
+}
+
 // The first full list of a pod that an earlier leadership may have polled is
 // the begin of the counts, all pages of it.
 func TestCounters_BeginWithWhatAnEarlierLeadershipMayHaveRead(t *testing.T) {

@@ -90,7 +90,7 @@ var targetReasons = map[string]struct{}{
 }
 
 func isRouteUse(u *routetable.RouteUse) bool {
-	for _, n := range []int64{u.Callbacks, u.AfterSunset, u.Other, u.Refused} {
+	for _, n := range []int64{u.Callbacks, u.AfterSunset, u.Repeats, u.Other, u.Refused} {
 		if n < 0 || n > maxCount {
 			return false
 		}

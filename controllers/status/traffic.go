@@ -21,8 +21,8 @@ const quietAfter = time.Hour
 // Traffic counts the requests of a route's whole life.
 type Traffic struct {
 	// Last is the time of the last callback.
-	Last                                   time.Time
-	Callbacks, AfterSunset, Other, Refused int64
+	Last                                            time.Time
+	Callbacks, AfterSunset, Repeats, Other, Refused int64
 	// Backends holds the callbacks of each backend, by name.
 	Backends map[string]BackendTraffic
 }
@@ -39,6 +39,7 @@ func ReadTraffic(status *callbackv1alpha1.CallbackRouteStatus) Traffic {
 	if t := status.Traffic; t != nil {
 		out.Last = timeOf(t.LastCallbackTime)
 		out.Callbacks, out.AfterSunset = ptr.Deref(t.Callbacks, 0), ptr.Deref(t.AfterSunset, 0)
+		out.Repeats = ptr.Deref(t.Repeats, 0)
 		out.Other, out.Refused = ptr.Deref(t.Other, 0), ptr.Deref(t.Refused, 0)
 	}
 	for i := range status.Backends {
@@ -69,6 +70,7 @@ func trafficStatus(v *compile.Verdict, counted *Traffic, now time.Time) *callbac
 		LastCallbackTime: timestamp(counted.Last),
 		Callbacks:        &counted.Callbacks,
 		AfterSunset:      positive(counted.AfterSunset),
+		Repeats:          positive(counted.Repeats),
 		Other:            positive(counted.Other),
 		Refused:          positive(counted.Refused),
 	}

@@ -18,7 +18,7 @@ import (
 // used is a use that a status can hold: in whole seconds, of declared backends.
 func used(s *scenario.Scenario) status.Traffic {
 	return status.Traffic{
-		Last: s.Now.Add(-2 * time.Hour), Callbacks: 40, AfterSunset: 4, Other: 3, Refused: 2,
+		Last: s.Now.Add(-2 * time.Hour), Callbacks: 40, AfterSunset: 4, Repeats: 5, Other: 3, Refused: 2,
 		Backends: map[string]status.BackendTraffic{"blue": {Callbacks: 30, Last: s.Now.Add(-3 * time.Hour)}, "green": {}},
 	}
 }

@@ -254,3 +254,24 @@ func TestVersion_OrdersByEpochThenGeneration(t *testing.T) {
 		}
 	}
 }
+
+// Bounds apply before a table is built from the payloads.
+func TestDecode_RefusesTooMuch(t *testing.T) {
+	shards := make([]string, maxShards+1)
+	for i := range shards {
+		shards[i] = fmt.Sprintf("%064x", i)
+	}
+	for want, ix := range map[string]index{
+		"4097 shards, at most 4096":    {Format: format, Settings: Settings{ListenerPort: 1}, Shards: shards},
+		"bytes, at most 900000 are al": {Format: format, Settings: Settings{ListenerPort: 1}, Shards: slices.Concat(shards, make([]string, 300_000))},
+	} {
+		data, err := marshal(ix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Decode(Payload{Hash: HashOf(string(data)), Data: string(data)}, store{}.lookup)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Decode = %v, want %q", err, want)
+		}
+	}
+}

@@ -11,7 +11,6 @@ import (
 	"io"
 	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -36,7 +35,9 @@ type corrupter struct {
 
 func newCorrupter(t *testing.T) *corrupter {
 	t.Helper()
-	c := &corrupter{t: t, good: mustEncode(t, withHolds(plainTable(2), 1), 1)}
+	table := withHolds(plainTable(2), 1)
+	becomeOpaque(&table.Routes[1], "DELETE", "M-SEARCH", "PUT")
+	c := &corrupter{t: t, good: mustEncode(t, table, 1)}
 	c.shards = storeOf(c.good)
 	if len(c.good.Shards) != 3 {
 		t.Fatalf("%d shards", len(c.good.Shards))
@@ -357,27 +358,24 @@ func TestF25_PartsThatDoNotFitTogether(t *testing.T) {
 			shards: store{HashOf(string(data)): string(data)},
 		}, "%s", tc.name)
 	}
+	for _, tc := range invalidSettings {
+		settings := plainTable(0).Settings
+		if _, err := configOf(t, settings).decode(); err != nil {
+			t.Fatalf("before the change of %s: %v", tc.name, err)
+		}
+		tc.change(&settings)
+		c.refuse(configOf(t, settings), "%s", tc.name)
+	}
 }
 
-// Bounds apply before a table is built from the payloads.
-func TestDecode_RefusesTooMuch(t *testing.T) {
-	shards := make([]string, maxShards+1)
-	for i := range shards {
-		shards[i] = fmt.Sprintf("%064x", i)
+// configOf is a config without routes.
+func configOf(t *testing.T, settings Settings) *corrupted {
+	t.Helper()
+	data, err := marshal(index{Format: format, Settings: settings, Shards: []string{}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for want, ix := range map[string]index{
-		"4097 shards, at most 4096":    {Format: format, Settings: Settings{ListenerPort: 1}, Shards: shards},
-		"bytes, at most 900000 are al": {Format: format, Settings: Settings{ListenerPort: 1}, Shards: slices.Concat(shards, make([]string, 300_000))},
-	} {
-		data, err := marshal(ix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = Decode(Payload{Hash: HashOf(string(data)), Data: string(data)}, store{}.lookup)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Decode = %v, want %q", err, want)
-		}
-	}
+	return &corrupted{index: Payload{Hash: HashOf(string(data)), Data: string(data)}}
 }
 
 // An error about bytes that cannot be decoded does not quote them.

@@ -53,12 +53,23 @@ func plainRoute(i int) Route {
 
 // plainTable returns a valid table of n routes.
 func plainTable(n int) *Table {
-	table := &Table{Settings: Settings{ListenerPort: 8080, Forwarding: Forwarding{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}}}
+	table := &Table{Settings: Settings{
+		ListenerPort: 8080, HealthPath: "/healthz",
+		Forwarding: Forwarding{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, ExternalScheme: "https", HostFrom: FromForwardedHost},
+		Limits:     Limits{HeaderKiB: 64, TargetKiB: 32, BodyKiB: 1024},
+	}}
 	for i := range n {
 		table.Routes = append(table.Routes, plainRoute(i))
 	}
 	slices.SortFunc(table.Routes, compareRoutes)
 	return table
+}
+
+// becomeOpaque makes a route of plainRoute one of protocol Opaque, whose first
+// callback takes some methods.
+func becomeOpaque(r *Route, methods ...string) {
+	r.Protocol = Opaque
+	r.Callbacks[0].PathProbe, r.Callbacks[0].Methods = false, methods
 }
 
 // plainHold returns a valid hold.
@@ -84,7 +95,7 @@ func withHolds(table *Table, n int) *Table {
 
 // drawTable draws a valid table, near the edges of what Validate accepts.
 func drawTable(t *rapid.T) *Table {
-	table := &Table{Settings: Settings{ListenerPort: rapid.Int32Range(1, 65535).Draw(t, "port")}}
+	table := &Table{Settings: drawSettings(t)}
 	claims := map[Claim]bool{}
 	isFree := func(wanted []Claim) bool {
 		if slices.ContainsFunc(wanted, func(claim Claim) bool { return claims[claim] }) {
@@ -114,6 +125,33 @@ func drawTable(t *rapid.T) *Table {
 	return table
 }
 
+func drawSettings(t *rapid.T) Settings {
+	return Settings{
+		ListenerPort: rapid.Int32Range(1, 65535).Draw(t, "port"),
+		HealthPath:   rapid.StringMatching(`(/[!-">-~$-=@]{0,12})?`).Draw(t, "health path"),
+		Forwarding: Forwarding{
+			ExternalScheme: rapid.SampledFrom([]string{"", "http", "https"}).Draw(t, "scheme"),
+			HostFrom:       rapid.SampledFrom([]HostFrom{"", FromHost, FromForwardedHost}).Draw(t, "host from"),
+		},
+		Limits: Limits{
+			HeaderKiB: rapid.Int32Range(0, maxHeaderKiB).Draw(t, "header"),
+			TargetKiB: rapid.Int32Range(0, maxTargetKiB).Draw(t, "target"),
+			BodyKiB:   rapid.Int32Range(0, maxBodyKiB).Draw(t, "body"),
+		},
+	}
+}
+
+// drawMethods draws the methods of a callback, none for most protocols.
+func drawMethods(t *rapid.T, protocol Protocol) []string {
+	if protocol != Opaque || rapid.Bool().Draw(t, "default methods") {
+		return nil
+	}
+	method := rapid.StringMatching(`[A-Z]([A-Z-]{0,6}[A-Z])?`).Filter(func(s string) bool { return s != "TRACE" && s != "CONNECT" })
+	methods := rapid.SliceOfNDistinct(method, 1, maxMethods, rapid.ID).Draw(t, "methods")
+	slices.Sort(methods)
+	return methods
+}
+
 // drawCallbacks draws callbacks with paths of their own.
 func drawCallbacks(t *rapid.T, protocol Protocol, path *rapid.Generator[string]) []Callback {
 	registered := rapid.StringMatching(`/[!-">-~$-=@]{0,12}`).Filter(func(s string) bool { return checkRegisteredPath(s) == nil })
@@ -127,6 +165,7 @@ func drawCallbacks(t *rapid.T, protocol Protocol, path *rapid.Generator[string])
 		} else {
 			c.Path = path.Draw(t, "path")
 		}
+		c.Methods = drawMethods(t, protocol)
 		if !taken[string(c.PathType)+c.Path] {
 			taken[string(c.PathType)+c.Path] = true
 			callbacks = append(callbacks, c)

@@ -99,10 +99,12 @@ type RouteUse struct {
 	// Last is when the last well-formed callback came, in whole seconds.
 	Last time.Time `json:"last,omitzero"`
 	// Callbacks counts well-formed callbacks, AfterSunset those of them after a
-	// sunset of the route, Other the requests for a path of it that are no callbacks,
+	// sunset of the route, Repeats those of them that were delivered again after a
+	// complete answer, Other the requests for a path of it that are no callbacks,
 	// Refused those that broke a rule once the route was known.
 	Callbacks   int64 `json:"callbacks,omitempty"`
 	AfterSunset int64 `json:"afterSunset,omitempty"`
+	Repeats     int64 `json:"repeats,omitempty"`
 	Other       int64 `json:"other,omitempty"`
 	Refused     int64 `json:"refused,omitempty"`
 	// Backends are those that got callbacks.

@@ -116,6 +116,18 @@ var invalidRoutes = []struct {
 		becomePrefix(r, "/a")
 		r.Callbacks[0].PathProbe = true
 	}, "needs a protocol and path type Exact"},
+	{"methods of another protocol", func(r *Route) { r.Callbacks[0].Methods = []string{"PUT"} }, "methods are for protocol Opaque"},
+	{"too many methods", func(r *Route) { becomeOpaque(r, manyMethods(17)...) }, "17 methods, at most 16"},
+	{"methods out of order", func(r *Route) { becomeOpaque(r, "PUT", "GET") }, "methods are not sorted"},
+	{"a method twice", func(r *Route) { becomeOpaque(r, "PUT", "PUT") }, "methods are not sorted"},
+	{"method CONNECT", func(r *Route) { becomeOpaque(r, "CONNECT") }, `method "CONNECT" cannot be served`},
+	{"method TRACE", func(r *Route) { becomeOpaque(r, "GET", "TRACE") }, `method "TRACE" cannot be served`},
+	{"method in lower case", func(r *Route) { becomeOpaque(r, "put") }, `method "put" cannot be served`},
+	{"method with a small letter", func(r *Route) { becomeOpaque(r, "PuT") }, `method "PuT" cannot be served`},
+	{"method with a line", func(r *Route) { becomeOpaque(r, "PUT\r\nX") }, "cannot be served"},
+	{"method with a space at its end", func(r *Route) { becomeOpaque(r, "PUT ") }, "cannot be served"},
+	{"method without a letter", func(r *Route) { becomeOpaque(r, "") }, "cannot be served"},
+	{"method that is too long", func(r *Route) { becomeOpaque(r, strings.Repeat("A", 33)) }, "cannot be served"},
 	{"address of metadata", func(r *Route) { r.Backends[0].Addresses = []string{"169.254.169.254:80"} }, "is link-local"},
 
 	{"no timeout", func(r *Route) { r.TimeoutSeconds = 0 }, "timeout of 0 s"},
@@ -153,6 +165,13 @@ func manyCallbacks(n int) (callbacks []Callback) {
 		callbacks = append(callbacks, Callback{Name: fmt.Sprintf("c%d", i), PathType: Prefix, Path: fmt.Sprintf("/c%d", i)})
 	}
 	return callbacks
+}
+
+func manyMethods(n int) (methods []string) {
+	for i := range n {
+		methods = append(methods, strings.Repeat("A", i+1))
+	}
+	return methods
 }
 
 func manyBackends(n int) (backends []Backend) {
@@ -235,6 +254,10 @@ func TestRouteValidate_AcceptsTheEdges(t *testing.T) {
 			}
 		},
 		"W32 escapes, //, dots and parameters": func(r *Route) { r.Callbacks[0].Path = "/a%2Fb//c/../d;e=f/./%zz" },
+		"most methods":                         func(r *Route) { becomeOpaque(r, manyMethods(maxMethods)...) },
+		"longest method":                       func(r *Route) { becomeOpaque(r, strings.Repeat("A", 32)) },
+		"method with a hyphen":                 func(r *Route) { becomeOpaque(r, "GET", "M-SEARCH") },
+		"no methods":                           func(r *Route) { becomeOpaque(r) },
 		"no info URL":                          func(r *Route) { r.InfoURL = "" },
 		"IPv6 address":                         func(r *Route) { r.Backends[0].Addresses = []string{"[fd00::1]:80"} },
 		"longest hostname":                     func(r *Route) { r.Hostnames = []string{strings.Repeat(strings.Repeat("a", 62)+".", 4) + "a"} },
@@ -258,12 +281,6 @@ func TestTableValidate_RefusesEachBrokenRule(t *testing.T) {
 		change func(*Table)
 		want   string
 	}{
-		{"no port", func(t *Table) { t.Settings.ListenerPort = 0 }, "port 0"},
-		{"port that is too large", func(t *Table) { t.Settings.ListenerPort = 65536 }, "port 65536"},
-		{"trusted proxy that is an address", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{"10.0.0.1"} }, "not a network"},
-		{"trusted proxy with host bits", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{"10.0.0.1/8"} }, "without host bits"},
-		{"trusted proxy in another spelling", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{"FD00::/8"} }, "not a network"},
-		{"trusted proxy that is nothing", func(t *Table) { t.Settings.Forwarding.TrustedProxies = []string{""} }, "not a network"},
 		{"an invalid route", func(t *Table) { t.Routes[1].Callbacks[0].Path = "" }, "route team-1/route-1: callback login: a path"},
 		{"a route twice", func(t *Table) { t.Routes[1] = t.Routes[0] }, "route team-0/route-0 is there twice"},
 		{"two routes of one name", func(t *Table) {

@@ -46,6 +46,8 @@ type Request struct {
 	Late bool
 	// Backend is where its first byte was sent to; empty: nowhere.
 	Backend string
+	// Repeat: the same callback was delivered before and got a complete answer.
+	Repeat bool
 }
 
 // Counters count the requests of all routes. Counting is one short critical
@@ -60,9 +62,9 @@ type Counters struct {
 type Record struct{ entry changelog.Entry[*counts] }
 
 type counts struct {
-	last                                 int64 // Unix seconds of the last callback; 0: none
-	callbacks, late, unrelated, rejected int64
-	backends                             []backendCounts
+	last                                          int64 // Unix seconds of the last callback; 0: none
+	callbacks, late, repeats, unrelated, rejected int64
+	backends                                      []backendCounts
 }
 
 type backendCounts struct {
@@ -126,6 +128,9 @@ func (n *counts) add(r Request) {
 			n.late++
 		}
 		if r.Backend != "" {
+			if r.Repeat {
+				n.repeats++
+			}
 			b := n.backend(r.Backend)
 			b.callbacks++
 			b.last = latest(b.last, at)
@@ -169,7 +174,7 @@ func reportOf(e *changelog.Entry[*counts]) routetable.RouteUse {
 	n := e.Value
 	use := routetable.RouteUse{
 		UID: e.Key, Last: timeOf(n.last),
-		Callbacks: n.callbacks, AfterSunset: n.late, Other: n.unrelated, Refused: n.rejected,
+		Callbacks: n.callbacks, AfterSunset: n.late, Repeats: n.repeats, Other: n.unrelated, Refused: n.rejected,
 	}
 	for _, b := range n.backends {
 		use.Backends = append(use.Backends, routetable.BackendUse{Name: b.name, Callbacks: b.callbacks, Last: timeOf(b.last)})

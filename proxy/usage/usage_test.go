@@ -34,6 +34,25 @@ func TestCounters_TombstoneOfAnEndedRoute(t *testing.T) {
 	}
 }
 
+// A repeat counts once it is handed to a backend.
+func TestCounters_Repeats(t *testing.T) {
+	c := NewCounters()
+	r := c.Start("uid")
+	for _, request := range []Request{
+		{Kind: Callback, Backend: "blue"},
+		{Kind: Callback, Backend: "blue", Repeat: true},
+		{Kind: Callback, Backend: "green", Repeat: true},
+		{Kind: Callback, Repeat: true},
+		{Kind: Rejected, Repeat: true},
+	} {
+		request.Arrival = begin
+		c.Count(r, request)
+	}
+	if entries, _, _, _ := c.Changes(changelog.Cursor{}, 10); len(entries) != 1 || entries[0].Repeats != 2 || entries[0].Callbacks != 4 || entries[0].Refused != 1 {
+		t.Errorf("entries are %+v", entries)
+	}
+}
+
 func TestCounters_RefuseACursorOfAnotherLog(t *testing.T) {
 	c := NewCounters()
 	if entries, _, _, ok := c.Changes(changelog.Cursor{Position: 99}, 10); ok || entries != nil {

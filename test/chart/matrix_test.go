@@ -29,7 +29,7 @@ proxy:
   - hostname: auth.acme.test
     namespaces: {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: identity}}}
   - {hostname: sso.acme.test}
-  forwarding: {trustedProxies: [10.0.0.0/8]}
+  forwarding: {trustedProxies: [10.0.0.0/8], hostFrom: XForwardedHost}
   policy: {maxLifetimeDays: 90, allowedAfterSunset: [Reject], requireOwner: true, sunsetWarningDays: [], maxRoutesPerNamespace: 50}
 `
 
@@ -74,7 +74,8 @@ rbac: {boundRoleBindings: false}`},
 		{name: "edge-external", apis: []string{rendering.CallbackProxy}, values: edge + `
   mode: External
   name: other
-  listener: {port: 9000}`},
+  listener: {port: 9000, healthPath: /healthz}
+  limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384}`},
 		{name: "no-injection", values: "injection: {create: never}", apis: everything},
 		{name: "forced", values: `
 injection: {create: always}

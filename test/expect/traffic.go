@@ -20,13 +20,16 @@ func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if t == nil || t.Callbacks == nil {
 		return errors.New("the callbacks are not counted")
 	}
-	for _, n := range []*int64{t.AfterSunset, t.Other, t.Refused} {
+	for _, n := range []*int64{t.AfterSunset, t.Repeats, t.Other, t.Refused} {
 		if n != nil && *n <= 0 {
 			return fmt.Errorf("a count is %d and present", *n)
 		}
 	}
 	if t.AfterSunset != nil && *t.AfterSunset > *t.Callbacks || *t.Callbacks < 0 {
 		return fmt.Errorf("%d callbacks, of which more came after the sunset", *t.Callbacks)
+	}
+	if t.Repeats != nil && *t.Repeats > *t.Callbacks {
+		return fmt.Errorf("%d callbacks, of which more were repeats", *t.Callbacks)
 	}
 	return errors.Join(quietAgrees(route, s), lateCallbacksAgree(route, s))
 }

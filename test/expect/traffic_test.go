@@ -22,6 +22,8 @@ func TestConsistentRoute_FindsContradictionsAboutTraffic(t *testing.T) {
 		"no traffic":                     func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic = nil },
 		"no count":                       func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Callbacks = nil },
 		"more came after the sunset":     func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.AfterSunset = &five },
+		"more were repeats":              func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Repeats = &five },
+		"no repeats, said":               func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Repeats = &zero },
 		"nothing, said":                  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Other = &zero },
 		"quiet before the last callback": func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.QuietSince = &created },
 		"quiet since the last one, of none": func(r *callbackv1alpha1.CallbackRoute) {

@@ -175,6 +175,7 @@ func randomTraffic(random *rand.Rand, route *callbackv1alpha1.CallbackRoute, now
 	t := status.Traffic{Last: randomTime(random, now), Callbacks: 1 + random.Int64N(1000), Backends: map[string]status.BackendTraffic{}}
 	if random.IntN(2) == 0 {
 		t.AfterSunset = random.Int64N(t.Callbacks + 1)
+		t.Repeats = random.Int64N(t.Callbacks + 1)
 		t.Other, t.Refused = random.Int64N(3), random.Int64N(3)
 	}
 	for _, backend := range append(slices.Clone(route.Spec.Backends), callbackv1alpha1.Backend{Name: "gone"}) {

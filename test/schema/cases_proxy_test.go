@@ -12,6 +12,8 @@ const (
 	wantProxyName = "the name of a CallbackProxy is also a label value and a name prefix: at most 63 characters, no dots"
 	wantSelector  = "selector is set exactly when from is Selector"
 	wantNetwork   = "must be a network in CIDR notation without host bits, such as 10.0.0.0/8"
+	wantHealth    = "must be a path that begins with / and holds neither ? nor #, such as /healthz"
+	wantNoHealth  = "listener.healthPath is for load balancers in front of a fleet: in mode Sidecar the application responds to health checks"
 	wantIndex     = "epoch, generation and reportKey are set on the Index and on nothing else"
 )
 
@@ -41,6 +43,7 @@ func proxyCases() []ruleCase {
 	add("spec.listener.port", "minimum", each("{spec: {listener: {port: %d}}}", 1), each("{spec: {listener: {port: %d}}}", 0, -1))
 	add("spec.listener.port", "maximum", each("{spec: {listener: {port: %d}}}", 65535), each("{spec: {listener: {port: %d}}}", 65536))
 
+	all = append(all, requestCases()...)
 	network := "{spec: {forwarding: {trustedProxies: [%q]}}}"
 	add("spec.forwarding.trustedProxies[]", wantNetwork,
 		each(network, "10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "fd00::/8", "::/0", "FD00::/8", "fd00:0::/8"),
@@ -50,7 +53,6 @@ func proxyCases() []ruleCase {
 	add("spec.forwarding.trustedProxies", "maxItems", each("{spec: {forwarding: {trustedProxies: %s}}}", list(64, "10.%d.0.0/16")), each("{spec: {forwarding: {trustedProxies: %s}}}", list(65, "10.%d.0.0/16")))
 	add("spec.forwarding.trustedProxies", "list-type", []string{"{spec: {forwarding: {trustedProxies: [10.0.0.0/8, 10.0.0.0/9]}}}"}, []string{"{spec: {forwarding: {trustedProxies: [10.0.0.0/8, 10.0.0.0/8]}}}"})
 
-	add("spec.forwarding", "minProperties", base, []string{"{spec: {forwarding: {}}}"})
 	add("spec.forwarding.trustedProxies", "minItems", each(network, "::/0"), []string{"{spec: {forwarding: {trustedProxies: []}}}"})
 
 	days := "{spec: {policy: {maxLifetimeDays: %d}}}"
@@ -69,6 +71,32 @@ func proxyCases() []ruleCase {
 	add("spec.policy.maxRoutesPerNamespace", "minimum", each(quota, 1), each(quota, 0, -1))
 	add("spec.policy.maxRoutesPerNamespace", "maximum", each(quota, 20000), each(quota, 20001, 4294967297))
 	add("spec.policy.allowedAfterSunset[]", "enum", each(after, "[Serve]", "[Reject]"), each(after, "[Ignore]", "[reject]"))
+	return all
+}
+
+// requestCases are about what the proxies take from a request, and how much.
+func requestCases() []ruleCase {
+	var all []ruleCase
+	add := func(at, rule string, accept, reject []string) {
+		all = append(all, ruleCase{"CallbackProxy", at, rule, accept, reject})
+	}
+	health := "{spec: {listener: {healthPath: %q}}}"
+	add("spec.listener.healthPath", wantHealth, each(health, "/", "/healthz", "/a%2fb//c/../;d=e", `/a\\b'"<>{}|^`),
+		each(health, "healthz", "*", "/a?b", "/?", "/a#b", "/a b", "/a\n", "/a\r\nX: y", "/ü", "/a\x7f", "http://a/healthz"))
+	add("spec.listener.healthPath", "minLength", each(health, "/"), each(health, ""))
+	add("spec.listener.healthPath", "maxLength", each(health, "/"+long(255)), each(health, "/"+long(256)))
+	add("spec", wantNoHealth,
+		append(each("{spec: {mode: %s, listener: {healthPath: /healthz}}}", "External", "Deployment"), "{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {port: 8000}}}"),
+		[]string{"{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {healthPath: /healthz}}}"})
+
+	scheme, from := "{spec: {forwarding: {externalScheme: %s}}}", "{spec: {forwarding: {hostFrom: %s}}}"
+	add("spec.forwarding.externalScheme", "enum", append(each(scheme, "https", "http"), "{spec: {forwarding: {}}}"), each(scheme, "HTTPS", "ws", `""`))
+	add("spec.forwarding.hostFrom", "enum", append(each(from, "Host", "XForwardedHost"), "{spec: {forwarding: {}}}"), each(from, "X-Forwarded-Host", "Forwarded", "host", `""`))
+	for name, most := range map[string]int{"headerKiB": 1024, "targetKiB": 256, "bodyKiB": 16384} {
+		limit := "{spec: {limits: {" + name + ": %d}}}"
+		add("spec.limits."+name, "minimum", append(each(limit, 1), "{spec: {limits: {}}}"), each(limit, 0, -1))
+		add("spec.limits."+name, "maximum", each(limit, most), each(limit, most+1, 4294967297))
+	}
 	return all
 }
 

@@ -140,6 +140,32 @@ func callbackCases() []ruleCase {
 	add("spec", "pathProbe sends an error response of the protocol, and protocol Opaque has none: remove pathProbe",
 		[]string{probed("OAuth2", "Exact", "Enabled"), probed("Opaque", "Exact", "Disabled"), "{spec: {protocol: Opaque}}"},
 		[]string{probed("Opaque", "Exact", "Enabled")})
+	return append(all, methodCases()...)
+}
+
+func methodCases() []ruleCase {
+	const at = "spec.callbacks[].methods"
+	var all []ruleCase
+	add := func(at, rule string, accept, reject []string) {
+		all = append(all, ruleCase{"CallbackRoute", at, rule, accept, reject})
+	}
+	methods := "{spec: {protocol: Opaque, callbacks: [{name: hook, path: /hook, methods: %s}]}}"
+	add(at, "minItems", each(methods, "[PUT]"), each(methods, "[]"))
+	var many []string
+	for i := range 17 {
+		many = append(many, strings.Repeat("A", i+1))
+	}
+	add(at, "maxItems", each(methods, "["+strings.Join(many[:16], ", ")+"]"), each(methods, "["+strings.Join(many, ", ")+"]"))
+	add(at, "list-type", each(methods, "[PUT, DELETE]"), each(methods, "[PUT, DELETE, PUT]"))
+	one := fmt.Sprintf(methods, "[%q]")
+	add(at+"[]", "must be an HTTP method in upper case, such as PUT; CONNECT and TRACE are never served",
+		each(one, "GET", "HEAD", "OPTIONS", "M-SEARCH", "VERSION-CONTROL", "A", "CONNECTED"),
+		each(one, "CONNECT", "TRACE", "put", "Put", "PUT ", " PUT", "PUT\n", "PUT\r\nX: y", "P T", "-PUT", "PUT-", "-", "PUT2", "P_T", "*", "ÄPUT"))
+	add(at+"[]", "minLength", each(one, "A"), each(one, ""))
+	add(at+"[]", "maxLength", each(one, strings.Repeat("A", 32)), each(one, strings.Repeat("A", 33)))
+	protocol := "{spec: {protocol: %s, callbacks: [{name: a, path: /a}, {name: hook, path: /hook, methods: [PUT]}]}}"
+	add("spec", "callbacks[].methods is for protocol Opaque: remove methods",
+		slices.Concat(each(protocol, "Opaque"), []string{"{spec: {protocol: OIDC}}"}), each(protocol, "OIDC", "OAuth2", "SAML"))
 	return all
 }
 

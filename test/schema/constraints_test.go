@@ -38,9 +38,11 @@ var keywords = map[string]string{
 
 // neverReached are constraints that no object can break, and why.
 var neverReached = map[constraint]string{
-	{"CallbackRoute", "spec.timeouts", "minProperties"}: "the only property has a default",
-	{"CallbackProxy", "spec.listener", "minProperties"}: "the only property has a default",
-	{"CallbackProxy", "spec.policy", "minProperties"}:   "every property has a default",
+	{"CallbackRoute", "spec.timeouts", "minProperties"}:   "the only property has a default",
+	{"CallbackProxy", "spec.listener", "minProperties"}:   "port has a default",
+	{"CallbackProxy", "spec.forwarding", "minProperties"}: "externalScheme and hostFrom have defaults",
+	{"CallbackProxy", "spec.limits", "minProperties"}:     "every property has a default",
+	{"CallbackProxy", "spec.policy", "minProperties"}:     "every property has a default",
 }
 
 // constraintsOf lists the requirements of a kind's schema on metadata and spec. The

@@ -27,7 +27,7 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 	service, _ := backend["service"].(Object)
 	reference, _ := spec["proxyRef"].(Object)
 	check, _ := backend["healthCheck"].(Object)
-	switch r.IntN(26) {
+	switch r.IntN(27) {
 	case 0, 1, 2:
 		spec["sunsetTime"] = oddTime(r)
 	case 3, 4, 5:
@@ -70,6 +70,8 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 		set(backend, "paths", pick[any](r, []any{Object{"callback": oddName(r), "path": oddPath(r)}}, []any{Object{"callback": "login0", "path": "/x"}}, []any{}, oddValue(r)))
 	case 25:
 		spec["callbacks"] = pick[any](r, append(callbacks, callbacks...), []any{Object{"name": oddName(r), "path": oddPath(r)}}, []any{}, oddValue(r))
+	case 26:
+		set(callback, "methods", pick[any](r, []any{oddMethod(r)}, []any{"PUT", oddMethod(r)}, []any{"PUT", "GET", "PUT"}, []any{}, oddValue(r)))
 	}
 }
 
@@ -94,16 +96,17 @@ func disturbProxy(r *rand.Rand, spec Object) {
 	if len(hosts) > 0 {
 		host, _ = hosts[r.IntN(len(hosts))].(Object)
 	}
-	switch r.IntN(11) {
+	switch r.IntN(12) {
 	case 0:
 		set(host, "hostname", pick(r, append(oddHosts(r), "")...))
 	case 1:
 		set(host, "namespaces", pick[any](r, Object{}, Object{"from": "Selector"}, Object{"from": oddWord(r, "All")},
 			Object{"selector": Object{}}, Object{"from": "Selector", "selector": oddSelector(r)}, oddValue(r)))
 	case 2:
-		spec["listener"] = pick[any](r, Object{"port": oddInteger(r, 1, 65535)}, Object{}, oddValue(r))
+		spec["listener"] = pick[any](r, Object{"port": oddInteger(r, 1, 65535)}, Object{"healthPath": oddPath(r)}, Object{}, oddValue(r))
 	case 3, 4, 5:
-		spec["forwarding"] = pick[any](r, Object{"trustedProxies": []any{oddNetwork(r), oddNetwork(r)}}, Object{"trustedProxies": []any{}}, Object{}, oddValue(r))
+		spec["forwarding"] = pick[any](r, Object{"trustedProxies": []any{oddNetwork(r), oddNetwork(r)}}, Object{"trustedProxies": []any{}}, Object{},
+			Object{"externalScheme": oddWord(r, "https")}, Object{"hostFrom": oddWord(r, "XForwardedHost")}, oddValue(r))
 	case 6:
 		spec["policy"] = pick[any](r, Object{}, Object{"maxLifetimeDays": oddInteger(r, 1, 3650)}, Object{"requireOwner": oddValue(r)},
 			Object{"allowedAfterSunset": []any{oddWord(r, "Serve"), "Reject"}}, Object{"allowedAfterSunset": []any{}},
@@ -124,6 +127,9 @@ func disturbProxy(r *rand.Rand, spec Object) {
 		spec["mode"], spec["sidecar"] = "Sidecar", pick[any](r, Object{"appPort": oddInteger(r, 1, 65_535)}, oddValue(r),
 			Object{"appPort": 1, "resources": Object{"limits": Object{"cpu": oddAmount(r)}}})
 		delete(spec, "deployment")
+	case 11:
+		spec["limits"] = pick[any](r, Object{"headerKiB": oddInteger(r, 1, 1024)}, Object{"targetKiB": oddInteger(r, 1, 256)},
+			Object{"bodyKiB": oddInteger(r, 1, 16_384)}, Object{}, oddValue(r))
 	}
 }
 
@@ -229,6 +235,10 @@ func oddNetwork(r *rand.Rand) any {
 		"10.0.0.0/8", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.0", "010.0.0.0/8", "10.0.0/8", "0.0.0.0/0", "255.255.255.255/32", "fd00::/8", "FD00::/8",
 		"fd00:0::/8", "fd00:0:0:0:0:0:0:0/8", "fd00::1/8", "::/0", "::ffff:10.0.0.0/104", "::ffff:0:0/96", "::10.0.0.0/104", "fe80::%eth0/64", "fd00::/129", "1::0.0.0.0/16", "2001:DB8::/32",
 		"2001:db8:0:0::/64", "", "/8", "a/8", "10.0.0.0/8 ", " 10.0.0.0/8", "10.0.0.0/8\n", "10.0.0.0/255.0.0.0", "١٠.0.0.0/8", oddValue(r))
+}
+
+func oddMethod(r *rand.Rand) any {
+	return pick[any](r, "CONNECT", "TRACE", "get", "GET ", "GET\n", "GET\x00", "G T", "-", "A-", "A-B", "G3T", "GËT", "", strings.Repeat("A", 32), strings.Repeat("A", 33), "PUT", oddValue(r))
 }
 
 func oddCheck(r *rand.Rand) any {

@@ -125,6 +125,9 @@ func validCallbacks(r *rand.Rand, protocol string) []any {
 				callback["pathProbe"] = pick(r, "Enabled", "Enabled", "Disabled")
 			}
 		}
+		if protocol == "Opaque" && oneIn(r, 3) {
+			callback["methods"] = pick(r, []any{"PUT"}, []any{"POST", "GET", "DELETE"}, []any{"M-SEARCH", strings.Repeat("A", 32)})
+		}
 		callbacks = append(callbacks, callback)
 	}
 	return callbacks
@@ -233,9 +236,7 @@ func validProxy(r *rand.Rand) Object {
 	if oneIn(r, 2) {
 		spec["listener"] = Object{"port": pick(r, 1, 8080, 65535)}
 	}
-	if oneIn(r, 2) {
-		spec["forwarding"] = Object{"trustedProxies": []any{pick(r, "10.0.0.0/8", "0.0.0.0/0"), pick(r, "fd00::/8", "FD00::/8", "fd00:0::/8", "::/0")}}
-	}
+	validRequests(r, spec)
 	if oneIn(r, 2) {
 		policy := Object{"maxLifetimeDays": pick(r, 1, 180, 3650), "allowedAfterSunset": pick(r, []any{"Reject"}, []any{"Serve", "Reject"})}
 		if oneIn(r, 2) {
@@ -247,7 +248,27 @@ func validProxy(r *rand.Rand) Object {
 		spec["policy"] = policy
 	}
 	validFleet(r, spec)
+	if listener, declared := spec["listener"].(Object); declared && spec["mode"] != "Sidecar" && oneIn(r, 2) {
+		listener["healthPath"] = pick(r, "/", "/healthz", "/a%2Fb//c/../;d", `/"<>{}|^\`, "/"+strings.Repeat("h", 255))
+	}
 	return spec
+}
+
+// validRequests draws what the proxies take from a request, and how much.
+func validRequests(r *rand.Rand, spec Object) {
+	if oneIn(r, 2) {
+		forwarding := Object{"trustedProxies": []any{pick(r, "10.0.0.0/8", "0.0.0.0/0"), pick(r, "fd00::/8", "FD00::/8", "fd00:0::/8", "::/0")}}
+		if oneIn(r, 2) {
+			forwarding["externalScheme"] = pick(r, "https", "http")
+		}
+		if oneIn(r, 2) {
+			forwarding["hostFrom"] = pick(r, "Host", "XForwardedHost")
+		}
+		spec["forwarding"] = forwarding
+	}
+	if oneIn(r, 3) {
+		spec["limits"] = pick(r, Object{"headerKiB": pick(r, 1, 64, 1024)}, Object{"targetKiB": pick(r, 1, 256), "bodyKiB": pick(r, 1, 16384)}, Object{})
+	}
 }
 
 // validFleet draws the way the proxies are run: by the user, as a Deployment, or

@@ -681,6 +681,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: refused
       type:
         scalar: numeric
+    - name: repeats
+      type:
+        scalar: numeric
 - name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
   list:

@@ -14,8 +14,8 @@ type LimitsApplyConfiguration struct {
 	HeaderKiB *int32 `json:"headerKiB,omitempty"`
 	// targetKiB bounds path and query of a request, in KiB; 32 by default.
 	TargetKiB *int32 `json:"targetKiB,omitempty"`
-	// bodyKiB bounds the body of a callback, in KiB; 1024 by default. It does
-	// not bound the requests that a sidecar passes to its application.
+	// bodyKiB bounds the body of a callback, in KiB; 1024 by default. Requests
+	// that a sidecar passes to its application have no such limit.
 	BodyKiB *int32 `json:"bodyKiB,omitempty"`
 }
 

@@ -27,6 +27,10 @@ type TrafficApplyConfiguration struct {
 	Callbacks *int64 `json:"callbacks,omitempty"`
 	// afterSunset is how many of them came after sunsetTime.
 	AfterSunset *int64 `json:"afterSunset,omitempty"`
+	// repeats is how many of them were delivered again although the same callback
+	// had got a complete answer before: users who reload, and browsers that go
+	// back.
+	Repeats *int64 `json:"repeats,omitempty"`
 	// other is how many requests came to the callbacks' paths that are no
 	// responses of the protocol: mostly scanners, and users who reload.
 	Other *int64 `json:"other,omitempty"`
@@ -71,6 +75,14 @@ func (b *TrafficApplyConfiguration) WithCallbacks(value int64) *TrafficApplyConf
 // If called multiple times, the AfterSunset field is set to the value of the last call.
 func (b *TrafficApplyConfiguration) WithAfterSunset(value int64) *TrafficApplyConfiguration {
 	b.AfterSunset = &value
+	return b
+}
+
+// WithRepeats sets the Repeats field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Repeats field is set to the value of the last call.
+func (b *TrafficApplyConfiguration) WithRepeats(value int64) *TrafficApplyConfiguration {
+	b.Repeats = &value
 	return b
 }
 

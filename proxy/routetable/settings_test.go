@@ -1,0 +1,79 @@
+// Copyright The callback-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package routetable
+
+// settings_test.go: the settings that a proxy refuses, and those at their edges
+// that it accepts.
+
+import (
+	"strings"
+	"testing"
+)
+
+// invalidSettings breaks one rule each.
+var invalidSettings = []struct {
+	name   string
+	change func(*Settings)
+	want   string
+}{
+	{"no port", func(s *Settings) { s.ListenerPort = 0 }, "port 0"},
+	{"port that is too large", func(s *Settings) { s.ListenerPort = 65536 }, "port 65536"},
+	{"trusted proxy that is an address", func(s *Settings) { s.Forwarding.TrustedProxies = []string{"10.0.0.1"} }, "not a network"},
+	{"trusted proxy with host bits", func(s *Settings) { s.Forwarding.TrustedProxies = []string{"10.0.0.1/8"} }, "without host bits"},
+	{"trusted proxy in another spelling", func(s *Settings) { s.Forwarding.TrustedProxies = []string{"FD00::/8"} }, "not a network"},
+	{"trusted proxy that is nothing", func(s *Settings) { s.Forwarding.TrustedProxies = []string{""} }, "not a network"},
+	{"scheme of another protocol", func(s *Settings) { s.Forwarding.ExternalScheme = "ws" }, `external scheme "ws" is neither http nor https`},
+	{"scheme in capitals", func(s *Settings) { s.Forwarding.ExternalScheme = "HTTPS" }, `external scheme "HTTPS"`},
+	{"scheme with a line", func(s *Settings) { s.Forwarding.ExternalScheme = "http\r\nX: y" }, "external scheme"},
+	{"host from an unknown field", func(s *Settings) { s.Forwarding.HostFrom = "Forwarded" }, `hostFrom "Forwarded" is not known`},
+	{"host from a field in another spelling", func(s *Settings) { s.Forwarding.HostFrom = "host" }, `hostFrom "host" is not known`},
+	{"health path without a slash", func(s *Settings) { s.HealthPath = "healthz" }, "health path: a path begins with /"},
+	{"health path with a query", func(s *Settings) { s.HealthPath = "/healthz?a" }, "health path: byte '?' is not allowed"},
+	{"health path with a fragment", func(s *Settings) { s.HealthPath = "/healthz#a" }, "health path: byte '#' is not allowed"},
+	{"health path with a space", func(s *Settings) { s.HealthPath = "/a b" }, "health path: byte ' ' is not allowed"},
+	{"health path with a line", func(s *Settings) { s.HealthPath = "/a\r\nX: y" }, "health path: byte"},
+	{"health path that is too long", func(s *Settings) { s.HealthPath = "/" + strings.Repeat("a", maxPathBytes) }, "at most 1024 bytes"},
+	{"negative limit of the header", func(s *Settings) { s.Limits.HeaderKiB = -1 }, "limit headerKiB is -1, 1 to 1024 are allowed"},
+	{"header without a limit", func(s *Settings) { s.Limits.HeaderKiB = 1025 }, "limit headerKiB is 1025"},
+	{"negative limit of the target", func(s *Settings) { s.Limits.TargetKiB = -1 }, "limit targetKiB is -1, 1 to 256 are allowed"},
+	{"target without a limit", func(s *Settings) { s.Limits.TargetKiB = 257 }, "limit targetKiB is 257"},
+	{"negative limit of the body", func(s *Settings) { s.Limits.BodyKiB = -1 }, "limit bodyKiB is -1, 1 to 16384 are allowed"},
+	{"body without a limit", func(s *Settings) { s.Limits.BodyKiB = 16385 }, "limit bodyKiB is 16385"},
+}
+
+func TestSettings_RefusesEachBrokenRule(t *testing.T) {
+	for _, tc := range invalidSettings {
+		t.Run(tc.name, func(t *testing.T) {
+			table := plainTable(1)
+			if err := table.Validate(); err != nil {
+				t.Fatalf("before the change: %v", err)
+			}
+			tc.change(&table.Settings)
+			if err := table.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Validate = %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestSettings_AcceptsTheEdges(t *testing.T) {
+	for name, change := range map[string]func(*Settings){
+		"nothing but a port":    func(s *Settings) { *s = Settings{ListenerPort: 65535} },
+		"http":                  func(s *Settings) { s.Forwarding.ExternalScheme = "http" },
+		"the field Host":        func(s *Settings) { s.Forwarding.HostFrom = FromHost },
+		"the root as a health":  func(s *Settings) { s.HealthPath = "/" },
+		"escapes in the health": func(s *Settings) { s.HealthPath = "/a%2Fb//c/../;d" },
+		"longest health path":   func(s *Settings) { s.HealthPath = "/" + strings.Repeat("a", maxPathBytes-1) },
+		"lowest limits":         func(s *Settings) { s.Limits = Limits{HeaderKiB: 1, TargetKiB: 1, BodyKiB: 1} },
+		"highest limits":        func(s *Settings) { s.Limits = Limits{HeaderKiB: 1024, TargetKiB: 256, BodyKiB: 16384} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := plainTable(1)
+			change(&table.Settings)
+			if err := table.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
