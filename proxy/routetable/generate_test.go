@@ -128,7 +128,7 @@ func drawTable(t *rapid.T) *Table {
 func drawSettings(t *rapid.T) Settings {
 	return Settings{
 		ListenerPort: rapid.Int32Range(1, 65535).Draw(t, "port"),
-		HealthPath:   rapid.StringMatching(`(/[!-">-~$-=@]{0,12})?`).Draw(t, "health path"),
+		HealthPath:   rapid.StringMatching(`(/[!-"$->@-~]{0,12})?`).Draw(t, "health path"),
 		Forwarding: Forwarding{
 			ExternalScheme: rapid.SampledFrom([]string{"", "http", "https"}).Draw(t, "scheme"),
 			HostFrom:       rapid.SampledFrom([]HostFrom{"", FromHost, FromForwardedHost}).Draw(t, "host from"),
