@@ -143,6 +143,17 @@ func newClient(ctx context.Context, address string, l *load) (*client, error) {
 
 func (c *client) close() { _ = c.Conn.Close() }
 
+// serials are the serial numbers of all requests of this run.
+var serials atomic.Int64
+
+// putDigits writes the last digits of a number.
+func putDigits(to []byte, n int64) {
+	for i := len(to) - 1; i >= 0; i-- {
+		to[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
+
 const exchangeTimeout = 10 * time.Second
 
 var errResponse = errors.New("response is not the backend's, or has another end than its head")
@@ -150,10 +161,8 @@ var errResponse = errors.New("response is not the backend's, or has another end 
 // exchange sends the request for a host and reads the response, which has no
 // body.
 func (c *client) exchange(host int) error {
-	for at := c.load.hostAt + hostDigits - 1; at >= c.load.hostAt; at-- {
-		c.message[at] = byte('0' + host%10)
-		host /= 10
-	}
+	putDigits(c.message[c.load.hostAt:][:hostDigits], int64(host))
+	putDigits(c.message[c.load.serialAt:][:len(serial)], serials.Add(1))
 	if err := c.SetDeadline(time.Now().Add(exchangeTimeout)); err != nil {
 		return err
 	}

@@ -19,9 +19,15 @@ type load struct {
 	// message is the request of host 0; hostAt is where the digits of the host are.
 	message []byte
 	hostAt  int
+	// serialAt is where the serial number of the code or the assertion is: our
+	// proxy refuses the same response while its delivery is in flight.
+	serialAt int
 	// echo is the same request with the parameter echo.
 	echo []byte
 }
+
+// serial is the place of a serial number.
+const serial = "0000000000"
 
 const (
 	// hostDigits is the width of a host's number, so that all requests of a load
@@ -49,10 +55,10 @@ var browserLines = strings.Join([]string{
 // SAML response (60 KB).
 func newLoads(o *Options) []load {
 	const state = "state=af0ifjsldkj"
-	form := "code=" + strings.Repeat("c", 80) + "&" + state + "&id_token=" + strings.Repeat("t", 8<<10-114)
-	saml := "SAMLResponse=" + strings.Repeat("PHNhbWxwOlJl", 5<<10-4) + "&RelayState=" + strings.Repeat("r", 24)
+	form := "code=" + serial + strings.Repeat("c", 80-len(serial)) + "&" + state + "&id_token=" + strings.Repeat("t", 8<<10-114)
+	saml := "SAMLResponse=" + serial + strings.Repeat("PHNhbWxwOlJl", 5<<10-5) + "Jl&RelayState=" + strings.Repeat("r", 24)
 	return []load{
-		newLoad("GET", o.Rate, oidcPath+"?code=4%2F0AX4XfWh&"+state+"&iss=https%3A%2F%2Fidp.example", ""),
+		newLoad("GET", o.Rate, oidcPath+"?code=4%2F"+serial+"&"+state+"&iss=https%3A%2F%2Fidp.example", ""),
 		newLoad("form", o.Rate, oidcPath, form),
 		newLoad("SAML", o.SAMLRate, samlPath, saml),
 	}
@@ -60,6 +66,7 @@ func newLoads(o *Options) []load {
 
 func newLoad(name string, perSecond int, target, body string) load {
 	l := load{name: name, perSecond: perSecond, message: newMessage(target, body)}
+	l.serialAt = strings.Index(string(l.message), serial)
 	l.hostAt = strings.Index(string(l.message), "Host: tenant-") + len("Host: tenant-")
 	separator := "?"
 	if strings.Contains(target, "?") {

@@ -84,7 +84,7 @@ func newTable(hosts int) *routetable.Table {
 	table := &routetable.Table{Settings: routetable.Settings{
 		ListenerPort: 8080,
 		// Clients are trusted, or the proxy ends each connection after its callback.
-		Forwarding: routetable.Forwarding{TrustedProxies: []string{"127.0.0.0/8"}},
+		Forwarding: routetable.Forwarding{TrustedProxies: []string{"127.0.0.0/8"}, ExternalScheme: "http"},
 	}}
 	for n := range hosts {
 		namespace := fmt.Sprintf("tenant-%0*d", hostDigits, n)
