@@ -31,9 +31,6 @@ type Attempter interface {
 // deliverOnce delivers a response that can be spent, unless it was delivered
 // before and the result is open.
 func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string) {
-	if !x.checkLoop() {
-		return
-	}
 	path, _, _ := gate.SplitTarget(x.c.Target)
 	ticket, verdict := x.h.guard.Begin(x.route.Namespace, x.route.UID, guard.KeyOf(x.route.UID, x.c.Method, path, values), x.h.now())
 	if verdict == guard.Refused {
@@ -53,12 +50,9 @@ func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string)
 	x.deliver(s, body)
 }
 
-// checkLoop refuses a request that passed this fleet before.
-func (x *exchange) checkLoop() bool {
-	if x.via != "" {
-		return true
-	}
-	var ok bool
+// checkLoop refuses a request that passed this fleet before. It comes before the
+// guard, for which the request would be a repeat of itself.
+func (x *exchange) checkLoop() (ok bool) {
 	if x.via, ok = forwarding.ViaOf(&x.c.Request, x.h.pseudonym); !ok {
 		x.h.metrics.Count(metrics.Refused, "loop")
 		x.respond(http.StatusBadGateway, refused, "request passed this proxy before")
@@ -84,9 +78,6 @@ func (x *exchange) endTicket() {
 // the connection does not cancel it: the backend may have acted already.
 func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	x.backend = x.route.Primary().Name
-	if !x.checkLoop() {
-		return
-	}
 	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme(), x.host)
 	var dropped int
 	x.lines, dropped = forwarding.AppendCallback(x.lines[:0], &x.c.Request, &origin, x.via, x.requestID)

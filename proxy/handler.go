@@ -194,8 +194,8 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 	switch {
 	case x.kind == usage.Unrelated && x.h.app != nil:
 		x.pass(snapshot, body)
-	case x.kind == usage.Callback && !x.isDeliverable():
-		return
+	case x.kind == usage.Callback && !x.isDeliverable(), !x.checkLoop():
+		return // it has its response
 	case len(response.Values) > 0:
 		x.deliverOnce(snapshot, body, response.Values)
 	default:

@@ -73,7 +73,7 @@ func TestF44_Clock_DoesNotFollowAJump(t *testing.T) {
 	g.Expect(c.Suspect()).To(BeTrue())
 	m.took = time.Minute
 	requestTime()
-	g.Expect(c.Suspect()).To(BeTrue(), "an answer that took a minute says nothing")
+	g.Expect(c.Suspect()).To(BeTrue(), "a response that took a minute proves nothing")
 	m.took = 0
 	requestTime()
 	g.Expect(c.Suspect()).To(BeFalse())

@@ -199,7 +199,7 @@ func (b *Body) readTrailer() error {
 	}
 }
 
-// readAll appends the whole body to buf. It returns errBodyLength when the body
+// readAll appends the whole body to buf. It returns ErrBodyLength when the body
 // is longer than limit. A declared length alone takes no memory: the buffer grows
 // with what arrives.
 func (b *Body) readAll(buf []byte, limit int64) ([]byte, error) {
@@ -212,7 +212,7 @@ func (b *Body) readAll(buf []byte, limit int64) ([]byte, error) {
 		buf = buf[:len(buf)+n]
 		switch {
 		case int64(len(buf)) > limit:
-			return buf, errBodyLength
+			return buf, ErrBodyLength
 		case errors.Is(err, io.EOF):
 			return buf, nil
 		case err != nil:

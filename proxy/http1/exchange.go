@@ -17,8 +17,6 @@ import (
 // ErrBodyLength is returned for a body that is longer than its limit.
 var ErrBodyLength = errors.New("body is too long")
 
-var errBodyLength = ErrBodyLength
-
 // Exchange is one request and the response to it. A handler responds exactly
 // once: with Begin, any number of Add and AddLine, and Send, or Start, any number
 // of Write, and End.
@@ -37,8 +35,9 @@ type Exchange struct {
 	// closes: the connection ends after the response.
 	closes  bool
 	chunked bool // the response
-	noBody  bool // in the response
-	isEmpty bool // by its status: it may not even declare a length
+	// bodiless: the response has no body, by its status or the method.
+	bodiless bool
+	isEmpty  bool // by its status: it may not even declare a length
 	// broken: a part of the response could not be sent, so nothing may follow it.
 	broken bool
 	// left is what is left of the declared length; -1: none is declared.
@@ -117,7 +116,7 @@ func (x *Exchange) Begin(status int, reason string) {
 	x.out = append(x.out, reason...)
 	x.out = append(x.out, "\r\n"...)
 	x.isEmpty = status < http.StatusOK || status == http.StatusNoContent
-	x.noBody = x.isEmpty || x.Method == http.MethodHead || status == http.StatusNotModified
+	x.bodiless = x.isEmpty || x.Method == http.MethodHead || status == http.StatusNotModified
 }
 
 // Add adds a field to the head.
@@ -136,12 +135,12 @@ func (x *Exchange) AddLine(line string) {
 
 // Send ends the head and sends it with the whole body.
 func (x *Exchange) Send(body []byte) error {
-	if !x.noBody {
+	if !x.bodiless {
 		x.addLength(int64(len(body)))
 	}
 	x.endHead()
 	x.state, x.left = ended, 0
-	if x.noBody {
+	if x.bodiless {
 		body = nil
 	}
 	return x.writeOut(body)
@@ -153,7 +152,7 @@ func (x *Exchange) Send(body []byte) error {
 func (x *Exchange) Start(length int64, first []byte) error {
 	x.left = length
 	switch {
-	case x.noBody:
+	case x.bodiless:
 		if x.left = 0; length >= 0 && !x.isEmpty {
 			x.addLength(length)
 		}
@@ -173,7 +172,7 @@ func (x *Exchange) Start(length int64, first []byte) error {
 		x.out = append(x.out, "\r\n"...)
 		first = nil
 	}
-	if x.noBody {
+	if x.bodiless {
 		first = nil
 	} else if x.left >= 0 {
 		x.left -= int64(len(first))
@@ -247,7 +246,7 @@ var (
 
 // Write sends a part of the body.
 func (x *Exchange) Write(p []byte) (int, error) {
-	if x.noBody || len(p) == 0 {
+	if x.bodiless || len(p) == 0 {
 		return len(p), nil
 	}
 	var err error
@@ -275,7 +274,7 @@ func (x *Exchange) End(trailer ...string) error {
 	switch {
 	case x.broken:
 		return errBroken
-	case x.noBody:
+	case x.bodiless:
 		return nil
 	case x.left > 0:
 		x.broken = true
