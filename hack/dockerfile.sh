@@ -4,7 +4,7 @@
 #
 # dockerfile.sh: checks the Dockerfile without a container engine. Copies the files that it copies into an empty directory, runs
 # its go build commands there, and compares the final stages with what this project promises: one static binary on scratch that
-# runs as user 65532. When docker is installed, `docker build --check` lints the file too.
+# runs as user 65532. Where docker has buildx and an engine, `docker build --check` lints the file too.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -64,8 +64,8 @@ for target in manager proxy; do
 	"$work/src/bin/$target" --version 2>&1 | grep -qF "$version" || fail "$target does not print the version of the build"
 done
 
-if command -v docker >/dev/null; then
-	docker build --check .
+if docker buildx inspect >/dev/null 2>&1; then
+	docker buildx build --check .
 else
-	echo "dockerfile: docker is not installed, so docker build --check is skipped"
+	echo "dockerfile: no docker with buildx and an engine here, so docker build --check is skipped"
 fi
