@@ -55,7 +55,7 @@ func uninstall(s *step) {
 	}
 	s.record("helm uninstall: %.1f s", time.Since(began).Seconds())
 	s.Log(output)
-	time.Sleep(12 * time.Second) // the proxies have lost their right to read, and go on
+	time.Sleep(12 * time.Second) // without a manager the proxies go on
 	l.stopClean("fleet, which belongs to its CallbackProxy and goes on without an operator")
 	s.onlyKept(system)
 	if kept := s.run("get", "callbackproxies,callbackroutes", "-A", "-o", "name"); strings.Count(kept, "\n") != 4 {
@@ -64,10 +64,15 @@ func uninstall(s *step) {
 	began = time.Now()
 	s.deleteNamespaces(s.prefix)
 	s.record("namespaces with all objects in them deleted in %.0f s", time.Since(began).Seconds())
-	s.deleteCRDs()
+	s.deleteKept()
 }
 
-// onlyKept fails when more of the release than its CRDs is in the whole cluster.
+// keptRole lets the proxies of a fleet that stays read their config, also after a
+// restart.
+const keptRole = "clusterrole.rbac.authorization.k8s.io/" + release + "-proxy"
+
+// onlyKept fails unless the CRDs and the role of the proxies, and no more, stay of
+// the release in the whole cluster.
 func (s *step) onlyKept(system string) {
 	s.Helper()
 	all := s.listable()
@@ -78,31 +83,35 @@ func (s *step) onlyKept(system string) {
 			if err != nil {
 				return false, err.Error()
 			}
-			left = append(left, slices.DeleteFunc(strings.Fields(output), isCRD)...)
+			left = append(left, slices.DeleteFunc(strings.Fields(output), isKept)...)
 		}
 		return len(left) == 0, strings.Join(left, " ")
 	})
 	s.onlyTheFleets(system)
 	kept := s.newObjects()
-	crds := 0
+	crds, roles := 0, 0
 	for _, name := range kept {
 		switch {
 		case isCRD(name) && strings.HasSuffix(name, ".callbackproxy.io"):
 			crds++
+		case name == keptRole:
+			roles++
 		case name == "apiservice.apiregistration.k8s.io/v1alpha1.callbackproxy.io": // comes and goes with the CRDs
 		default:
 			s.fail("left of the release: %s", name)
 		}
 	}
-	if crds != 3 {
-		s.fail("the CRDs that stay are %v", kept)
+	if crds != 3 || roles != 1 {
+		s.fail("the objects that stay are %v", kept)
 	}
-	s.record("left of the release in the whole cluster, polled for %.0f s: %d CRDs", took.Seconds(), crds)
+	s.record("left of the release in the whole cluster, polled for %.0f s: %d CRDs and the role of the proxies", took.Seconds(), crds)
 }
 
 func isCRD(name string) bool {
 	return strings.HasPrefix(name, "customresourcedefinition.apiextensions.k8s.io/")
 }
+
+func isKept(name string) bool { return isCRD(name) || name == keptRole }
 
 // onlyTheFleets expects everything in the operator's namespace to belong to the
 // CallbackProxy, or to every namespace.
@@ -136,8 +145,10 @@ func (s *step) deleteNamespaces(prefix string) {
 	}
 }
 
-func (s *step) deleteCRDs() {
+// deleteKept deletes what an uninstallation keeps.
+func (s *step) deleteKept() {
 	s.Helper()
+	s.run("delete", keptRole)
 	for name := range strings.FieldsSeq(s.run("get", "crds", "-o", "name")) {
 		if strings.Contains(name, "callbackproxy.io") {
 			s.run("delete", name)
@@ -248,7 +259,7 @@ func upgrade(s *step) {
 		s.fail("%v", err)
 	}
 	s.deleteNamespaces(s.prefix)
-	s.deleteCRDs()
+	s.deleteKept()
 }
 
 // takeOver changes the mode, so that the operator runs the fleet; then the user

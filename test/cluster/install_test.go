@@ -174,6 +174,7 @@ func (w *world) cleanUp(t interface{ Logf(string, ...any) }) {
 		_, _ = w.command(2*time.Minute, "", w.helm, "uninstall", release, "--namespace", prefix+"-system", "--ignore-not-found", "--wait")
 		_, _ = w.command(3*time.Minute, "", w.kubectl, "delete", "namespaces", "-l", "callback-e2e="+prefix, "--timeout=150s")
 	}
+	_, _ = w.tryKubectl("delete", keptRole, "--ignore-not-found")
 	output, err := w.tryKubectl("get", "crds", "-o", "name")
 	for name := range strings.FieldsSeq(output) {
 		if strings.Contains(name, "callbackproxy.io") {
