@@ -11,6 +11,8 @@ REGISTRY ?=
 VALUES ?=
 KUBECTL ?= kubectl
 CONTAINER_TOOL ?= docker
+# Without debug information, as the linker drops it (-s -w): hack/controlplane compiles with the same flags, so they share packages.
+BUILD_FLAGS := -trimpath -gcflags=all=-dwarf=false
 LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 
 # No command edits a go.mod. The user's other flags are kept.
@@ -43,8 +45,8 @@ help: ## List the targets.
 .PHONY: demo
 demo: ## Run a login through the proxy, a switch from blue to green, and a sunset. KEEP=1 leaves the demo running.
 	@CGO_ENABLED=0 $(WAIT) "build the manager and the proxy" \
-	  go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/manager ./cmd/proxy
-	@cd demo && CGO_ENABLED=0 $(ROOT)/$(WAIT) "build the demo" go build -trimpath -o ../bin/demo .
+	  go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/manager ./cmd/proxy
+	@cd demo && CGO_ENABLED=0 $(ROOT)/$(WAIT) "build the demo" go build $(BUILD_FLAGS) -o ../bin/demo .
 	@KEEP=$(KEEP) bin/demo -programs bin
 
 .PHONY: control-plane
@@ -105,9 +107,9 @@ e2e: ## Install by Helm on a real node and inject faults. E2E_KUBECONFIG selects
 
 .PHONY: build
 build: ## Build the manager, the proxy and kubectl-callback, static, into bin/.
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/manager ./cmd/manager
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/proxy ./cmd/proxy
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kubectl-callback ./cmd/kubectl-callback
+	CGO_ENABLED=0 go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o bin/manager ./cmd/manager
+	CGO_ENABLED=0 go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o bin/proxy ./cmd/proxy
+	CGO_ENABLED=0 go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o bin/kubectl-callback ./cmd/kubectl-callback
 
 .PHONY: generate
 generate: ## Generate deep copies and apply configurations of the API types.

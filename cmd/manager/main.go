@@ -116,6 +116,7 @@ func run(o *options) error {
 			return err
 		}
 	}
+	config.Wrap(kube.Throttle) // a lease has a level of its own in the API server's priorities
 	metrics := server.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
 	if o.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization

@@ -66,7 +66,7 @@ make_group() {
 	mkdir "$work"
 	# shellcheck disable=SC2086 # lists
 	(cd "$here/$module" && "$root/hack/heartbeat.sh" "build $programs (minutes when cold)" \
-		go build -trimpath "$@" -o "$work/" $packages 9>&-) >&2 || fail "could not build $programs"
+		go build -trimpath -gcflags=all=-dwarf=false "$@" -o "$work/" $packages 9>&-) >&2 || fail "could not build $programs"
 	# shellcheck disable=SC2086 # lists
 	has_all "$work" $programs || fail "the build made no $programs"
 	mv "$work" "$target"
