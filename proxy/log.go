@@ -103,7 +103,7 @@ func (x *exchange) countRoute(route string) {
 	}
 }
 
-// isDecided reports whether the rules of the route were asked about a callback.
+// isDecided reports whether the rules of the route decided about a callback.
 func (x *exchange) isDecided() bool {
 	return x.route.Ownership != nil && x.kind == usage.Callback && x.decision.Rung != ""
 }

@@ -3,7 +3,7 @@
 
 package owner
 
-// message.go: what a SAML message says in clear about its owner. Nothing is verified.
+// message.go: the values of a SAML message in clear that tell its owner. Nothing is verified.
 
 import (
 	"compress/flate"
@@ -33,7 +33,7 @@ func (m *message) isEmpty() bool {
 }
 
 // parseMessage reads a message as it stands in a parameter: escaped, in Base64, and
-// deflated where the Redirect binding did so. What cannot be read has no values.
+// deflated where the Redirect binding did so. A message that cannot be read has no values.
 func parseMessage(raw string) *message {
 	if raw == "" {
 		return &message{}

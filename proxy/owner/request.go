@@ -20,8 +20,8 @@ type Parameters interface {
 	Value(name string) (raw string, once bool)
 }
 
-// Request is what is known of a request when its backend is decided. What a rule
-// needs is read when the first such rule is tried.
+// Request is what is known of a request when its backend is decided. The values for a
+// rule are read when the first such rule is tried.
 type Request struct {
 	// IsResponse: the request is an authorization response (or a callback of
 	// protocol Opaque).

@@ -24,8 +24,8 @@ type Ownership struct {
 	Observe bool `json:"observe,omitempty"`
 }
 
-// OwnershipRule is one rung of the ladder. Of Cookie, State, Value and Connection
-// it has the one of its type.
+// OwnershipRule is one rung of the ladder. It has the one of Cookie,
+// State, Value and Connection that belongs to its type.
 type OwnershipRule struct {
 	Type RuleType `json:"type"`
 	// Backend owns what the rule matches; empty for type Connection.
