@@ -57,7 +57,7 @@ func FuzzHasCookie(f *testing.F) {
 	f.Fuzz(func(t *testing.T, field string) {
 		got := hasCookie([]string{field}, &greenCookies)
 		want := false
-		for _, pair := range strings.Split(field, ";") {
+		for pair := range strings.SplitSeq(field, ";") {
 			pair = strings.Trim(pair, " \t")
 			want = want || strings.HasPrefix(pair, "g_") && strings.Contains(pair, "=")
 		}

@@ -15,10 +15,10 @@ import "github.com/callbackproxy/callback-operator/proxy/routetable"
 type Rung string
 
 const (
-	// Primary: the route has no ownership, and gives every callback to the backend
-	// with a weight.
+	// Primary stands for a route without ownership, which gives every callback to the
+	// backend with a weight.
 	Primary Rung = "Primary"
-	// Unowned: no rule matches.
+	// Unowned stands for a callback that no rule matches.
 	Unowned Rung = "Unowned"
 )
 

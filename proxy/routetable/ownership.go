@@ -205,35 +205,37 @@ func (o *Ownership) checkUnowned(r *Route) error {
 }
 
 func (rule *OwnershipRule) validate(r *Route) error {
+	if !rule.hasItsMember() {
+		return errors.New("has not exactly the member of its type")
+	}
+	switch {
+	case rule.Type == RuleConnection:
+		return rule.Connection.validate(r)
+	case r.Backend(rule.Backend) == nil:
+		return fmt.Errorf("%q is no backend of the route", rule.Backend)
+	case rule.Type == RuleCookie:
+		return rule.Cookie.validate()
+	case r.Protocol == Opaque:
+		return fmt.Errorf("protocol %s has no such value", Opaque)
+	case rule.Type == RuleState:
+		return rule.State.validate(r.Protocol)
+	}
+	return checkText(rule.Value, maxAudienceBytes)
+}
+
+// hasItsMember reports whether the rule has the member of its type, and no other.
+func (rule *OwnershipRule) hasItsMember() bool {
+	has := map[RuleType]bool{
+		RuleCookie: rule.Cookie != nil, RuleState: rule.State != nil, RuleConnection: rule.Connection != nil,
+		RuleIssuer: rule.Value != "" && rule.Type == RuleIssuer, RuleAudience: rule.Value != "" && rule.Type != RuleIssuer,
+	}
 	members := 0
-	for _, is := range []bool{rule.Cookie != nil, rule.State != nil, rule.Value != "", rule.Connection != nil} {
+	for _, is := range has {
 		if is {
 			members++
 		}
 	}
-	if members != 1 {
-		return errors.New("has not exactly the member of its type")
-	}
-	if rule.Type == RuleConnection {
-		if rule.Backend != "" || rule.Connection == nil {
-			return errors.New("has not exactly the member of its type")
-		}
-		return rule.Connection.validate(r)
-	}
-	if r.Backend(rule.Backend) == nil {
-		return fmt.Errorf("%q is no backend of the route", rule.Backend)
-	}
-	switch {
-	case rule.Type == RuleCookie && rule.Cookie != nil:
-		return rule.Cookie.validate()
-	case r.Protocol == Opaque:
-		return fmt.Errorf("protocol %s has no such value", Opaque)
-	case rule.Type == RuleState && rule.State != nil:
-		return rule.State.validate(r.Protocol)
-	case (rule.Type == RuleIssuer || rule.Type == RuleAudience) && rule.Value != "":
-		return checkText(rule.Value, maxAudienceBytes)
-	}
-	return errors.New("has not exactly the member of its type")
+	return members == 1 && has[rule.Type] && (rule.Backend == "") == (rule.Type == RuleConnection)
 }
 
 func (m *CookieMatch) validate() error {
@@ -281,6 +283,11 @@ func (m *ConnectionMap) validate(r *Route) error {
 	if len(m.Backends) == 0 || len(m.Backends) > MaxBackends {
 		return fmt.Errorf("%d backends, 1 to %d are allowed", len(m.Backends), MaxBackends)
 	}
+	return m.checkValues(r)
+}
+
+// checkValues accepts sorted values that belong to one backend of the route each.
+func (m *ConnectionMap) checkValues(r *Route) error {
 	owners := make(map[string]string)
 	for i := range m.Backends {
 		b := &m.Backends[i]
