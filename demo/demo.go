@@ -47,6 +47,8 @@ type demo struct {
 	provider    *provider.Provider
 	blue, green *identity.Service
 
+	// open are logins that began before the switch.
+	open     []openLogin
 	cleanups []func() error
 }
 
@@ -65,7 +67,9 @@ func (d *demo) steps() []step {
 		{"Apply config/samples: a fleet, two backends and the route between them", d.applySamples},
 		{"Run the fleet's proxies", d.startFleet},
 		{"Sign in before the switch", d.loginOnBlue},
+		{"Begin a login on blue, and leave it open", d.beginLogin},
 		{"Switch the route from blue to green", d.switchToGreen},
+		{"Finish the login that began before the switch", d.finishLogin},
 		{"Sign in after the switch", d.loginOnGreen},
 		{"List the route's events", d.showEvents},
 		{"Apply a second route and sign in through it", d.applyPartner},

@@ -107,10 +107,58 @@ func (d *demo) showPage(opened *browser.Page) identity.Page {
 	return page
 }
 
-// switchToGreen gives all new logins to green.
+// openLogin is a login whose callback was not sent yet.
+type openLogin struct {
+	browser  *browser.Browser
+	proxy    *installation.Proxy
+	callback string
+}
+
+// beginLogin begins a login on blue through each proxy, up to the callback.
+func (d *demo) beginLogin(ctx context.Context) error {
+	isCallback := func(u *url.URL) bool { return u.Hostname() == host && u.Path == callbackPath }
+	for _, p := range d.proxies {
+		b, err := browser.New(frontDoor(d.blue, p))
+		if err != nil {
+			return err
+		}
+		page, callback, err := b.OpenUntil(ctx, d.publicURL(identity.StartPath), isCallback)
+		if err != nil {
+			return err
+		}
+		if callback == "" {
+			return fmt.Errorf("begin a login: the provider responded with %d and no callback", page.Status)
+		}
+		d.open = append(d.open, openLogin{b, p, callback})
+	}
+	d.printf("The user is at the provider, and will come back to %s.", callbackPath)
+	return nil
+}
+
+// finishLogin sends the callbacks of the open logins: blue has their state, so blue
+// has to get them.
+func (d *demo) finishLogin(ctx context.Context) error {
+	for i, login := range d.open {
+		opened, err := login.browser.Open(ctx, login.callback)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			d.showLastHop(opened)
+		}
+		page := d.showPage(opened)
+		d.checks.add(opened.Status == http.StatusOK && page.Backend == "blue" && page.User == demoUser,
+			"a login that began on blue finishes on blue after the switch, through "+login.proxy.Name,
+			"status %d from %q: %s", opened.Status, page.Backend, page.Message)
+	}
+	return nil
+}
+
+// switchToGreen declares green for new logins, and gives each callback to the
+// service that began its login.
 func (d *demo) switchToGreen(ctx context.Context) error {
 	began := d.clock.Now()
-	_, err := d.kubectl.show(ctx, "patch", "callbackroute", routeName, "-n", routeNamespace, "--type=json", "-p", weights(0, 100))
+	_, err := d.kubectl.show(ctx, "patch", "callbackroute", routeName, "-n", routeNamespace, "--type=json", "-p", switchPatch())
 	if err != nil {
 		return err
 	}
@@ -122,15 +170,23 @@ func (d *demo) switchToGreen(ctx context.Context) error {
 	d.changeDuration = d.clock.Since(began)
 	d.printf("%s from the start of the patch to the acknowledgement by all proxies, with both runs of kubectl",
 		d.changeDuration.Round(time.Millisecond))
+	d.printf("Green sets a cookie %s… when a login begins there: its callbacks go to green, all others to blue.", identity.LoginCookiePrefix("green"))
 	_, err = d.kubectl.show(ctx, "get", "callbackroutes", "-n", routeNamespace)
 	return err
 }
 
-// weights is a JSON patch for the weights of blue and green, in the order of
-// the sample.
+// switchPatch is a JSON patch of the weights and of the ownership.
+func switchPatch() string {
+	ownership := fmt.Sprintf(`{"op":"add","path":"/spec/ownership","value":{"rules":[{"type":"Cookie","cookie":{"namePrefix":%q},"backend":"green"}],`+
+		`"unowned":{"type":"Backend","backend":"blue"}}}`, identity.LoginCookiePrefix("green"))
+	return "[" + weights(0, 100) + "," + ownership + "]"
+}
+
+// weights are operations of a JSON patch for the weights of blue and green, in the
+// order of the sample.
 func weights(blue, green int) string {
-	return fmt.Sprintf(`[{"op":"replace","path":"/spec/backends/0/weight","value":%d},`+
-		`{"op":"replace","path":"/spec/backends/1/weight","value":%d}]`, blue, green)
+	return fmt.Sprintf(`{"op":"replace","path":"/spec/backends/0/weight","value":%d},`+
+		`{"op":"replace","path":"/spec/backends/1/weight","value":%d}`, blue, green)
 }
 
 // showEvents checks that the switch is recorded as an event.

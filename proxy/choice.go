@@ -28,16 +28,17 @@ const maxDials = 2
 // candidate is a backend with the addresses that one callback would dial.
 type candidate struct {
 	backend *routetable.Backend
-	rung    owner.Rung
+	// failover is set for the replacement of the backend that owns the callback.
+	failover bool
 	// addresses are dialled in this order; targets are their IDs.
 	addresses, targets []string
 	// reachable is false when it is known that no address can be reached.
 	reachable bool
 }
 
-// choose returns the backends that may get a callback, in the order in which
-// they are dialled: package owner decides which, health at which addresses.
-func (h *Handler) choose(r *routetable.Route) []candidate {
+// choose returns the backends that may get a callback of a receiver, in the order
+// in which they are dialled: package owner decides which, health at which addresses.
+func (h *Handler) choose(r *routetable.Route, receiver *routetable.Backend) []candidate {
 	known := make([]candidate, 0, 2)
 	of := func(b *routetable.Backend) *candidate {
 		for i := range known {
@@ -48,13 +49,11 @@ func (h *Handler) choose(r *routetable.Route) []candidate {
 		known = append(known, h.candidateOf(b))
 		return &known[len(known)-1]
 	}
-	choices := owner.Decide(r, owner.Request{
-		Reachable: func(b *routetable.Backend) bool { return of(b).reachable },
-	})
+	choices := owner.Order(r, receiver, func(b *routetable.Backend) bool { return of(b).reachable })
 	chosen := make([]candidate, len(choices))
 	for i, choice := range choices {
 		chosen[i] = *of(choice.Backend)
-		chosen[i].rung = choice.Rung
+		chosen[i].failover = choice.Failover
 	}
 	return chosen
 }

@@ -74,7 +74,7 @@ func TestChoose(t *testing.T) {
 			}
 			h := &Handler{health: unreachableAt(strings.Split(tc.unreachable, ",")...)}
 			var got []string
-			for _, c := range h.choose(r) {
+			for _, c := range h.choose(r, r.Primary()) {
 				got = append(got, strings.Join(append([]string{c.backend.Name}, c.addresses...), " "))
 				for i, address := range c.addresses {
 					if c.targets[i] != routetable.TargetID(address, nil) {
@@ -97,7 +97,7 @@ func TestChoose_AddressesTakeTurns(t *testing.T) {
 			h := &Handler{health: health}
 			first := map[string]int{}
 			for range 300 {
-				first[h.choose(r)[0].addresses[0]]++
+				first[h.choose(r, r.Primary())[0].addresses[0]]++
 			}
 			if first["1"] != 100 || first["2"] != 100 || first["3"] != 100 {
 				t.Errorf("first were %v", first)
@@ -116,7 +116,7 @@ func BenchmarkChoose(b *testing.B) {
 	h := &Handler{health: unreachableAt()}
 	b.ReportAllocs()
 	for b.Loop() {
-		h.choose(&route)
+		h.choose(&route, route.Primary())
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/guard"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
-	"github.com/callbackproxy/callback-operator/proxy/owner"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
@@ -77,7 +76,7 @@ func (x *exchange) endTicket() {
 // deliver makes the one attempt and hands the response on. The client's end of
 // the connection does not cancel it: the backend may have acted already.
 func (x *exchange) deliver(s *config.Snapshot, body []byte) {
-	x.backend = x.route.Primary().Name
+	x.backend = x.decision.Receiver.Name
 	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme(), x.host)
 	var dropped int
 	x.lines, dropped = forwarding.AppendCallback(x.lines[:0], &x.c.Request, &origin, x.via, x.requestID)
@@ -110,10 +109,10 @@ func invitesRepeat(status int) bool {
 }
 
 // plan lists where the callback may go. Health gets the result of each dial. The
-// backend that was reached is the one that is logged; when none was, it is the
-// primary one.
+// backend that was reached is the one that is logged; when none was, it is the one
+// that should get the callback.
 func (x *exchange) plan(body []byte) *upstream.Plan {
-	candidates := x.h.choose(x.route)
+	candidates := x.h.choose(x.route, x.decision.Receiver)
 	choices := make([]upstream.Choice, len(candidates))
 	for i, c := range candidates {
 		choices[i] = upstream.Choice{Addresses: c.addresses, Target: x.targetAt(c.backend), Host: x.host}
@@ -130,7 +129,7 @@ func (x *exchange) plan(body []byte) *upstream.Plan {
 				x.h.health.Dialled(candidates[choice].targets[address], reached)
 			}
 			if reached {
-				x.backend, x.failover = candidates[choice].backend.Name, candidates[choice].rung == owner.Failover
+				x.backend, x.failover = candidates[choice].backend.Name, candidates[choice].failover
 			}
 		},
 	}

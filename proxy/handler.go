@@ -22,6 +22,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/guard"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
+	"github.com/callbackproxy/callback-operator/proxy/owner"
 	"github.com/callbackproxy/callback-operator/proxy/page"
 	"github.com/callbackproxy/callback-operator/proxy/passthrough"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -143,10 +144,13 @@ type exchange struct {
 	bodyLimit int64
 	// observed: the request was counted and logged, or the application got it.
 	observed bool
-	// failover is true when the failover of the primary backend was reached.
+	// failover is true when the failover of the backend that owns the callback was
+	// reached.
 	failover bool
 	status   int
 	outcome  outcome
+	// decision is which backend the callback goes to.
+	decision owner.Decision
 	ticket   *guard.Ticket
 	// repeated: the response was delivered before, with a complete answer.
 	repeated bool
@@ -194,7 +198,7 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 	switch {
 	case x.kind == usage.Unrelated && x.h.app != nil:
 		x.pass(snapshot, body)
-	case x.kind == usage.Callback && !x.isDeliverable(), !x.checkLoop():
+	case x.kind == usage.Callback && !x.isDeliverable(), !x.checkLoop(), !x.decide(response):
 		return // it has its response
 	case len(response.Values) > 0:
 		x.deliverOnce(snapshot, body, response.Values)
@@ -216,6 +220,30 @@ func (x *exchange) response(query string, body []byte) *gate.Response {
 	case routetable.Opaque:
 	}
 	return r
+}
+
+// decide finds the backend that gets the request, or refuses a callback that no
+// backend owns.
+func (x *exchange) decide(response *gate.Response) bool {
+	request := owner.Request{IsResponse: x.kind == usage.Callback, Parameters: response}
+	if x.route.Ownership != nil {
+		path, _, _ := gate.SplitTarget(x.c.Target)
+		if x.callback.PathType == routetable.Prefix {
+			request.PathInfo = path[len(strings.TrimSuffix(x.callback.Path, "/")):]
+		}
+		for i := range x.c.Fields {
+			if x.c.Fields[i].Is("cookie") {
+				request.Cookies = append(request.Cookies, x.c.Fields[i].Value)
+			}
+		}
+	}
+	x.decision = owner.Decide(x.route, &request)
+	if x.decision.Receiver == nil {
+		x.h.metrics.Count(metrics.Refused, "unowned")
+		x.respondWith(http.StatusForbidden, unownedPage, refused, "unowned")
+		return false
+	}
+	return true
 }
 
 // kindWithoutBody classifies a request whose body is not read, as after the

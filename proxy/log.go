@@ -98,6 +98,22 @@ func (x *exchange) countRoute(route string) {
 	if x.failover {
 		x.h.metrics.Count(metrics.Failovers, route)
 	}
+	if x.isDecided() {
+		x.h.metrics.Count(metrics.Decisions, route, string(x.decision.Rung), x.ownerName())
+	}
+}
+
+// isDecided reports whether the rules of the route decided about a callback.
+func (x *exchange) isDecided() bool {
+	return x.route.Ownership != nil && x.kind == usage.Callback && x.decision.Rung != ""
+}
+
+// ownerName is the backend that owns the callback; empty when none does.
+func (x *exchange) ownerName() string {
+	if x.decision.Owner == nil {
+		return ""
+	}
+	return x.decision.Owner.Name
 }
 
 // counted is the request as its route's record counts it.
@@ -128,6 +144,9 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 		slog.String("requestId", x.requestID),
 		slog.String("queryKeys", strings.Join(known, ",")),
 		slog.Int("otherKeys", others),
+	}
+	if x.isDecided() {
+		attrs = append(attrs, slog.String("rung", string(x.decision.Rung)), slog.String("owner", x.ownerName()))
 	}
 	if x.repeated {
 		attrs = append(attrs, slog.Bool("repeated", true))

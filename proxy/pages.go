@@ -51,6 +51,10 @@ var pages = map[int]page.Page{
 var heldPage = page.New("This sign-in address is on hold",
 	"Your sign-in was not delivered. Reloading this page later is safe.")
 
+// unownedPage is the 403 of a callback that no rule of its route gives to a backend.
+var unownedPage = page.New("This sign-in did not begin here",
+	"It was not passed on, because no sign-in service that began it could be found. Please start signing in again.")
+
 // gonePage is the 410 of a route whose sunset has passed.
 func gonePage(r *routetable.Route) page.Page {
 	closed := r.Sunset

@@ -19,7 +19,7 @@ type Backend struct {
 	// weight is the proportion of new logins that the backend gets. It is
 	// required when there are several backends. Exactly one backend, the primary
 	// one, has a weight above 0 and gets the callbacks; a backend with weight 0
-	// gets none, unless it is the failover of another backend.
+	// gets none, unless ownership names it or it is the failover of another backend.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000

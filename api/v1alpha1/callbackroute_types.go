@@ -49,6 +49,10 @@ type CallbackRoute struct {
 // +kubebuilder:validation:XValidation:rule="self.backends.all(b, !has(b.paths) || b.paths.all(p, self.callbacks.exists(c, c.name == p.callback && (!has(c.pathType) || c.pathType == 'Exact'))))",message="backends[].paths replaces the whole path: each entry must name a callback of this route with pathType: Exact"
 // +kubebuilder:validation:XValidation:rule="self.protocol != 'Opaque' || self.callbacks.all(c, !has(c.pathProbe) || c.pathProbe == 'Disabled')",message="pathProbe sends an error response of the protocol, and protocol Opaque has none: remove pathProbe"
 // +kubebuilder:validation:XValidation:rule="self.protocol == 'Opaque' || self.callbacks.all(c, !has(c.methods))",message="callbacks[].methods is for protocol Opaque: remove methods"
+// +kubebuilder:validation:XValidation:rule="!has(self.ownership) || (self.ownership.unowned.type != 'Backend' || self.backends.exists(b, b.name == self.ownership.unowned.backend)) && self.ownership.rules.all(r, (!has(r.backend) || self.backends.exists(b, b.name == r.backend)) && (!has(r.connection) || r.connection.backends.all(c, self.backends.exists(b, b.name == c.name))))",message="ownership must name backends of this route: correct the backend of a rule, or of unowned"
+// +kubebuilder:validation:XValidation:rule="!has(self.ownership) || self.protocol != 'Opaque' || self.ownership.rules.all(r, r.type == 'Cookie' || r.type == 'Connection')",message="protocol Opaque has no state, issuer or audience: use ownership rules of type Cookie or Connection"
+// +kubebuilder:validation:XValidation:rule="!has(self.ownership) || self.ownership.rules.all(r, !has(r.state) || !has(r.state.source) || (r.state.source == 'State') == (self.protocol != 'SAML'))",message="state.source is State for OAuth2 and OIDC, RelayState or InResponseTo for SAML"
+// +kubebuilder:validation:XValidation:rule="!has(self.ownership) || self.ownership.rules.all(r, !has(r.connection) || !has(r.connection.pathSegment)) || self.callbacks.exists(c, has(c.pathType) && c.pathType == 'Prefix')",message="connection.pathSegment counts segments behind the path of a Prefix callback: add a callback with pathType: Prefix, or use connection.parameter"
 type CallbackRouteSpec struct {
 	// proxyRef names the CallbackProxy that serves this route.
 	// +required
@@ -79,13 +83,19 @@ type CallbackRouteSpec struct {
 	Callbacks []Callback `json:"callbacks,omitempty"`
 
 	// backends are the services that may receive the callbacks. Exactly one
-	// has a weight above 0, the primary backend.
+	// has a weight above 0, the primary backend: it gets the callbacks unless
+	// ownership gives them to another.
 	// +required
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Backends []Backend `json:"backends,omitempty"`
+
+	// ownership makes callbacks follow the login that they complete. Without it every
+	// callback goes to the primary backend.
+	// +optional
+	Ownership *Ownership `json:"ownership,omitempty"` //nolint:kubeapilinter // nil: none is declared
 
 	// timeouts bound one delivery.
 	// +optional

@@ -36,6 +36,7 @@ func (c *candidate) compileEntry() (*routetable.Route, Finding) {
 		Generation:     object.Generation,
 		Protocol:       routetable.Protocol(spec.Protocol),
 		Callbacks:      callbacksOf(spec),
+		Ownership:      ownershipOf(spec),
 		TimeoutSeconds: spec.Timeouts.RequestSeconds,
 		Sunset:         spec.SunsetTime.UTC(),
 		AfterSunset:    routetable.AfterSunset(spec.AfterSunset),

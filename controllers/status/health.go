@@ -207,18 +207,19 @@ func (s *backendHealth) describe(instances int) string {
 		s.name, s.detail, s.reporters, plural(int64(instances), "instance"))
 }
 
-// isServed reports whether callbacks reach a backend: the primary one, or its
-// failover. A proxy does not fail over when a path probe fails, so a primary
-// backend whose path probe failed serves nothing.
+// isServed reports whether callbacks reach a backend that gets some, or its failover.
+// A proxy does not fail over when a path probe fails, so a backend whose path probe
+// failed serves nothing.
 func isServed(v *compile.Verdict, backends []backendHealth) bool {
-	primary := v.Entry.Primary()
-	usable := func(name string) bool {
-		at := slices.IndexFunc(backends, func(b backendHealth) bool { return b.name == name })
-		return at >= 0 && backends[at].health != callbackv1alpha1.HealthUnhealthy
+	find := func(name string) *backendHealth {
+		return &backends[slices.IndexFunc(backends, func(b backendHealth) bool { return b.name == name })]
 	}
-	if usable(primary.Name) {
-		return true
-	}
-	at := slices.IndexFunc(backends, func(b backendHealth) bool { return b.name == primary.Name })
-	return primary.Failover != nil && backends[at].reason != callbackv1alpha1.ReasonCallbackPathNotServed && usable(primary.Failover.Backend)
+	return slices.ContainsFunc(v.Entry.Receivers(), func(receiver *routetable.Backend) bool {
+		own := find(receiver.Name)
+		if own.health != callbackv1alpha1.HealthUnhealthy {
+			return true
+		}
+		return receiver.Failover != nil && own.reason != callbackv1alpha1.ReasonCallbackPathNotServed &&
+			find(receiver.Failover.Backend).health != callbackv1alpha1.HealthUnhealthy
+	})
 }

@@ -93,9 +93,24 @@ func routeProgrammed(v *compile.Verdict, fleet *Fleet, since routetable.Version)
 	}
 	finding := programmed(fleet, since, thisGeneration)
 	if finding.OK && v.ResolvedRefs.OK && !v.HasEnded() {
-		finding.Message += ": callbacks go to backend " + v.Entry.Primary().Name
+		finding.Message += ": " + destination(v.Entry)
 	}
 	return finding
+}
+
+// destination describes where callbacks go.
+func destination(route *routetable.Route) string {
+	o := route.Ownership
+	declared := "backend " + route.Primary().Name + " is declared for new logins; "
+	switch {
+	case o == nil:
+		return "callbacks go to backend " + route.Primary().Name
+	case o.Observe:
+		return declared + "callbacks go to backend " + o.Unowned.Backend + ", and the ownership rules are only counted"
+	case o.Unowned.Type == routetable.UnownedReject:
+		return declared + "callbacks go to the backend that owns their login, and unowned ones are rejected"
+	}
+	return declared + "callbacks go to the backend that owns their login, and unowned ones to backend " + o.Unowned.Backend
 }
 
 // routeReady computes the summary: the first condition that keeps callbacks from

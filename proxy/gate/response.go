@@ -35,6 +35,38 @@ type Response struct {
 	// (a code, a token, an assertion) with its state, in a fixed order; nil when
 	// there is none. They are parts of Query and Body.
 	Values []string
+
+	// found are, after CheckResponse, the known parameters.
+	found parameters
+}
+
+// Value returns the raw value of a parameter by its exact name, and whether it is
+// there, once. Parameters that decide are those that CheckResponse found.
+func (r *Response) Value(name string) (raw string, once bool) {
+	if i, is := index[name]; is && i < deciding && r.Protocol != Opaque {
+		bit := uint32(1) << i
+		return r.found.values[i], r.found.once&bit != 0 && r.found.twice&bit == 0
+	}
+	count := 0
+	note := func(form string) {
+		for pairs := newPairs(form); pairs.next(); {
+			if pairs.name == name {
+				raw = pairs.value
+				count++
+			}
+		}
+	}
+	note(r.Query)
+	if IsForm(r.ContentType) && isReadable(r.ContentType, r.ContentEncoding) {
+		note(textOf(r.Body))
+	}
+	return raw, count == 1
+}
+
+// textOf returns a body as text, without a copy: it is not changed while the
+// Response is used.
+func textOf(body []byte) string {
+	return unsafe.String(unsafe.SliceData(body), len(body)) //nolint:gosec // see above
 }
 
 // CheckResponse finds the parameters of a request, and reports whether it is a
@@ -45,13 +77,13 @@ func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 	if r.Protocol == Opaque {
 		return false, nil
 	}
-	var found parameters
+	found := &r.found
 	found.scan(r.Query)
 	if IsForm(r.ContentType) && len(r.Body) > 0 {
 		if !isReadable(r.ContentType, r.ContentEncoding) {
 			return false, &Refusal{http.StatusBadRequest, BodyNotForm}
 		}
-		found.scan(unsafe.String(unsafe.SliceData(r.Body), len(r.Body))) //nolint:gosec // the body is not changed while the Response is used
+		found.scan(textOf(r.Body))
 	}
 	if !found.isResponse(r.Protocol) {
 		return false, nil

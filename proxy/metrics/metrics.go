@@ -28,6 +28,7 @@ const (
 	CallbacksAfterSunset = "callbackproxy_callbacks_after_sunset_total"
 	SunsetRefused        = "callbackproxy_sunset_refused_total"
 	Failovers            = "callbackproxy_failovers_total"
+	Decisions            = "callbackproxy_owner_decisions_total"
 	Refused              = "callbackproxy_refused_total"
 	Repeats              = "callbackproxy_repeats_total"
 	FieldsDropped        = "callbackproxy_fields_dropped_total"
@@ -61,7 +62,8 @@ var definitions = []struct {
 	{name: Callbacks, help: "Well-formed callbacks of a route, delivered or not.", labels: []string{"route"}},
 	{name: CallbacksAfterSunset, help: "Well-formed callbacks of a route that arrived after its sunset.", labels: []string{"route"}},
 	{name: SunsetRefused, help: "Requests that got 410 because the sunset of their route had passed.", labels: []string{"route"}},
-	{name: Failovers, help: "Callbacks that went to the failover of the primary backend because that could not be reached.", labels: []string{"route"}},
+	{name: Failovers, help: "Callbacks that went to the failover of their backend because that could not be reached.", labels: []string{"route"}},
+	{name: Decisions, help: "Callbacks of a route with ownership, by the type of the rule that matched (Unowned: none) and the backend that it names.", labels: []string{"route", "rung", "backend"}},
 	{name: Refused, help: "Requests that the proxy refused itself, by the rule that they broke.", labels: []string{"reason"}},
 	{name: Repeats, help: "Callbacks that an instance had delivered before, by result: delivered again after a complete answer, or refused.", labels: []string{"route", "result"}},
 	{name: FieldsDropped, help: "Callbacks of which fields were dropped because their names have an underscore, from peers that are not trusted proxies."},

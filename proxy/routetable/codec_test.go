@@ -122,6 +122,27 @@ func newShards(before, after *Encoded) []Payload {
 	})
 }
 
+// A route with as many connections as are allowed, each of the greatest length, fits
+// into a payload.
+func TestEncode_HoldsTheMostConnections(t *testing.T) {
+	values := make([]string, MaxConnectionValues)
+	for i := range values {
+		values[i] = fmt.Sprintf("%0*d", maxMatchBytes, i)
+	}
+	route := hugeRoute(1)
+	route.Ownership = &Ownership{
+		Rules: []OwnershipRule{{Type: RuleConnection, Connection: &ConnectionMap{
+			Parameter: "c", Backends: []ConnectionBackend{{Name: route.Backends[0].Name, Values: values}},
+		}}},
+		Unowned: Unowned{Type: UnownedReject},
+	}
+	table := plainTable(0)
+	table.Routes = []Route{route}
+	if _, err := Encode(table, DefaultShardBytes); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEncode_KeepsShardsSmall(t *testing.T) {
 	encoded := mustEncode(t, plainTable(2000), 16<<10)
 	for _, shard := range encoded.Shards {
@@ -160,7 +181,7 @@ func hugeRoute(i int) Route {
 	route.Namespace, route.Name = "hostile", fmt.Sprintf("n%d", i)
 	route.Callbacks = []Callback{{Name: "c", PathType: Exact, Path: fmt.Sprintf("/%d", i)}}
 	route.InfoURL = "https://a/" + strings.Repeat("a", 2000)
-	route.Backends = nil
+	route.Backends, route.Ownership = nil, nil
 	for b := range MaxBackends {
 		backend := Backend{Name: fmt.Sprintf("b%d", b), Paths: []BackendPath{{"c", "/" + strings.Repeat("p", 1000)}}}
 		if b == 0 {

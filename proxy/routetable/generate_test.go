@@ -42,6 +42,17 @@ func plainRoute(i int) Route {
 				Failover: &Failover{Backend: "blue"},
 			},
 		},
+		Ownership: &Ownership{
+			Rules: []OwnershipRule{
+				{Type: RuleCookie, Backend: "green", Cookie: &CookieMatch{NamePrefix: "green_oidc_", ValuePrefix: "v1."}},
+				{Type: RuleState, Backend: "green", State: &StateMatch{Source: SourceState, Prefix: "g~"}},
+				{Type: RuleIssuer, Backend: "green", Value: "https://idp.example.com"},
+				{Type: RuleConnection, Connection: &ConnectionMap{
+					Parameter: "connection", Backends: []ConnectionBackend{{Name: "blue", Values: []string{"globex"}}, {Name: "green", Values: []string{"acme"}}},
+				}},
+			},
+			Unowned: Unowned{Type: UnownedBackend, Backend: "blue"}, Observe: i%2 == 0,
+		},
 		TimeoutSeconds: 30,
 		Deprecation:    time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 		Sunset:         time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC),
@@ -68,7 +79,7 @@ func plainTable(n int) *Table {
 // becomeOpaque makes a route of plainRoute one of protocol Opaque, whose first
 // callback takes some methods.
 func becomeOpaque(r *Route, methods ...string) {
-	r.Protocol = Opaque
+	r.Protocol, r.Ownership = Opaque, nil
 	r.Callbacks[0].PathProbe, r.Callbacks[0].Methods = false, methods
 }
 

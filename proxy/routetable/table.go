@@ -114,6 +114,8 @@ type Route struct {
 	Protocol  Protocol   `json:"protocol"`
 	Callbacks []Callback `json:"callbacks"`
 	Backends  []Backend  `json:"backends"`
+	// Ownership is nil when every callback goes to the primary backend.
+	Ownership *Ownership `json:"ownership,omitempty"`
 	// TimeoutSeconds bounds one delivery, in seconds.
 	TimeoutSeconds int32 `json:"timeoutSeconds"`
 	// Deprecation (zero: none) and Sunset are UTC, whole seconds.

@@ -128,7 +128,7 @@ func checkMethods(p Protocol, methods []string) error {
 // Validate refuses a route that must not be served.
 func (r *Route) Validate() error {
 	for _, rule := range []func(*Route) error{
-		checkRouteIdentity, checkHostnames, checkCallbacks, checkBackends, checkTimes, checkInfoURL,
+		checkRouteIdentity, checkHostnames, checkCallbacks, checkBackends, checkOwnership, checkTimes, checkInfoURL,
 	} {
 		if err := rule(r); err != nil {
 			return err

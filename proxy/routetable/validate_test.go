@@ -74,6 +74,39 @@ var invalidRoutes = []struct {
 	{"failover to an unknown backend", func(r *Route) { r.Backends[1].Failover.Backend = "red" }, "is not another backend of weight 0"},
 	{"failover to itself", func(r *Route) { r.Backends[1].Failover.Backend = "green" }, "is not another backend of weight 0"},
 	{"failover to the primary", func(r *Route) { r.Backends[0].Failover = &Failover{Backend: "green"} }, "is not another backend of weight 0"},
+	{"ownership without rules", func(r *Route) { r.Ownership.Rules = nil }, "0 ownership rules, 1 to 16"},
+	{"too many ownership rules", func(r *Route) { r.Ownership.Rules = slices.Repeat(r.Ownership.Rules[:1], 17) }, "17 ownership rules, 1 to 16"},
+	{"ownership rule of no backend", func(r *Route) { r.Ownership.Rules[0].Backend = "red" }, "ownership rule 1 (Cookie): \"red\" is no backend"},
+	{"ownership rule of another type", func(r *Route) { r.Ownership.Rules[0].Type = RuleState }, "member of its type"},
+	{"ownership rule of an unknown type", func(r *Route) { r.Ownership.Rules[0].Type = "cookie" }, "member of its type"},
+	{"ownership rule with two members", func(r *Route) { r.Ownership.Rules[0].Value = "x" }, "member of its type"},
+	{"ownership rule without a member", func(r *Route) { r.Ownership.Rules[0].Cookie = nil }, "member of its type"},
+	{"cookie without a name", func(r *Route) { r.Ownership.Rules[0].Cookie.NamePrefix = "" }, "either a name or a prefix"},
+	{"cookie with a name and a prefix", func(r *Route) { r.Ownership.Rules[0].Cookie.Name = "a" }, "either a name or a prefix"},
+	{"cookie with a quote", func(r *Route) { r.Ownership.Rules[0].Cookie.NamePrefix = `a"` }, "is not allowed"},
+	{"state of another protocol", func(r *Route) { r.Ownership.Rules[1].State.Source = SourceRelayState }, "not one of protocol OIDC"},
+	{"state without a source", func(r *Route) { r.Ownership.Rules[1].State.Source = "" }, "not one of protocol OIDC"},
+	{"state with a prefix and a length", func(r *Route) { r.Ownership.Rules[1].State.Length = 1 }, "either a prefix"},
+	{"state without a length", func(r *Route) { r.Ownership.Rules[1].State.Prefix = "" }, "length 0, 1 to 1024"},
+	{"state with an unknown alphabet", func(r *Route) {
+		r.Ownership.Rules[1].State = &StateMatch{Source: SourceState, Length: 1, Alphabet: "hex"}
+	}, "alphabet \"hex\""},
+	{"issuer that is too long", func(r *Route) { r.Ownership.Rules[2].Value = strings.Repeat("a", 1025) }, "1025 bytes, at most 1024"},
+	{"connection with a backend", func(r *Route) { r.Ownership.Rules[3].Backend = "blue" }, "member of its type"},
+	{"connection of no backend", func(r *Route) { r.Ownership.Rules[3].Connection.Backends[0].Name = "red" }, "is no backend"},
+	{"connection without backends", func(r *Route) { r.Ownership.Rules[3].Connection.Backends = nil }, "0 backends, 1 to 8"},
+	{"connection in both places", func(r *Route) { r.Ownership.Rules[3].Connection.PathSegment = 1 }, "either in a parameter"},
+	{"segment without a Prefix", func(r *Route) {
+		r.Ownership.Rules[3].Connection.Parameter, r.Ownership.Rules[3].Connection.PathSegment = "", 1
+	}, "needs a callback of path type Prefix"},
+	{"connection values out of order", func(r *Route) { r.Ownership.Rules[3].Connection.Backends[0].Values = []string{"b", "a"} }, "not sorted"},
+	{"connection value of two backends", func(r *Route) { r.Ownership.Rules[3].Connection.Backends[0].Values = []string{"acme"} }, "belongs to backends"},
+	{"empty connection value", func(r *Route) { r.Ownership.Rules[3].Connection.Backends[0].Values = []string{""} }, "must not be empty"},
+	{"too many connection values", func(r *Route) { r.Ownership.Rules[3].Connection.Backends[0].Values = manyValues(10_001) }, "10002 connection values"},
+	{"unowned to no backend", func(r *Route) { r.Ownership.Unowned.Backend = "red" }, "is no backend of the route"},
+	{"unowned of an unknown type", func(r *Route) { r.Ownership.Unowned.Type = "" }, "type \"\" is not known"},
+	{"observed and rejected", func(r *Route) { r.Ownership.Observe, r.Ownership.Unowned = true, Unowned{Type: UnownedReject} }, "cannot be observed only"},
+	{"ownership of an Opaque route", func(r *Route) { r.Callbacks[0].PathProbe, r.Protocol = false, Opaque }, "has no such value"},
 	{"negative weight", func(r *Route) { r.Backends[0].Weight = -1 }, "weight -1"},
 	{"weight that is too large", func(r *Route) { r.Backends[1].Weight = maxWeight + 1 }, "weight 1000001"},
 	{"backend path on a Prefix", func(r *Route) { r.Callbacks[0].PathType, r.Callbacks[0].PathProbe = Prefix, false }, "needs path type Exact"},
@@ -212,9 +245,18 @@ func TestRouteValidate_RefusesEachBrokenRule(t *testing.T) {
 
 func TestRouteValidate_AcceptsTheEdges(t *testing.T) {
 	for name, change := range map[string]func(*Route){
-		"most hostnames":                func(r *Route) { r.Hostnames = manyHosts(MaxHostnames) },
-		"most backends":                 func(r *Route) { r.Backends = manyBackends(MaxBackends) },
-		"most addresses":                func(r *Route) { r.Backends[0].Addresses = manyAddresses(MaxAddresses) },
+		"most hostnames":   func(r *Route) { r.Hostnames = manyHosts(MaxHostnames) },
+		"most backends":    func(r *Route) { r.Backends, r.Ownership = manyBackends(MaxBackends), nil },
+		"most addresses":   func(r *Route) { r.Backends[0].Addresses = manyAddresses(MaxAddresses) },
+		"no ownership":     func(r *Route) { r.Ownership = nil },
+		"unowned rejected": func(r *Route) { r.Ownership.Unowned, r.Ownership.Observe = Unowned{Type: UnownedReject}, false },
+		"state by length and alphabet": func(r *Route) {
+			r.Ownership.Rules[1].State = &StateMatch{Source: SourceState, Length: 1024, Alphabet: AlphabetHex}
+		},
+		"connection in a segment": func(r *Route) {
+			becomePrefix(r, "/a")
+			r.Ownership.Rules[3].Connection.Parameter, r.Ownership.Rules[3].Connection.PathSegment = "", 16
+		},
 		"no address":                    func(r *Route) { r.Backends[1].Addresses = nil },
 		"largest weight":                func(r *Route) { r.Backends[1].Weight = maxWeight },
 		"longest path":                  func(r *Route) { r.Callbacks[0].Path = "/" + strings.Repeat("a", maxPathBytes-1) },
@@ -325,4 +367,12 @@ func TestTableValidate_AllowsExactAndPrefixOnOnePath(t *testing.T) {
 	if err := table.Validate(); err != nil {
 		t.Error(err)
 	}
+}
+
+func manyValues(n int) []string {
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprintf("v%06d", i)
+	}
+	return values
 }

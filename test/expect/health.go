@@ -135,9 +135,8 @@ func healthAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	return nil
 }
 
-// readyFollowsHealth: health prevents Ready exactly when neither the primary
-// backend nor its failover can be served, or the primary one does not serve a
-// path. Conditions with a higher rank are reported first.
+// readyFollowsHealth: health prevents Ready exactly when no backend to which
+// callbacks go can be served, nor its failover, or none serves the path. Conditions with a higher rank are reported first.
 func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 	ready := s.find(callbackv1alpha1.ConditionReady)
 	if ready == nil || len(route.Status.Backends) != len(route.Spec.Backends) {
@@ -156,17 +155,37 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 	return nil
 }
 
-// isServed reports whether the primary backend or its failover may get callbacks,
-// and the primary one serves their path.
+// isServed reports whether one of the backends to which callbacks go serves their
+// path and may get them, itself or by its failover.
 func isServed(route *callbackv1alpha1.CallbackRoute) bool {
 	health := map[string]callbackv1alpha1.BackendStatus{}
 	for _, b := range route.Status.Backends {
 		health[b.Name] = b
 	}
-	primary := primaryOf(route.Spec.Backends)
-	if primary == nil || health[primary.Name].Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
-		return false
+	isUp := func(name string) bool { return health[name].Health != callbackv1alpha1.HealthUnhealthy }
+	for _, b := range route.Spec.Backends {
+		if !getsCallbacks(&route.Spec, b.Name) || health[b.Name].Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
+			continue
+		}
+		if isUp(b.Name) || b.Failover != nil && isUp(b.Failover.Backend) {
+			return true
+		}
 	}
-	return health[primary.Name].Health != callbackv1alpha1.HealthUnhealthy ||
-		primary.Failover != nil && health[primary.Failover.Backend].Health != callbackv1alpha1.HealthUnhealthy
+	return false
+}
+
+// getsCallbacks reports whether the spec gives callbacks to a backend: to the primary
+// one, or to those that ownership names.
+func getsCallbacks(spec *callbackv1alpha1.CallbackRouteSpec, name string) bool {
+	if spec.Ownership == nil {
+		return name == nameOf(primaryOf(spec.Backends))
+	}
+	if spec.Ownership.Unowned.Backend == name {
+		return true
+	}
+	return spec.Ownership.Enforcement != callbackv1alpha1.OwnershipObserve &&
+		slices.ContainsFunc(spec.Ownership.Rules, func(r callbackv1alpha1.OwnershipRule) bool {
+			return r.Backend == name || r.Connection != nil &&
+				slices.ContainsFunc(r.Connection.Backends, func(b callbackv1alpha1.ConnectionBackend) bool { return b.Name == name })
+		})
 }

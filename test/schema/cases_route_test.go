@@ -76,6 +76,7 @@ func routeCases() []ruleCase {
 	all = append(all, callbackCases()...)
 	all = append(all, backendCases()...)
 	all = append(all, checkCases()...)
+	all = append(all, ownershipCases()...)
 
 	add("spec.timeouts.requestSeconds", "minimum", each("{spec: {timeouts: {requestSeconds: %d}}}", 1), each("{spec: {timeouts: {requestSeconds: %d}}}", 0, -1))
 	add("spec.timeouts.requestSeconds", "maximum", each("{spec: {timeouts: {requestSeconds: %d}}}", 300), each("{spec: {timeouts: {requestSeconds: %d}}}", 301, 4294967297))

@@ -43,6 +43,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CallbackRouteSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CallbackRouteStatus"):
 		return &apiv1alpha1.CallbackRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ConnectionBackend"):
+		return &apiv1alpha1.ConnectionBackendApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ConnectionMatch"):
+		return &apiv1alpha1.ConnectionMatchApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CookieMatch"):
+		return &apiv1alpha1.CookieMatchApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Failover"):
 		return &apiv1alpha1.FailoverApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Forwarding"):
@@ -57,6 +63,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Listener"):
 		return &apiv1alpha1.ListenerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Ownership"):
+		return &apiv1alpha1.OwnershipApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OwnershipRule"):
+		return &apiv1alpha1.OwnershipRuleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Policy"):
 		return &apiv1alpha1.PolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyDeployment"):
@@ -79,12 +89,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RouteCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServiceReference"):
 		return &apiv1alpha1.ServiceReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("StateMatch"):
+		return &apiv1alpha1.StateMatchApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Timeouts"):
 		return &apiv1alpha1.TimeoutsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Toleration"):
 		return &apiv1alpha1.TolerationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Traffic"):
 		return &apiv1alpha1.TrafficApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Unowned"):
+		return &apiv1alpha1.UnownedApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ValueMatch"):
+		return &apiv1alpha1.ValueMatchApplyConfiguration{}
 
 	}
 	return nil

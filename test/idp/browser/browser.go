@@ -73,24 +73,34 @@ func New(route Route) (*Browser, error) {
 // Open gets a URL, follows its redirects and returns the last page with any
 // status.
 func (b *Browser) Open(ctx context.Context, start string) (*Page, error) {
-	next, err := url.Parse(start)
+	page, _, err := b.OpenUntil(ctx, start, func(*url.URL) bool { return false })
+	return page, err
+}
+
+// OpenUntil is Open that stops before a URL, and returns it as next: the rest of the
+// way can be opened later. next is empty when the way ended before.
+func (b *Browser) OpenUntil(ctx context.Context, start string, isLast func(*url.URL) bool) (page *Page, next string, err error) {
+	to, err := url.Parse(start)
 	if err != nil {
-		return nil, errors.New("open a page: the URL does not parse")
+		return nil, "", errors.New("open a page: the URL does not parse")
 	}
-	page := &Page{}
+	page = &Page{}
 	for range maxHops {
-		location, err := b.get(ctx, next, page)
+		if isLast(to) {
+			return page, to.String(), nil
+		}
+		location, err := b.get(ctx, to, page)
 		if err != nil {
-			return nil, fmt.Errorf("get %s%s: %w", next.Host, target(next), err)
+			return nil, "", fmt.Errorf("get %s%s: %w", to.Host, target(to), err)
 		}
 		if location == "" {
-			return page, nil
+			return page, "", nil
 		}
-		if next, err = next.Parse(location); err != nil {
-			return nil, errors.New("follow a redirect: its Location does not parse")
+		if to, err = to.Parse(location); err != nil {
+			return nil, "", errors.New("follow a redirect: its Location does not parse")
 		}
 	}
-	return nil, fmt.Errorf("open a page: more than %d redirects", maxHops)
+	return nil, "", fmt.Errorf("open a page: more than %d redirects", maxHops)
 }
 
 // get makes one request and stores its response in page. It returns the

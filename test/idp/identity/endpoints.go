@@ -26,7 +26,6 @@ const (
 	CallbackParameter = "callback"
 
 	sessionCookie = "identity-session"
-	loginCookie   = "login-" // with a digest of the state, so each tab has its own
 )
 
 // Page is a response of the service, as JSON.
@@ -60,7 +59,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) {
 	}
 	s.starts.Add(1)
 	state, l := s.beginLogin()
-	http.SetCookie(w, s.cookie(loginCookie+digest(state), l.binding))
+	http.SetCookie(w, s.cookie(s.loginCookie(state), l.binding))
 	target := s.oauth2Config(r, callback).AuthCodeURL(state, oidc.Nonce(l.nonce), oauth2.S256ChallengeOption(l.verifier))
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
@@ -75,7 +74,7 @@ func (s *Service) callback(w http.ResponseWriter, r *http.Request) {
 		s.respond(w, http.StatusForbidden, "", s.config.Name+" did not start this login: its state is unknown here")
 		return
 	}
-	if cookie, err := r.Cookie(loginCookie + digest(query.Get("state"))); err != nil || !isEqual(cookie.Value, l.binding) {
+	if cookie, err := r.Cookie(s.loginCookie(query.Get("state"))); err != nil || !isEqual(cookie.Value, l.binding) {
 		s.respond(w, http.StatusForbidden, "", "another browser started this login")
 		return
 	}
@@ -146,6 +145,15 @@ func (s *Service) respond(w http.ResponseWriter, status int, user, message strin
 // cookie has no Secure attribute, because the service uses plain HTTP on loopback.
 func (s *Service) cookie(name, value string) *http.Cookie {
 	return &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+}
+
+// LoginCookiePrefix begins the names of the cookies that a service of a name sets
+// when a login begins there.
+func LoginCookiePrefix(name string) string { return name + "-login-" }
+
+// loginCookie has a digest of the state in its name, so each tab has its own.
+func (s *Service) loginCookie(state string) string {
+	return LoginCookiePrefix(s.config.Name) + digest(state)
 }
 
 func digest(state string) string {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -98,10 +99,54 @@ func validRoute(r *rand.Rand) Object {
 	if oneIn(r, 3) {
 		spec["infoURL"] = pick(r, "https://wiki.acme.com/sso", "https://a", "https://a.b:8443/?q=%20#f", "https://x/(a)~!$&")
 	}
+	if oneIn(r, 3) {
+		spec["ownership"] = validOwnership(r, protocol, callbacks, backends)
+	}
 	if !oneIn(r, 4) {
 		spec["owner"] = pick(r, "team@acme.com", "Identität ☎ 4711", "\u202eevil")
 	}
 	return spec
+}
+
+// validOwnership draws one to three rules that fit the protocol.
+func validOwnership(r *rand.Rand, protocol string, callbacks, backends []any) Object {
+	backend := func() any { return backends[r.IntN(len(backends))].(Object)["name"] }
+	types := []string{"Cookie", "Connection"}
+	if protocol != "Opaque" {
+		types = append(types, "State", "Issuer", "Audience")
+	}
+	var rules []any
+	for range 1 + r.IntN(3) {
+		rule := Object{"type": pick(r, types...), "backend": backend()}
+		switch rule["type"] {
+		case "Cookie":
+			rule["cookie"] = pick(r, Object{"name": "__Host-sid"}, Object{"namePrefix": "green_", "valuePrefix": "g."})
+		case "State":
+			state := pick(r, Object{"prefix": "g~"}, Object{"length": 43, "alphabet": pick(r, "Digits", "Hex", "Alphanumeric", "Base64", "Base64URL")})
+			if protocol == "SAML" && oneIn(r, 2) {
+				state["source"] = pick(r, "RelayState", "InResponseTo")
+			}
+			rule["state"] = state
+		case "Issuer":
+			rule["issuer"] = Object{"value": pick(r, "https://idp.example", "urn:a")}
+		case "Audience":
+			rule["audience"] = Object{"value": "client"}
+		case "Connection":
+			delete(rule, "backend")
+			connection := Object{"parameter": "connection", "backends": []any{Object{"name": backend(), "values": []any{"globex", "acme", "acme"}}}}
+			if slices.ContainsFunc(callbacks, func(c any) bool { return c.(Object)["pathType"] == "Prefix" }) && oneIn(r, 2) {
+				delete(connection, "parameter")
+				connection["pathSegment"] = 1 + r.IntN(16)
+			}
+			rule["connection"] = connection
+		}
+		rules = append(rules, rule)
+	}
+	ownership := Object{"rules": rules, "unowned": pick(r, Object{"type": "Reject"}, Object{"type": "Backend", "backend": backend()})}
+	if _, has := ownership["unowned"].(Object)["backend"]; has && oneIn(r, 2) {
+		ownership["enforcement"] = pick(r, "Observe", "Enforce")
+	}
+	return ownership
 }
 
 // validCallbacks draws one to three callbacks with different paths.

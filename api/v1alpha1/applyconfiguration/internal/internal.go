@@ -28,6 +28,8 @@ var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.AfterSunset
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Alphabet
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.AnnotationValue
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Backend
@@ -300,6 +302,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: owner
       type:
         scalar: string
+    - name: ownership
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Ownership
     - name: protocol
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Protocol
@@ -347,6 +352,49 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Traffic
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConfigPart
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConnectionBackend
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: values
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ConnectionValue
+          elementRelationship: atomic
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConnectionMatch
+  map:
+    fields:
+    - name: backends
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ConnectionBackend
+          elementRelationship: associative
+          keys:
+          - name
+    - name: parameter
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
+    - name: pathSegment
+      type:
+        scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ConnectionValue
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.CookieMatch
+  map:
+    fields:
+    - name: name
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
+    - name: namePrefix
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
+    - name: valuePrefix
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ExternalScheme
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Failover
@@ -464,9 +512,55 @@ var schemaYAML = typed.YAMLObject(`types:
       default: 8080
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.LoginState
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Namespace
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ObjectName
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Ownership
+  map:
+    fields:
+    - name: enforcement
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipEnforcement
+      default: Enforce
+    - name: rules
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipRule
+          elementRelationship: atomic
+    - name: unowned
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Unowned
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipEnforcement
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipRule
+  map:
+    fields:
+    - name: audience
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ValueMatch
+    - name: backend
+      type:
+        scalar: string
+    - name: connection
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ConnectionMatch
+    - name: cookie
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.CookieMatch
+    - name: issuer
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ValueMatch
+    - name: state
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.StateMatch
+    - name: type
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipRuleType
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipRuleType
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathProbe
   scalar: string
@@ -631,6 +725,23 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.StateMatch
+  map:
+    fields:
+    - name: alphabet
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Alphabet
+    - name: length
+      type:
+        scalar: numeric
+    - name: prefix
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
+    - name: source
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.StateSource
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.StateSource
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.TaintEffect
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Timeouts
@@ -684,6 +795,23 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: repeats
       type:
         scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Unowned
+  map:
+    fields:
+    - name: backend
+      type:
+        scalar: string
+    - name: type
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.UnownedType
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.UnownedType
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ValueMatch
+  map:
+    fields:
+    - name: value
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
 - name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
   list:

@@ -21,7 +21,7 @@ type BackendApplyConfiguration struct {
 	// weight is the proportion of new logins that the backend gets. It is
 	// required when there are several backends. Exactly one backend, the primary
 	// one, has a weight above 0 and gets the callbacks; a backend with weight 0
-	// gets none, unless it is the failover of another backend.
+	// gets none, unless ownership names it or it is the failover of another backend.
 	Weight *int32 `json:"weight,omitempty"`
 	// failover names the backend that gets this backend's callbacks while no
 	// connection to this one can be made. Without it those callbacks get 503,

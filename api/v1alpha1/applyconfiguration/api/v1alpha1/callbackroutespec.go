@@ -29,8 +29,12 @@ type CallbackRouteSpecApplyConfiguration struct {
 	// none.
 	Callbacks []CallbackApplyConfiguration `json:"callbacks,omitempty"`
 	// backends are the services that may receive the callbacks. Exactly one
-	// has a weight above 0, the primary backend.
+	// has a weight above 0, the primary backend: it gets the callbacks unless
+	// ownership gives them to another.
 	Backends []BackendApplyConfiguration `json:"backends,omitempty"`
+	// ownership makes callbacks follow the login that they complete. Without it every
+	// callback goes to the primary backend.
+	Ownership *OwnershipApplyConfiguration `json:"ownership,omitempty"`
 	// timeouts bound one delivery.
 	Timeouts *TimeoutsApplyConfiguration `json:"timeouts,omitempty"`
 	// deprecationTime is when the callback becomes deprecated (RFC 9745), as
@@ -107,6 +111,14 @@ func (b *CallbackRouteSpecApplyConfiguration) WithBackends(values ...*BackendApp
 		}
 		b.Backends = append(b.Backends, *values[i])
 	}
+	return b
+}
+
+// WithOwnership sets the Ownership field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Ownership field is set to the value of the last call.
+func (b *CallbackRouteSpecApplyConfiguration) WithOwnership(value *OwnershipApplyConfiguration) *CallbackRouteSpecApplyConfiguration {
+	b.Ownership = value
 	return b
 }
 
