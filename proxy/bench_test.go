@@ -13,7 +13,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +27,9 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
+
+// codes are the codes of the callbacks: the guard refuses one that is in flight.
+var codes atomic.Int64
 
 // callbackBytes is a callback with 1.3 KB of header.
 var callbackBytes = getBytes("/cb?code=4%2F0AX4XfWh&state=af0ifjsldkj&iss=https%3A%2F%2Fidp.example",
@@ -56,7 +61,7 @@ func BenchmarkHandler(b *testing.B) {
 	client := upstream.NewClient(upstream.Options{ConnectTo: map[string]string{blueAddress: address}, Now: time.Now})
 	log := slog.New(slog.NewJSONHandler(writer{}, nil))
 	ours := (&Server{Store: store, Log: log, Handler: NewHandler(HandlerOptions{
-		Store: store, Clock: clock, Usage: counters, Upstream: client, Metrics: metrics.New(), Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+		Store: store, Clock: clock, Usage: counters, Upstream: client, Metrics: metrics.New(), Log: log, Lines: writer{}, Now: time.Now, Namespace: "edge-system", Name: "edge",
 	})}).callbackServer()
 
 	target := &url.URL{Scheme: "http", Host: address}
@@ -106,7 +111,7 @@ func run(b *testing.B, address string) float64 {
 		defer func() { _ = conn.Close() }()
 		from := bufio.NewReader(conn)
 		for p.Next() {
-			_, _ = io.WriteString(conn, callbackBytes)
+			_, _ = io.WriteString(conn, strings.Replace(callbackBytes, "0AX4XfWh", strconv.FormatInt(codes.Add(1), 10), 1))
 			if got := readResponse(from, "GET"); got.status != http.StatusFound {
 				b.Errorf("response is %d %v", got.status, got.err)
 				return

@@ -33,7 +33,7 @@ func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string)
 	path, _, _ := gate.SplitTarget(x.c.Target)
 	ticket, verdict := x.h.guard.Begin(x.route.Namespace, x.route.UID, guard.KeyOf(x.route.UID, x.c.Method, path, values), x.h.now())
 	if verdict == guard.Refused {
-		x.h.metrics.Count(metrics.Repeats, x.route.ID(), "refused")
+		x.h.metrics.Count(metrics.Repeats, x.routeID, "refused")
 		x.refuse(&gate.Refusal{Status: http.StatusConflict, Reason: gate.Repeated})
 		return
 	}
@@ -44,7 +44,7 @@ func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string)
 		}
 	}()
 	if x.repeated = verdict == guard.Repeat; x.repeated {
-		x.h.metrics.Count(metrics.Repeats, x.route.ID(), "delivered")
+		x.h.metrics.Count(metrics.Repeats, x.routeID, "delivered")
 	}
 	x.deliver(s, body)
 }
@@ -185,9 +185,9 @@ func (x *exchange) relay(response *upstream.Response) {
 		_ = x.c.End() // sends nothing
 		return
 	}
-	until := x.h.now().Add(firstPause)
-	if isImmediate(response) {
-		until = past // only what is there already
+	until := past // only what is there already
+	if !isImmediate(response) {
+		until = x.h.now().Add(firstPause)
 	}
 	n := 0
 	var err error

@@ -7,6 +7,7 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -26,6 +27,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/page"
 	"github.com/callbackproxy/callback-operator/proxy/passthrough"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
+	"github.com/callbackproxy/callback-operator/proxy/sunset"
 	"github.com/callbackproxy/callback-operator/proxy/usage"
 )
 
@@ -42,6 +44,8 @@ type Handler struct {
 	health   Health
 	metrics  *metrics.Metrics
 	log      *slog.Logger
+	// lines takes the log lines of callbacks, each with one Write.
+	lines io.Writer
 	// now is the clock of durations and deadlines. Sunsets have their own.
 	now func() time.Time
 	// readTimeout bounds the reading of a request's body, from its head on, and
@@ -68,6 +72,9 @@ type HandlerOptions struct {
 	Health  Health
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
+	// Lines takes the log lines of callbacks, each with one Write, from several
+	// goroutines. They are JSON, as those of slog.JSONHandler.
+	Lines io.Writer
 	// Now is the clock of durations and deadlines.
 	Now func() time.Time
 	// Namespace and Name are the CallbackProxy's. They make its pseudonym in Via,
@@ -81,7 +88,7 @@ type HandlerOptions struct {
 // NewHandler returns a Handler.
 func NewHandler(o HandlerOptions) *Handler {
 	h := &Handler{
-		store: o.Store, clock: o.Clock, usage: o.Usage, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log,
+		store: o.Store, clock: o.Clock, usage: o.Usage, upstream: o.Upstream, health: o.Health, metrics: o.Metrics, log: o.Log, lines: o.Lines,
 		now: o.Now, readTimeout: readTimeout, writeGrace: writeGrace, guard: guard.New(),
 		pseudonym: forwarding.Pseudonym(o.Namespace, o.Name),
 	}
@@ -118,7 +125,7 @@ func (h *Handler) Serve(c *http1.Exchange) {
 		return
 	}
 	x := exchanges.Get().(*exchange)
-	*x = exchange{h: h, c: c, start: h.now(), lines: x.lines[:0], buffer: x.buffer}
+	*x = exchange{h: h, c: c, start: h.now(), lines: x.lines[:0], buffer: x.buffer, line: x.line}
 	defer x.finish()
 	x.serve(snapshot)
 }
@@ -134,7 +141,8 @@ type exchange struct {
 	route     *routetable.Route    // nil until the request is matched
 	callback  *routetable.Callback // the route's
 	usage     *usage.Record        // the route's
-	arrival   time.Time            // by the clock of the sunsets
+	routeID   string
+	arrival   sunset.Judgement // by the clock of the sunsets
 	kind      usage.Kind
 	backend   string
 	// trusted: the peer is a trusted proxy.
@@ -159,9 +167,10 @@ type exchange struct {
 	// reason is constant text of this program or of the operating system.
 	reason string
 
-	// lines and buffer are memory that the next exchange uses again.
+	// lines, buffer and line are memory that the next exchange uses again.
 	lines  []string
 	buffer *[bufferBytes]byte
+	line   []byte
 	// lent is the memory of the body; nil: none is lent.
 	lent *lentBody
 }
@@ -172,10 +181,8 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 	if !x.match(snapshot) {
 		return
 	}
-	now := x.h.clock.Judgement()
-	x.arrival = now.Now
 	_, query, _ := gate.SplitTarget(x.c.Target)
-	if snapshot.CloseIfPassed(x.route, now) {
+	if snapshot.CloseIfPassed(x.route, x.arrival) {
 		x.kind = x.kindWithoutBody(query)
 		x.respondGone()
 		return
@@ -327,7 +334,7 @@ func (x *exchange) refuse(refusal *gate.Refusal) {
 }
 
 func (x *exchange) respondGone() {
-	x.h.metrics.Count(metrics.SunsetRefused, x.route.ID())
+	x.h.metrics.Count(metrics.SunsetRefused, x.routeID)
 	x.respondWith(http.StatusGone, gonePage(x.route), sunsetPassed, "", sunsetLines(nil, x.route, nil)...)
 }
 

@@ -7,11 +7,9 @@ package proxy
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
@@ -73,9 +71,10 @@ func (x *exchange) observe() {
 		return
 	}
 	x.h.usage.Count(x.usage, x.counted())
-	took := x.h.now().Sub(x.start)
+	now := x.h.now()
+	took := now.Sub(x.start)
 	x.h.metrics.ObserveDuration(took)
-	route, backend := x.route.ID(), x.backend
+	route, backend := x.routeID, x.backend
 	if x.h.store.Current().Route(x.route.Namespace, x.route.Name) == nil {
 		route, backend = "", "" // the route left the table during the request: no new series for it
 	}
@@ -83,18 +82,13 @@ func (x *exchange) observe() {
 	if route != "" {
 		x.countRoute(route)
 	}
-	x.h.log.LogAttrs(x.h.life, slog.LevelInfo, "callback", x.attrs(took)...)
+	x.writeLine(now, took)
 }
 
 func (x *exchange) countRoute(route string) {
-	x.h.metrics.Begin(metrics.Callbacks, route)
-	x.h.metrics.Begin(metrics.CallbacksAfterSunset, route)
-	if counted := x.counted(); counted.Kind == usage.Callback {
-		x.h.metrics.Count(metrics.Callbacks, route)
-		if counted.Late {
-			x.h.metrics.Count(metrics.CallbacksAfterSunset, route)
-		}
-	}
+	counted := x.counted()
+	x.h.metrics.CountIf(counted.Kind == usage.Callback, metrics.Callbacks, route)
+	x.h.metrics.CountIf(counted.Kind == usage.Callback && counted.Late, metrics.CallbacksAfterSunset, route)
 	if x.failover {
 		x.h.metrics.Count(metrics.Failovers, route)
 	}
@@ -118,7 +112,7 @@ func (x *exchange) ownerName() string {
 
 // counted is the request as its route's record counts it.
 func (x *exchange) counted() usage.Request {
-	r := usage.Request{Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated}
+	r := usage.Request{Kind: x.kind, Arrival: x.arrival.Now, Late: !x.arrival.Now.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated}
 	switch x.outcome {
 	case refused:
 		r.Kind = usage.Rejected
@@ -129,33 +123,37 @@ func (x *exchange) counted() usage.Request {
 	return r
 }
 
-// attrs are the fields of the log line. They hold the names of response parameters
-// in the query and the number of all others, never a value.
-func (x *exchange) attrs(took time.Duration) []slog.Attr {
+// writeLine writes the log line of the request, with one Write. It holds the names
+// of response parameters in the query and the number of all others, never a
+// value.
+func (x *exchange) writeLine(now time.Time, took time.Duration) {
 	_, query, _ := gate.SplitTarget(x.c.Target)
 	known, others := gate.Parameters(query)
-	attrs := []slog.Attr{
-		slog.String("route", x.route.ID()),
-		slog.String("callback", x.callback.Name),
-		slog.String("backend", x.backend),
-		slog.Int("status", x.status),
-		slog.String("outcome", string(x.outcome)),
-		slog.Float64("durationMs", float64(took.Microseconds())/1000),
-		slog.String("requestId", x.requestID),
-		slog.String("queryKeys", strings.Join(known, ",")),
-		slog.Int("otherKeys", others),
-	}
+	l := line{x.line[:0]}
+	l.begin(now, "callback")
+	l.addString("route", x.routeID)
+	l.addString("callback", x.callback.Name)
+	l.addString("backend", x.backend)
+	l.addInt("status", x.status)
+	l.addString("outcome", string(x.outcome))
+	l.addMilliseconds("durationMs", took)
+	l.addString("requestId", x.requestID)
+	l.addList("queryKeys", known)
+	l.addInt("otherKeys", others)
 	if x.isDecided() {
-		attrs = append(attrs, slog.String("rung", string(x.decision.Rung)), slog.String("owner", x.ownerName()))
+		l.addString("rung", string(x.decision.Rung))
+		l.addString("owner", x.ownerName())
 	}
 	if x.repeated {
-		attrs = append(attrs, slog.Bool("repeated", true))
+		l.addTrue("repeated")
 	}
 	if x.failover {
-		attrs = append(attrs, slog.Bool("failover", true))
+		l.addTrue("failover")
 	}
 	if x.reason != "" {
-		attrs = append(attrs, slog.String("reason", x.reason))
+		l.addString("reason", x.reason)
 	}
-	return attrs
+	l.end()
+	_, _ = x.h.lines.Write(l.text) // as for all logs, there is no other place to report a failure
+	x.line = l.text
 }

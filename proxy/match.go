@@ -90,7 +90,7 @@ func (x *exchange) find(s *config.Snapshot, path string) (match routetable.Match
 // take makes the request one of a route.
 func (x *exchange) take(s *config.Snapshot, match routetable.Match) {
 	x.route, x.callback, x.usage = match.Route, match.Callback, s.Usage(match.Route)
-	x.arrival = x.h.clock.Judgement().Now
+	x.routeID, x.arrival = x.route.ID(), x.h.clock.Judgement()
 	x.setRequestID()
 	if x.h.app == nil && !x.trusted {
 		x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
@@ -171,6 +171,8 @@ func isRequestID(id string) bool {
 
 func newRequestID() string {
 	var id [16]byte
+	var text [2 * len(id)]byte
 	_, _ = rand.Read(id[:]) // never fails, by its contract
-	return hex.EncodeToString(id[:])
+	hex.Encode(text[:], id[:])
+	return string(text[:])
 }

@@ -195,7 +195,7 @@ func newRig(t testing.TB) *rig {
 	r.metrics.Watch(r.store, r.clockJudge)
 	client := upstream.NewClient(upstream.Options{ConnectTo: r.connectTo, Now: time.Now})
 	r.handler = NewHandler(HandlerOptions{
-		Store: r.store, Clock: r.clockJudge, Usage: r.counters, Upstream: client, Metrics: r.metrics, Log: log, Now: time.Now, Namespace: "edge-system", Name: "edge",
+		Store: r.store, Clock: r.clockJudge, Usage: r.counters, Upstream: client, Metrics: r.metrics, Log: log, Lines: r.log, Now: time.Now, Namespace: "edge-system", Name: "edge",
 	})
 	r.server = &Server{Store: r.store, Clock: r.clockJudge, Usage: r.counters, Handler: r.handler, Metrics: r.metrics, Log: log}
 	callbacks, admin := listen(t), listen(t)

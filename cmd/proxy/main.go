@@ -52,14 +52,15 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	if err := run(ctx, o, log); err != nil {
+	if err := run(ctx, o, log, stderr); err != nil {
 		log.Error("proxy stopped", "error", err)
 		return 1
 	}
 	return 0
 }
 
-func run(ctx context.Context, o options, log *slog.Logger) error {
+// run serves until ctx ends. lines takes the log lines of callbacks.
+func run(ctx context.Context, o options, log *slog.Logger, lines io.Writer) error {
 	api, err := apiConfig(o.kubeconfig)
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	server := &proxy.Server{
 		Store: store, Clock: clock, Usage: counters, Metrics: counts, Log: log, DrainDelay: o.drainDelay, Targets: checker,
 		Handler: proxy.NewHandler(proxy.HandlerOptions{
-			Store: store, Clock: clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Now: time.Now,
+			Store: store, Clock: clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Lines: lines, Now: time.Now,
 			Namespace: o.namespace, Name: o.proxy,
 			AppPort: int32(o.appPort), //nolint:gosec // checked to be a port
 		}),

@@ -32,7 +32,8 @@ func OriginOf(r *http1.Request, peer netip.Addr, trusted bool, scheme, host stri
 	node := "unknown" // RFC 7239 section 6.2
 	o.For = node
 	if peer = peer.Unmap().WithZone(""); peer.IsValid() {
-		o.For, node = peer.String(), peer.String()
+		node = peer.String()
+		o.For = node
 		if peer.Is6() {
 			node = `"[` + node + `]"`
 		}

@@ -164,7 +164,7 @@ func (p *parameters) worth() []string {
 	if p.once&credentials == 0 {
 		return nil
 	}
-	worth := make([]string, 0, 3)
+	worth := make([]string, 0, 6)
 	state := index["state"]
 	for i, value := range p.values {
 		if p.once&(1<<i) != 0 && (credentials&(1<<i) != 0 || uint(i) == state) {

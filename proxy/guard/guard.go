@@ -15,7 +15,6 @@
 package guard
 
 import (
-	"container/list"
 	"sync"
 	"time"
 )
@@ -62,28 +61,28 @@ const (
 type Guard struct {
 	mu      sync.Mutex
 	entries map[Key]*entry
-	// ages are all entries, the oldest first.
-	ages       list.List
-	routes     map[string]*list.List // by UID
-	namespaces map[string]*list.List
-	// largest is a namespace with the most entries, give or take one.
-	largest string
+	ages    queue
+	// routes are by UID. A queue that is empty is in neither map.
+	routes, namespaces map[string]*queue
+	// largest is a namespace with the most entries, give or take one; nil: none has
+	// any.
+	largest *queue
 }
 
 // entry is one response.
 type entry struct {
 	key              Key
-	route, namespace string
 	begun            time.Time
 	inFlight, open   bool
 	repeats          bool // it was complete once
-	// its places in the lists
-	age, ofRoute, ofNamespace *list.Element
+	route, namespace *queue
+	links            [orders]link
+	ticket           Ticket
 }
 
 // New returns a Guard that remembers nothing.
 func New() *Guard {
-	return &Guard{entries: map[Key]*entry{}, routes: map[string]*list.List{}, namespaces: map[string]*list.List{}}
+	return &Guard{entries: map[Key]*entry{}, routes: map[string]*queue{}, namespaces: map[string]*queue{}, ages: queue{by: byAge}}
 }
 
 // Ticket is a delivery that has begun. End is called once.
@@ -103,12 +102,16 @@ func (g *Guard) Begin(namespace, routeUID string, key Key, now time.Time) (*Tick
 			return nil, Refused
 		}
 		e.inFlight = true
-		return &Ticket{g, e}, Repeat
+		return &e.ticket, Repeat
 	}
-	e := &entry{key: key, route: routeUID, namespace: namespace, begun: now, inFlight: true}
-	g.makeRoom(e)
+	g.makeRoom(routeUID)
+	e := &entry{
+		key: key, begun: now, inFlight: true,
+		route: queueOf(g.routes, routeUID, byRoute), namespace: queueOf(g.namespaces, namespace, byNamespace),
+	}
+	e.ticket = Ticket{g, e}
 	g.add(e)
-	return &Ticket{g, e}, First
+	return &e.ticket, First
 }
 
 // End notes how the delivery ended.
@@ -138,61 +141,46 @@ func (g *Guard) Len() int {
 
 // expire forgets what is too old.
 func (g *Guard) expire(now time.Time) {
-	for first := g.ages.Front(); first != nil; first = g.ages.Front() {
-		e := first.Value.(*entry)
-		if now.Sub(e.begun) < Memory {
-			return
-		}
-		g.remove(e)
+	for g.ages.first != nil && now.Sub(g.ages.first.begun) >= Memory {
+		g.remove(g.ages.first)
 	}
 }
 
 // makeRoom forgets the oldest of the route when that has too many, and the
 // oldest of the namespace with the most when all are too many: who fills the
 // guard loses his own entries.
-func (g *Guard) makeRoom(e *entry) {
-	if of := g.routes[e.route]; of != nil && of.Len() >= MaxPerRoute {
-		g.remove(of.Front().Value.(*entry))
+func (g *Guard) makeRoom(routeUID string) {
+	if of := g.routes[routeUID]; of != nil && of.length >= MaxPerRoute {
+		g.remove(of.first)
 	}
 	if len(g.entries) >= MaxEntries {
-		if of := g.namespaces[g.largest]; of != nil {
-			g.remove(of.Front().Value.(*entry))
+		if g.largest.length > 0 {
+			g.remove(g.largest.first)
 			return
 		}
-		g.remove(g.ages.Front().Value.(*entry))
+		g.remove(g.ages.first)
 	}
 }
 
 func (g *Guard) add(e *entry) {
 	g.entries[e.key] = e
-	e.age = g.ages.PushBack(e)
-	e.ofRoute = listOf(g.routes, e.route).PushBack(e)
-	e.ofNamespace = listOf(g.namespaces, e.namespace).PushBack(e)
-	largest := g.namespaces[g.largest]
-	if largest == nil || g.namespaces[e.namespace].Len() > largest.Len() {
+	g.ages.push(e)
+	e.route.push(e)
+	e.namespace.push(e)
+	if g.largest == nil || e.namespace.length > g.largest.length {
 		g.largest = e.namespace
 	}
 }
 
-func listOf(lists map[string]*list.List, name string) *list.List {
-	l := lists[name]
-	if l == nil {
-		l = list.New()
-		lists[name] = l
-	}
-	return l
-}
-
 func (g *Guard) remove(e *entry) {
 	delete(g.entries, e.key)
-	g.ages.Remove(e.age)
-	removeFrom(g.routes, e.route, e.ofRoute)
-	removeFrom(g.namespaces, e.namespace, e.ofNamespace)
+	g.ages.remove(e)
+	removeFrom(g.routes, e.route, e)
+	removeFrom(g.namespaces, e.namespace, e)
 }
 
-func removeFrom(lists map[string]*list.List, name string, element *list.Element) {
-	l := lists[name]
-	if l.Remove(element); l.Len() == 0 {
-		delete(lists, name)
+func removeFrom(queues map[string]*queue, q *queue, e *entry) {
+	if q.remove(e); q.length == 0 {
+		delete(queues, q.name)
 	}
 }

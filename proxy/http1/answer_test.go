@@ -256,7 +256,7 @@ func TestServer_KeepsLittleMemoryPerConnection(t *testing.T) {
 	sizes := make(chan [2]int, 1)
 	s := newSite(t, func(x *Exchange) {
 		if x.Target == "/last" {
-			sizes <- [2]int{cap(x.out), cap(x.conn.reader.fields)}
+			sizes <- [2]int{cap(x.out), cap(x.conn.reader.lent.fields)}
 		}
 		x.Begin(200, "OK")
 		if x.Target == "/large" {

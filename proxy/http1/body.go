@@ -52,16 +52,16 @@ const (
 )
 
 // BodyOf returns the body of a response whose head was just read.
-func (b *Reader) BodyOf(r *Response) *Body {
+func (b *Reader) BodyOf(r *Response) Body {
 	switch {
 	case r.Bodiless || r.Length == 0:
-		return &Body{from: b, err: io.EOF, done: 1}
+		return Body{from: b, err: io.EOF, done: 1}
 	case r.Chunked:
-		return &Body{from: b, chunked: true, lenient: true}
+		return Body{from: b, chunked: true, lenient: true}
 	case r.Length > 0:
-		return &Body{from: b, left: r.Length}
+		return Body{from: b, left: r.Length}
 	}
-	return &Body{from: b, toClose: true}
+	return Body{from: b, toClose: true}
 }
 
 // bodyOfRequest returns the body of a request whose head was just read.

@@ -55,7 +55,7 @@ func (c *conn) serve() {
 			return
 		}
 		*x = Exchange{Peer: c.peer, conn: c, out: emptied(x.out)}
-		clear(c.reader.fields[:cap(c.reader.fields)]) // they hold the head
+		c.reader.forgetFields()
 	}
 }
 
@@ -159,14 +159,14 @@ func (c *conn) readRequest(x *Exchange) bool {
 	}
 	head, err := c.reader.readHead(limits.TargetBytes+limits.HeaderBytes+requestLineBytes, check)
 	if refusal, ok := errors.AsType[*Error](err); ok {
-		x.Request = readPart(c.reader.buf[c.reader.r:c.reader.w], c.reader.fields[:0])
+		x.Request = readPart(c.reader.buf[c.reader.r:c.reader.w], c.reader.lent.fields[:0])
 		c.refuse(x, refusal)
 		return true
 	}
 	if err != nil {
 		return false
 	}
-	request, refusal := parseRequest(head, c.reader.fields[:0])
+	request, refusal := parseRequest(head, c.reader.lent.fields[:0])
 	x.Request = request
 	c.reader.keepFields(head, request.Fields)
 	switch line, _, _ := strings.Cut(head, "\n"); {

@@ -300,7 +300,7 @@ func readOurResponse(raw []byte, method string, part int) (m message, r *Respons
 		fields: byName(r.Fields), close: r.Close,
 	}
 	body := reader.BodyOf(r)
-	content, bodyErr := io.ReadAll(body)
+	content, bodyErr := io.ReadAll(&body)
 	left := leftOn(reader, bodyErr)
 	m.body, m.bodyErr, m.trailer, m.left = string(content), bodyErr, byName(body.Trailer), left
 	return m, r, nil

@@ -16,31 +16,36 @@ import (
 // goes when the head is read.
 const smallBuffer = 4 << 10
 
-var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+// memory is what a Reader needs for most heads.
+type memory struct {
+	bytes  [smallBuffer]byte
+	fields Fields
+}
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
 
 // Reader reads messages from a connection. It is used by one goroutine at a
 // time.
 type Reader struct {
-	conn  io.Reader
-	small *[smallBuffer]byte
-	buf   []byte // buf[r:w] was read and not used
-	r, w  int
-	// fields is the memory of the fields of the present head.
-	fields Fields
+	conn io.Reader
+	lent *memory
+	buf  []byte // buf[r:w] was read and not used
+	r, w int
 }
 
 // NewReader returns a Reader. Release ends its use.
 func NewReader(conn io.Reader) *Reader {
-	small := smallBuffers.Get().(*[smallBuffer]byte)
-	return &Reader{conn: conn, small: small, buf: small[:]}
+	lent := memories.Get().(*memory)
+	return &Reader{conn: conn, lent: lent, buf: lent.bytes[:]}
 }
 
 // Release gives the buffer back. The Reader cannot be used any more.
 func (b *Reader) Release() {
-	if b.small != nil {
-		smallBuffers.Put(b.small)
+	if b.lent != nil {
+		b.forgetFields()
+		memories.Put(b.lent)
 	}
-	b.small, b.buf, b.r, b.w = nil, nil, 0, 0
+	b.lent, b.buf, b.r, b.w = nil, nil, 0, 0
 }
 
 // Buffered returns how many bytes are read and not used.
@@ -51,7 +56,7 @@ func (b *Reader) fill() error {
 	if b.r == b.w {
 		b.r, b.w = 0, 0
 		if len(b.buf) > smallBuffer {
-			b.buf = b.small[:]
+			b.buf = b.lent.bytes[:]
 		}
 	} else if b.w == len(b.buf) && b.r > 0 {
 		b.w = copy(b.buf, b.buf[b.r:b.w])
@@ -181,7 +186,7 @@ func (b *Reader) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if len(b.buf) > smallBuffer {
-		b.buf, b.r, b.w = b.small[:], 0, 0
+		b.buf, b.r, b.w = b.lent.bytes[:], 0, 0
 	}
 	return b.conn.Read(p)
 }
@@ -193,7 +198,7 @@ func (b *Reader) ReadResponse(method string, limit int) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, refusal := parseResponse(head, method, b.fields[:0])
+	r, refusal := parseResponse(head, method, b.lent.fields[:0])
 	b.keepFields(head, r.Fields)
 	if refusal != nil {
 		return nil, refusal
@@ -205,13 +210,16 @@ func (b *Reader) ReadResponse(method string, limit int) (*Response, error) {
 const maxKeptFields = 64
 
 // keepFields keeps the memory of fields for the next head, when it is little: an
-// idle connection keeps it, and through it the last head.
+// idle connection keeps it, and may keep the last head through it.
 func (b *Reader) keepFields(head string, fields Fields) {
-	b.fields = nil
+	b.lent.fields = nil
 	if cap(fields) <= maxKeptFields && len(head) <= smallBuffer {
-		b.fields = fields
+		b.lent.fields = fields
 	}
 }
+
+// forgetFields drops the last head, which its fields hold.
+func (b *Reader) forgetFields() { clear(b.lent.fields[:cap(b.lent.fields)]) }
 
 // begin returns the first bytes that were read and not used.
 func (b *Reader) begin() string { return string(b.buf[b.r:min(b.w, b.r+len(proxySignature))]) }

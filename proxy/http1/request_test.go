@@ -257,7 +257,7 @@ func TestParseRequest_AllocatesLittle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, refusal := parseRequest(head, reader.fields[:0])
+		r, refusal := parseRequest(head, reader.lent.fields[:0])
 		if refusal != nil || len(r.Fields) != 18 {
 			t.Fatal(refusal, len(r.Fields))
 		}

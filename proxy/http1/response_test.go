@@ -127,8 +127,26 @@ func TestReader_KeepsLittleMemory(t *testing.T) {
 	if _, err := reader.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // as a reader gives it
 		t.Fatal(err)
 	}
-	if cap(reader.fields) > 64 || len(reader.buf) > smallBuffer {
-		t.Errorf("memory of %d fields and of %d bytes is kept", cap(reader.fields), len(reader.buf))
+	if cap(reader.lent.fields) > 64 || len(reader.buf) > smallBuffer {
+		t.Errorf("memory of %d fields and of %d bytes is kept", cap(reader.lent.fields), len(reader.buf))
+	}
+}
+
+// The memory of a reader holds nothing of its messages when the next one gets it.
+func TestReader_ReleaseForgetsTheFields(t *testing.T) {
+	reader := NewReader(strings.NewReader("HTTP/1.1 200 OK\r\nSet-Cookie: session=1\r\nContent-Length: 0\r\n\r\n"))
+	if _, err := reader.ReadResponse("GET", 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	lent := reader.lent
+	reader.Release()
+	for _, field := range lent.fields[:cap(lent.fields)] {
+		if field != (Field{}) {
+			t.Fatalf("the memory holds %q", field.Line)
+		}
+	}
+	if cap(lent.fields) == 0 {
+		t.Error("no memory is kept")
 	}
 }
 

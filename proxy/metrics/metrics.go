@@ -142,10 +142,13 @@ func (m *Metrics) Count(counter string, labels ...string) {
 	m.counters[counter].WithLabelValues(labels...).Inc()
 }
 
-// Begin makes the series of a counter begin at 0, so that a rate includes its
-// first event.
-func (m *Metrics) Begin(counter string, labels ...string) {
-	m.counters[counter].WithLabelValues(labels...)
+// CountIf adds one to a counter, or only makes its series begin at 0, so that a
+// rate includes its first event.
+func (m *Metrics) CountIf(is bool, counter string, labels ...string) { //nolint:revive // what it does
+	series := m.counters[counter].WithLabelValues(labels...)
+	if is {
+		series.Inc()
+	}
 }
 
 // ObserveDuration adds the duration of a request for a route.

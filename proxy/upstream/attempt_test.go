@@ -108,7 +108,6 @@ func TestAttempt_KeepsTheResponseAsItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Close()
 	if response.Status != http.StatusFound || response.Reason != "Found  here " {
 		t.Errorf("status line is %d %q", response.Status, response.Reason)
 	}
@@ -121,6 +120,10 @@ func TestAttempt_KeepsTheResponseAsItIs(t *testing.T) {
 	}
 	if got := response.Fields.Get("set-cookie"); got != "a=1" || response.Fields.Count("set-cookie") != 3 {
 		t.Errorf("cookies are %q", got)
+	}
+	response.Close()
+	if len(response.Fields) != 0 {
+		t.Errorf("after Close there are %d fields", len(response.Fields))
 	}
 	if _, err := response.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("after Close: %v", err)

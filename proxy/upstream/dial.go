@@ -21,8 +21,7 @@ import (
 type dialer struct {
 	now       func() time.Time
 	connectTo map[string]string
-	guarded   net.Dialer
-	mapped    net.Dialer
+	forbidden map[netip.Addr]struct{}
 }
 
 var errForbidden = errors.New(string(ForbiddenAddress))
@@ -32,26 +31,16 @@ func newDialer(o Options) dialer {
 	for _, addr := range o.Forbidden {
 		forbidden[addr.Unmap().WithZone("")] = struct{}{}
 	}
-	// A connection lives for one request: probing it for life is wasted.
-	plain := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
-	guarded := plain
-	guarded.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return checkDialed(address, forbidden)
-	}
-	return dialer{now: o.Now, connectTo: o.ConnectTo, guarded: guarded, mapped: plain}
+	return dialer{now: o.Now, connectTo: o.ConnectTo, forbidden: forbidden}
 }
 
-// checkDialed gets the address that the socket is about to connect to, after
-// every resolution, so no step lies between check and use.
-func checkDialed(address string, forbidden map[netip.Addr]struct{}) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
+// checkDialed gets the address that a socket is about to connect to, so no step
+// lies between check and use.
+func checkDialed(addr netip.Addr, forbidden map[netip.Addr]struct{}) error {
+	if err := routetable.CheckAddress(addr); err != nil {
 		return errForbidden
 	}
-	if err := routetable.CheckAddress(ap.Addr()); err != nil {
-		return errForbidden
-	}
-	addr := ap.Addr().Unmap().WithZone("")
+	addr = addr.Unmap().WithZone("")
 	_, plain := forbidden[addr]
 	inner, embeds := routetable.Embedded(addr)
 	_, embedded := forbidden[inner]
@@ -101,8 +90,12 @@ func (d *dialer) dialChoice(ctx context.Context, p *Plan, choice int, limit time
 	addresses := p.Choices[choice].Addresses
 	failure := &Error{Reason: NoAddress, NotDelivered: true}
 	for i, address := range addresses {
-		share := limit.Sub(d.now()) / time.Duration(len(addresses)-i)
-		conn, err := d.dialOne(ctx, address, share)
+		before := limit
+		if left := len(addresses) - i; left > 1 {
+			now := d.now()
+			before = now.Add(limit.Sub(now) / time.Duration(left))
+		}
+		conn, err := d.dialOne(ctx, address, before)
 		if err != nil {
 			failure = explainDial(ctx, err)
 			if failure.Reason == Canceled {
@@ -119,22 +112,42 @@ func (d *dialer) dialChoice(ctx context.Context, p *Plan, choice int, limit time
 	return nil, failure
 }
 
-func (d *dialer) dialOne(ctx context.Context, address string, budget time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
+// dialOne connects to an address before a time.
+func (d *dialer) dialOne(ctx context.Context, address string, before time.Time) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if target, mapped := d.connectTo[address]; mapped {
-		return d.mapped.DialContext(ctx, "tcp", target)
+		return d.dialMapped(ctx, target, before)
 	}
 	// Names are never resolved here: only addresses are dialled.
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, errForbidden
 	}
-	conn, err := d.guarded.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
+	if err := checkDialed(to.Addr(), d.forbidden); err != nil {
+		return nil, err
+	}
+	return dialAddress(ctx, to, before)
+}
+
+// dialMapped connects to the address that an operator declared, which may be a
+// name.
+func (d *dialer) dialMapped(ctx context.Context, target string, before time.Time) (net.Conn, error) {
+	if to, err := netip.ParseAddrPort(target); err == nil {
+		return dialAddress(ctx, to, before)
+	}
+	named := net.Dialer{Timeout: before.Sub(d.now()), KeepAlive: -1}
+	return named.DialContext(ctx, "tcp", target)
+}
+
+// dialAddress is connect, as a net.Conn.
+func dialAddress(ctx context.Context, to netip.AddrPort, before time.Time) (net.Conn, error) {
+	s, err := connect(ctx, to, before)
 	if err != nil {
 		return nil, err
 	}
-	return conn, nil
+	return s, nil
 }
 
 func explainDial(ctx context.Context, err error) *Error {

@@ -30,17 +30,19 @@ const (
 type exchange struct {
 	ctx    context.Context
 	conn   net.Conn
-	reader *http1.Reader
+	reader http1.Reader
+	closed bool
 	// stop ends the watch over ctx.
 	stop func() bool
 	// wrote is true when a byte was sent.
 	wrote bool
 	// deadline ends the exchange. readDeadline is the connection's.
 	deadline, readDeadline time.Time
+	response               Response
 }
 
 func newExchange(ctx context.Context, conn net.Conn, deadline time.Time) *exchange {
-	x := &exchange{ctx: ctx, conn: conn, reader: http1.NewReader(conn), deadline: deadline}
+	x := &exchange{ctx: ctx, conn: conn, reader: *http1.NewReader(conn), deadline: deadline}
 	// A proxy that stops waits for no response. Whether the backend has acted is
 	// unknown.
 	x.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -50,7 +52,9 @@ func newExchange(ctx context.Context, conn net.Conn, deadline time.Time) *exchan
 // run sends the request to the backend of a choice, and reads the head of the
 // response.
 func (x *exchange) run(p *Plan, c *Choice, firstByte time.Time) (*Response, error) {
-	if err := x.conn.SetDeadline(x.deadline); err != nil {
+	// A request that is not sent in the time of the first byte is too late for it.
+	x.readDeadline = firstByte
+	if err := x.conn.SetDeadline(firstByte); err != nil {
 		return nil, err
 	}
 	n, err := x.send(p, c)
@@ -58,16 +62,12 @@ func (x *exchange) run(p *Plan, c *Choice, firstByte time.Time) (*Response, erro
 	if err != nil {
 		return nil, err
 	}
-	if firstByte.Before(x.deadline) {
-		if err := x.conn.SetReadDeadline(firstByte); err != nil {
-			return nil, err
-		}
-	}
 	head, err := x.readHead(p.Method)
 	if err != nil {
 		return nil, err
 	}
-	return &Response{Response: head, body: x.reader.BodyOf(head), exchange: x}, nil
+	x.response = Response{Response: head, body: x.reader.BodyOf(head), exchange: x}
+	return &x.response, nil
 }
 
 // heads lends the buffers of requests.
@@ -109,6 +109,9 @@ func (x *exchange) send(p *Plan, c *Choice) (int64, error) {
 		n, err := x.conn.Write(head)
 		return int64(n), err
 	}
+	if s, ok := x.conn.(*socket); ok {
+		return s.writeParts(head, p.Body)
+	}
 	buffers := net.Buffers{head, p.Body}
 	return buffers.WriteTo(x.conn)
 }
@@ -130,13 +133,16 @@ func (x *exchange) readHead(method string) (*http1.Response, error) {
 }
 
 func (x *exchange) close() {
-	if x.reader == nil {
+	if x.closed {
 		return
 	}
+	x.closed = true
 	x.stop()
 	_ = x.conn.Close()
+	if x.response.Response != nil {
+		x.response.Fields = nil // their memory is another message's from here on
+	}
 	x.reader.Release()
-	x.reader = nil
 }
 
 // explain turns an error of run into an Error.
@@ -162,10 +168,11 @@ func (x *exchange) explain(err error) *Error {
 	return e
 }
 
-// Response is the head of a backend's response, and its body.
+// Response is the head of a backend's response, and its body. Its Fields end with
+// Close.
 type Response struct {
 	*http1.Response
-	body     *http1.Body
+	body     http1.Body
 	exchange *exchange
 }
 
@@ -179,8 +186,11 @@ func (r *Response) Read(p []byte) (int, error) { return r.ReadUntil(p, r.exchang
 // ReadUntil is Read, but returns ErrPause when nothing comes before a time.
 func (r *Response) ReadUntil(p []byte, pause time.Time) (int, error) {
 	x := r.exchange
-	if x.reader == nil {
+	if x.closed {
 		return 0, http.ErrBodyReadAfterClose
+	}
+	if r.body.Ended() {
+		return 0, io.EOF
 	}
 	limited := pause.Before(x.deadline)
 	if !limited {

@@ -129,12 +129,22 @@ func (p *Plan) isWellFormed() bool {
 		}
 	}
 	for _, line := range p.Lines {
-		name, _, found := strings.Cut(line, ":")
-		if !found || !isWord(name) || !isLine(line) {
+		if !isField(line) {
 			return false
 		}
 	}
 	return true
+}
+
+// isField reports whether a line begins with a name, and is one line.
+func isField(line string) bool {
+	colon := strings.IndexByte(line, ':')
+	for i := range colon {
+		if line[i] <= ' ' {
+			return false
+		}
+	}
+	return colon > 0 && isLine(line)
 }
 
 // isWord reports whether s ends neither a word nor a line.

@@ -98,7 +98,7 @@ func (s *system) clocked() *clocked {
 	server := &proxy.Server{
 		Store: store, Clock: c.clock, Usage: counters, Metrics: counts, Log: log, Targets: checker,
 		Handler: proxy.NewHandler(proxy.HandlerOptions{
-			Store: store, Clock: c.clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Now: c.wall.now,
+			Store: store, Clock: c.clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Lines: &c.log, Now: c.wall.now,
 			Namespace: fleet.Namespace, Name: fleet.Name,
 		}),
 	}
