@@ -51,6 +51,10 @@ var pages = map[int]page.Page{
 var heldPage = page.New("This sign-in address is on hold",
 	"Your sign-in was not delivered. Reloading this page later is safe.")
 
+// busyPage is the 503 of an instance, or a route, that has too much to do.
+var busyPage = page.New("The sign-in service is busy",
+	"Your sign-in was not delivered. Reloading this page is safe.")
+
 // gonePage is the 410 of a route whose sunset has passed.
 func gonePage(r *routetable.Route) page.Page {
 	closed := r.Sunset
