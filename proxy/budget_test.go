@@ -30,9 +30,9 @@ func TestCapacityOf(t *testing.T) {
 		memory, descriptors uint64
 		want                Capacity
 	}{
-		{"the default limit", 128 * mib, 1 << 20, Capacity{32 * mib, 2048}},
-		{"many", 4 << 30, 1 << 20, Capacity{1 << 30, 65536}},
-		{"no limits", 0, 0, Capacity{256 * mib, 16384}},
+		{"the default limit", 128 * mib, 1 << 20, Capacity{32 * mib, 1536}},
+		{"many", 4 << 30, 1 << 20, Capacity{1 << 30, 49152}},
+		{"no limits", 0, 0, Capacity{256 * mib, 12288}},
 		{"F50: few descriptors", 128 * mib, 256, Capacity{32 * mib, 96}},
 		{"hardly any descriptors", 128 * mib, 8, Capacity{32 * mib, 8}},
 		{"endless", 1 << 63, 0, Capacity{1 << 60, 1 << 30}},

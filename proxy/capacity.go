@@ -28,13 +28,14 @@ type Capacity struct {
 }
 
 // CapacityOf returns the capacity of a memory limit in bytes, and of a limit on
-// descriptors; 0: there is none. Heads and bodies may have a quarter of the memory.
-// Each connection takes two descriptors, one of them towards a backend.
+// descriptors; 0: there is none. Heads and bodies may have a quarter of the memory,
+// connections the rest. Each connection takes two descriptors, one of them towards a
+// backend.
 func CapacityOf(memory, descriptors uint64) Capacity {
 	if memory == 0 {
 		memory = unlimitedBytes
 	}
-	connections := memory / connectionBytes
+	connections := memory / 4 * 3 / connectionBytes
 	if descriptors > 0 {
 		connections = min(connections, (descriptors-min(reservedDescriptors, descriptors/4))/2)
 	}

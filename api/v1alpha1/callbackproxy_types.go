@@ -257,7 +257,7 @@ type Limits struct {
 	BodyKiB int32 `json:"bodyKiB,omitempty"`
 	// connections is how many clients may be connected to one instance; 10000 by
 	// default. An instance has fewer when its memory or its descriptors do not
-	// suffice: one for each 64 KiB of its memory limit.
+	// suffice: one for each 64 KiB of three quarters of its memory limit.
 	// +optional
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=16

@@ -20,7 +20,7 @@ type LimitsApplyConfiguration struct {
 	BodyKiB *int32 `json:"bodyKiB,omitempty"`
 	// connections is how many clients may be connected to one instance; 10000 by
 	// default. An instance has fewer when its memory or its descriptors do not
-	// suffice: one for each 64 KiB of its memory limit.
+	// suffice: one for each 64 KiB of three quarters of its memory limit.
 	Connections *int32 `json:"connections,omitempty"`
 	// inFlightPerRoute is how many requests of one route may wait for its backends
 	// at one instance; 256 by default. Those beyond get 503 and are not delivered, so
