@@ -21,11 +21,13 @@ func (x *exchange) readBody() ([]byte, bool) {
 	if !x.c.HasBody() {
 		return nil, true
 	}
-	body, err := x.c.ReadBody(x.lendBody(), x.bodyLimit, x.start.Add(x.h.readTimeout))
+	body, err := x.c.ReadBody(x.growBody, x.bodyLimit, x.start.Add(x.h.readTimeout))
 	malformed, is := errors.AsType[*http1.Error](err)
 	switch {
 	case err == nil:
 		return body, true
+	case is && malformed.Status == http.StatusServiceUnavailable:
+		x.shed(malformed.Reason)
 	case errors.Is(err, http1.ErrBodyLength):
 		x.refuse(&gate.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: gate.BodyTooLarge})
 	case is:
@@ -43,10 +45,12 @@ const (
 	ownBody = 4 << 10
 	// formBody holds usual forms.
 	formBody = 16 << 10
-	// firstBody bounds the memory that a declared length takes before anything
-	// arrived. It holds usual SAML responses: without a pool, the runtime takes
-	// memory of that size from the system and gives it back again and again.
+	// firstBody holds usual SAML responses: without a pool, the runtime takes memory
+	// of that size from the system and gives it back again and again.
 	firstBody = 64 << 10
+	// begunBody is how many bytes have to arrive before a body takes more than
+	// ownBody.
+	begunBody = 512
 )
 
 // lentBody is memory from a pool.
@@ -63,19 +67,53 @@ func newBodies(size int) *sync.Pool {
 	return pool
 }
 
-// lendBody returns memory for the body of the request, by its declared length. A
-// body that turns out longer grows out of it.
-func (x *exchange) lendBody() []byte {
-	length := x.c.Length
+// bodyBytes returns the next size of the memory of a body: of what it has now, of
+// how many bytes have arrived, and of its declared length; below 0: none is. A
+// declared length takes no memory before a part of it arrived.
+func bodyBytes(have, arrived int, declared int64) int {
 	switch {
-	case length <= ownBody:
-		return make([]byte, 0, max(length, 512))
-	case length <= formBody:
-		x.lent = forms.Get().(*lentBody)
-	default:
-		x.lent = firstBodies.Get().(*lentBody)
+	case declared >= 0 && declared <= ownBody:
+		return int(max(declared, 1))
+	case have < ownBody && arrived < begunBody:
+		return ownBody
+	case have < formBody && (declared < 0 || declared <= formBody):
+		return formBody
+	case have < firstBody:
+		return firstBody
 	}
-	return x.lent.memory[:0]
+	if double := 2 * int64(have); declared < 0 || double < declared {
+		return int(double)
+	}
+	return int(declared)
+}
+
+// growBody returns more memory for the body of the request, and counts it. It
+// implements http1.Grow.
+func (x *exchange) growBody(body []byte, arrived int) ([]byte, error) {
+	size := bodyBytes(cap(body), arrived, x.c.Length)
+	if size > ownBody {
+		x.holds = true
+		if err := x.c.Hold(size); err != nil {
+			return body, err
+		}
+	}
+	before := x.lent
+	var larger []byte
+	switch size {
+	case formBody:
+		x.lent = forms.Get().(*lentBody)
+		larger = x.lent.memory
+	case firstBody:
+		x.lent = firstBodies.Get().(*lentBody)
+		larger = x.lent.memory
+	default:
+		x.lent, larger = nil, make([]byte, size)
+	}
+	larger = larger[:copy(larger, body)]
+	if before != nil {
+		before.pool.Put(before)
+	}
+	return larger, nil
 }
 
 // returnBody ends the use of the body.
@@ -83,5 +121,9 @@ func (x *exchange) returnBody() {
 	if x.lent != nil {
 		x.lent.pool.Put(x.lent)
 		x.lent = nil
+	}
+	if x.holds {
+		_ = x.c.Hold(0) // what it holds no more has room
+		x.holds = false
 	}
 }

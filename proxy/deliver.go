@@ -76,6 +76,11 @@ func (x *exchange) endTicket() {
 // deliver makes the one attempt and hands the response on. The client's end of
 // the connection does not cancel it: the backend may have acted already.
 func (x *exchange) deliver(s *config.Snapshot, body []byte) {
+	if x.waits = x.usage.Enter(s.InFlightPerRoute()); !x.waits {
+		x.respondBusy("inFlight")
+		return
+	}
+	defer x.leave()
 	x.backend = x.decision.Receiver.Name
 	origin := forwarding.OriginOf(&x.c.Request, x.c.Peer.Addr(), x.trusted, s.Scheme(), x.host)
 	var dropped int
@@ -89,6 +94,7 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	response, err := x.h.upstream.Attempt(x.h.life, x.plan(body))
 	x.returnBody() // it was sent, or is not sent any more
 	if err != nil {
+		x.leave()
 		x.respondFailure(err)
 		return
 	}
@@ -178,6 +184,7 @@ var past = time.Unix(1, 0)
 // browsers and proxies take for an invitation to send the request again.
 func (x *exchange) relay(response *upstream.Response) {
 	if response.Bodiless {
+		x.leave()
 		x.begin(response)
 		x.outcome = delivered
 		x.observe()
@@ -198,6 +205,7 @@ func (x *exchange) relay(response *upstream.Response) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
+		x.leave()
 		x.begin(response)
 		x.outcome = delivered
 		x.observe()
@@ -234,6 +242,20 @@ func (x *exchange) begin(response *upstream.Response) {
 	}
 }
 
+// leave notes that the request does not wait for a backend any more, and reenter
+// that it does again.
+func (x *exchange) leave() {
+	if x.waits {
+		x.usage.Leave()
+		x.waits = false
+	}
+}
+
+func (x *exchange) reenter() {
+	x.usage.Reenter()
+	x.waits = true
+}
+
 // noteWrite notes whether the client took a part of the response.
 func (x *exchange) noteWrite(err error) {
 	if err != nil {
@@ -253,8 +275,10 @@ func (x *exchange) copyBody(response *upstream.Response, left int64) {
 			x.observe()
 		}
 		if n > 0 && x.outcome != clientGone {
+			x.leave() // a client that takes its time does not count for the backend
 			_, writeErr := x.c.Write(x.buffer[:n])
 			x.noteWrite(writeErr)
+			x.reenter()
 		}
 		switch {
 		case errors.Is(err, io.EOF):

@@ -173,6 +173,10 @@ type exchange struct {
 	line   []byte
 	// lent is the memory of the body; nil: none is lent.
 	lent *lentBody
+	// holds: the body counts in the memory of all requests.
+	holds bool
+	// waits: the request waits for a backend.
+	waits bool
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{buffer: new([bufferBytes]byte)} }}
@@ -325,12 +329,30 @@ func (x *exchange) pass(s *config.Snapshot, body []byte) {
 }
 
 func (x *exchange) refuse(refusal *gate.Refusal) {
+	if refusal.Status == http.StatusServiceUnavailable {
+		x.shed(string(refusal.Reason))
+		return
+	}
 	x.h.metrics.Count(metrics.Refused, string(refusal.Reason))
 	if refusal.Status == http.StatusMethodNotAllowed {
 		x.respondWith(refusal.Status, pages[refusal.Status], refused, string(refusal.Reason), "Allow: "+strings.Join(x.methods(), ", "))
 		return
 	}
 	x.respond(refusal.Status, refused, string(refusal.Reason))
+}
+
+// shed responds to a request that was not read to its end, because others need
+// what it holds.
+func (x *exchange) shed(reason string) {
+	x.kind = usage.Rejected
+	x.respondBusy(reason)
+}
+
+// respondBusy responds when this instance, or a route, has too much to do. Nothing
+// was delivered.
+func (x *exchange) respondBusy(reason string) {
+	x.h.metrics.Count(metrics.Refused, reason)
+	x.respondWith(http.StatusServiceUnavailable, busyPage, notDelivered, reason)
 }
 
 func (x *exchange) respondGone() {

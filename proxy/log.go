@@ -78,11 +78,23 @@ func (x *exchange) observe() {
 	if x.h.store.Current().Route(x.route.Namespace, x.route.Name) == nil {
 		route, backend = "", "" // the route left the table during the request: no new series for it
 	}
-	x.h.metrics.Count(metrics.Requests, route, backend, strconv.Itoa(x.status), string(x.outcome))
+	x.h.metrics.Count(metrics.Requests, route, backend, x.code(), string(x.outcome))
 	if route != "" {
 		x.countRoute(route)
 	}
 	x.writeLine(now, took)
+}
+
+// code is the status for the metrics. Of a backend's response it is the class, because
+// the backend chooses it.
+func (x *exchange) code() string {
+	if x.outcome != delivered && x.outcome != truncated && x.outcome != clientGone {
+		return strconv.Itoa(x.status)
+	}
+	if class := x.status / 100; class <= 5 {
+		return strconv.Itoa(class) + "xx"
+	}
+	return "other"
 }
 
 func (x *exchange) countRoute(route string) {

@@ -68,7 +68,7 @@ func TestMetrics_CountByOutcome(t *testing.T) {
 	r.get("/other")
 	r.get("/x/../cb")
 	for series, want := range map[string]string{
-		`callbackproxy_requests_total{backend="blue",code="200",outcome="delivered",route="identity/acme-sso"}`: "1",
+		`callbackproxy_requests_total{backend="blue",code="2xx",outcome="delivered",route="identity/acme-sso"}`: "1",
 		`callbackproxy_requests_total{backend="",code="400",outcome="refused",route="identity/acme-sso"}`:       "1",
 		`callbackproxy_refused_total{reason="parameterRepeated"}`:                                               "1",
 		`callbackproxy_refused_total{reason="noRoute"}`:                                                         "1",

@@ -8,11 +8,13 @@ package proxy
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
@@ -25,6 +27,9 @@ func (x *exchange) match(s *config.Snapshot) bool {
 	match, found, exact, refusal := x.find(s, path)
 	if found && match.Hold == nil {
 		x.take(s, match)
+		if full, is := errors.AsType[*http1.Error](x.c.Assign(x.route.UID)); is {
+			refusal = &gate.Refusal{Status: full.Status, Reason: gate.Reason(full.Reason)}
+		}
 	}
 	x.c.SetWriteDeadline(x.start.Add(x.h.readTimeout + x.h.writeGrace))
 	if refusal == nil {

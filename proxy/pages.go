@@ -55,6 +55,10 @@ var heldPage = page.New("This sign-in address is on hold",
 var unownedPage = page.New("This sign-in did not begin here",
 	"It was not passed on, because no sign-in service that began it could be found. Please start signing in again.")
 
+// busyPage is the 503 of an instance, or a route, that has too much to do.
+var busyPage = page.New("The sign-in service is busy",
+	"Your sign-in was not delivered. Reloading this page is safe.")
+
 // gonePage is the 410 of a route whose sunset has passed.
 func gonePage(r *routetable.Route) page.Page {
 	closed := r.Sunset

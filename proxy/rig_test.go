@@ -181,6 +181,12 @@ type rig struct {
 // newRig starts a proxy without a config.
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	return newRigOf(t, Capacity{})
+}
+
+// newRigOf is newRig with the capacity of an instance.
+func newRigOf(t testing.TB, capacity Capacity) *rig {
+	t.Helper()
 	r := &rig{
 		t: t, clock: &clock{now: begin}, log: &lines{}, metrics: metrics.New(), counters: usage.NewCounters(), connectTo: map[string]string{},
 		version: routetable.Version{Epoch: 1}, stopped: make(chan error, 1),
@@ -197,7 +203,7 @@ func newRig(t testing.TB) *rig {
 	r.handler = NewHandler(HandlerOptions{
 		Store: r.store, Clock: r.clockJudge, Usage: r.counters, Upstream: client, Metrics: r.metrics, Log: log, Lines: r.log, Now: time.Now, Namespace: "edge-system", Name: "edge",
 	})
-	r.server = &Server{Store: r.store, Clock: r.clockJudge, Usage: r.counters, Handler: r.handler, Metrics: r.metrics, Log: log}
+	r.server = &Server{Store: r.store, Clock: r.clockJudge, Usage: r.counters, Handler: r.handler, Metrics: r.metrics, Log: log, Capacity: capacity}
 	callbacks, admin := listen(t), listen(t)
 	r.address, r.admin = callbacks.Addr().String(), admin.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())

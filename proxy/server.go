@@ -18,7 +18,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/callbackproxy/callback-operator/internal/apitime"
+	"github.com/callbackproxy/callback-operator/proxy/budget"
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
@@ -47,6 +50,8 @@ const (
 	// the part of it in which requests that are still in flight get their response.
 	exitTimeout = 28 * time.Second
 	lastWords   = time.Second
+	// logInterval bounds the log about connections that are dropped.
+	logInterval = time.Minute
 	// streamGrace is how long requests to an application may go on after draining
 	// began. It ends before exitTimeout, so that a stream without an end is no
 	// failure.
@@ -69,8 +74,13 @@ type Server struct {
 	// DrainDelay is how long callbacks are still accepted after the proxy stops
 	// to be ready, so that load balancers see it in time.
 	DrainDelay time.Duration
+	// Capacity is what this instance can hold; its zero value stands for one
+	// without limits.
+	Capacity Capacity
 
 	draining atomic.Bool
+	// dropped bounds the log about dropped connections.
+	dropped rate.Sometimes // its interval is set by callbackServer
 }
 
 // Run serves until ctx is cancelled, then drains: not ready, still accepting
@@ -139,14 +149,20 @@ func (s *Server) drain(ctx context.Context, server *http1.Server) error {
 }
 
 func (s *Server) callbackServer() *http1.Server {
-	return &http1.Server{
+	if s.Capacity == (Capacity{}) {
+		s.Capacity = CapacityOf(0, 0)
+	}
+	s.dropped.Interval = logInterval
+	memory := budget.NewMemory(s.Capacity.RequestBytes, s.Handler.now)
+	server := &http1.Server{
 		Handle: s.Handler.Serve,
-		Limits: func() http1.Limits {
-			limits := http1.Limits{TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout}
-			if current := s.Store.Current(); current != nil {
-				limits.TargetBytes, limits.HeaderBytes = current.HeadLimits()
-			}
-			return limits
+		Limits: s.limits,
+		Memory: memory,
+		Dropped: func(reason string, socket netip.AddrPort) {
+			s.Metrics.Count(metrics.Refused, reason)
+			s.dropped.Do(func() {
+				s.Log.Warn("connection dropped: it does not begin as spec.listener.proxyProtocol requires", "reason", reason, "peer", socket.Addr().String())
+			})
 		},
 		IdleTimeout: func(peer netip.Addr) time.Duration {
 			if current := s.Store.Current(); current != nil && current.Trusts(peer.Unmap().WithZone("")) {
@@ -156,6 +172,22 @@ func (s *Server) callbackServer() *http1.Server {
 		},
 		Log: s.Log, Now: s.Handler.now,
 	}
+	s.Metrics.Bind(metrics.Connections, func() float64 { return float64(server.Connections()) })
+	s.Metrics.Bind(metrics.RequestMemory, func() float64 { return float64(memory.Held()) })
+	return server
+}
+
+// limits are those of the next request and of the next connection.
+func (s *Server) limits() http1.Limits {
+	limits := http1.Limits{
+		TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout, Connections: s.Capacity.Connections,
+	}
+	if current := s.Store.Current(); current != nil {
+		limits.TargetBytes, limits.HeaderBytes = current.HeadLimits()
+		limits.Connections = min(limits.Connections, current.Connections())
+		limits.ProxyProtocol = current.Table.Settings.ProxyProtocol
+	}
+	return limits
 }
 
 func (s *Server) newServer(handler http.Handler, maxHeader int) *http.Server {

@@ -44,6 +44,7 @@ type CallbackProxy struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.sidecar) || self.sidecar.appPort != self.listener.port",message="sidecar.appPort is the application's and listener.port the sidecar's: they share one pod and must differ"
 // +kubebuilder:validation:XValidation:rule="self.mode == 'External' || self.listener.port != 9090",message="listener.port 9090 is the admin port of the proxies that the operator runs: choose another"
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Sidecar' || !has(self.listener.healthPath)",message="listener.healthPath is for load balancers in front of a fleet: in mode Sidecar the application responds to health checks"
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Sidecar' || !has(self.listener.proxyProtocol) || self.listener.proxyProtocol == 'Disabled'",message="listener.proxyProtocol is for load balancers in front of a fleet: in mode Sidecar leave it out, or set Disabled"
 type CallbackProxySpec struct {
 	// mode defines who runs the proxies. Deployment: the operator, as a
 	// Deployment beside this object. Sidecar: pods of this namespace whose label
@@ -79,7 +80,7 @@ type CallbackProxySpec struct {
 	// +optional
 	Forwarding Forwarding `json:"forwarding,omitzero"`
 
-	// limits bound one request.
+	// limits bound one request, and what one instance has at once.
 	// +optional
 	Limits Limits `json:"limits,omitzero"`
 
@@ -151,7 +152,27 @@ type Listener struct {
 	// requests whose Host no route has get it. Not in mode Sidecar.
 	// +optional
 	HealthPath HealthPath `json:"healthPath,omitempty"`
+	// proxyProtocol defines how connections begin: Disabled (the default), or
+	// Required, with a header of the PROXY protocol, version 1 or 2. Its source
+	// address is then the peer that forwarding.trustedProxies is about, and a
+	// connection without one is closed. Anyone who can reach the port can state any
+	// address, so only the load balancer may reach it. Not in mode Sidecar.
+	// +optional
+	// +kubebuilder:default=Disabled
+	ProxyProtocol ProxyProtocol `json:"proxyProtocol,omitempty"`
 }
+
+// ProxyProtocol defines whether connections begin with a header of the PROXY
+// protocol.
+//
+// +kubebuilder:validation:Enum=Disabled;Required
+type ProxyProtocol string
+
+// The values.
+const (
+	ProxyProtocolDisabled ProxyProtocol = "Disabled"
+	ProxyProtocolRequired ProxyProtocol = "Required"
+)
 
 // HealthPath is a path of visible ASCII, for example /healthz.
 //
@@ -210,7 +231,8 @@ const (
 	HostFromXForwardedHost HostFrom = "XForwardedHost"
 )
 
-// Limits bound one request. A request beyond them gets 431, 414 or 413.
+// Limits bound one request, which gets 431, 414 or 413 beyond them, and what one
+// instance has at once.
 //
 // +kubebuilder:validation:MinProperties=1
 type Limits struct {
@@ -233,6 +255,22 @@ type Limits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16384
 	BodyKiB int32 `json:"bodyKiB,omitempty"`
+	// connections is how many clients may be connected to one instance; 10000 by
+	// default. An instance has fewer when its memory or its descriptors do not
+	// suffice: one for each 64 KiB of three quarters of its memory limit.
+	// +optional
+	// +kubebuilder:default=10000
+	// +kubebuilder:validation:Minimum=16
+	// +kubebuilder:validation:Maximum=100000
+	Connections int32 `json:"connections,omitempty"`
+	// inFlightPerRoute is how many requests of one route may wait for its backends
+	// at one instance; 256 by default. Those beyond get 503 and are not delivered, so
+	// that a backend that hangs holds up no other route.
+	// +optional
+	// +kubebuilder:default=256
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	InFlightPerRoute int32 `json:"inFlightPerRoute,omitempty"`
 }
 
 // Policy bounds what routes may declare.

@@ -97,6 +97,7 @@ func run(ctx context.Context, o options, log *slog.Logger, lines io.Writer) erro
 	store.Subscribe(func(c config.Change) { checker.Set(c.After.Table) })
 	server := &proxy.Server{
 		Store: store, Clock: clock, Usage: counters, Metrics: counts, Log: log, DrainDelay: o.drainDelay, Targets: checker,
+		Capacity: readCapacity(uint64(o.memoryLimit), log),
 		Handler: proxy.NewHandler(proxy.HandlerOptions{
 			Store: store, Clock: clock, Usage: counters, Upstream: client, Health: checker, Metrics: counts, Log: log, Lines: lines, Now: time.Now,
 			Namespace: o.namespace, Name: o.proxy,

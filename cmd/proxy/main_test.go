@@ -48,6 +48,8 @@ func TestCommand_Flags(t *testing.T) {
 		{"no port", append(good, "--app-port=65536"), 2, "", "callback-proxy: --app-port must be a port, or 0 for none\n"},
 		{"its own port", append(good, "--app-port=8080"), 2, "", "callback-proxy: --app-port is the application's, and 8080 is the port of --listen-address\n"},
 		{"its admin port", append(good, "--app-port=81", "--admin-address=127.0.0.1:81"), 2, "", "and 81 is the port of --admin-address\n"},
+		{"hardly any memory", append(good, "--memory-limit=31Mi"), 2, "", "-memory-limit: want an amount of at least 32Mi, such as 128Mi\n"},
+		{"memory of no amount", append(good, "--memory-limit=much"), 2, "", "-memory-limit: want an amount of at least 32Mi, such as 128Mi\n"},
 		{"no kubeconfig", append(good, "--kubeconfig=/does/not/exist"), 1, "", "read API server's address"},
 		{"mapping without target", append(good, "--connect-to=10.0.0.1:80"), 2, "", "want IP:PORT=HOST:PORT"},
 		{"mapping of a name", append(good, "--connect-to=svc:80=127.0.0.1:1"), 2, "", `"svc:80" is not IP:PORT`},
@@ -69,9 +71,10 @@ func TestCommand_Flags(t *testing.T) {
 func TestParse(t *testing.T) {
 	o, err := parse([]string{
 		"--namespace", "n", "--proxy", "p", "--connect-to", "10.0.0.1:80=127.0.0.1:8080", "--connect-to", "[fd00::1]:80=[::1]:8080",
+		"--memory-limit", "128Mi",
 	}, io.Discard)
 	want := map[string]string{"10.0.0.1:80": "127.0.0.1:8080", "[fd00::1]:80": "[::1]:8080"}
-	if err != nil || !maps.Equal(o.connectTo, want) || o.listenAddress != ":8080" || o.adminAddress != ":9090" || o.drainDelay != 5*time.Second {
+	if err != nil || !maps.Equal(o.connectTo, want) || o.listenAddress != ":8080" || o.adminAddress != ":9090" || o.drainDelay != 5*time.Second || o.memoryLimit != 128<<20 {
 		t.Errorf("options are %+v, %v", o, err)
 	}
 }

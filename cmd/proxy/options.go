@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"github.com/callbackproxy/callback-operator/proxy"
 )
 
@@ -27,6 +29,7 @@ type options struct {
 	appPort                     int
 	connectTo                   connectTo
 	drainDelay, startTimeout    time.Duration
+	memoryLimit                 amount
 	version                     bool
 }
 
@@ -49,6 +52,7 @@ func parse(args []string, w io.Writer) (options, error) {
 	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second, "how long callbacks are accepted after SIGTERM")
 	flags.DurationVar(&o.startTimeout, "start-timeout", 1500*time.Millisecond,
 		"how long a start waits for the API server before the config on disk is served")
+	flags.Var(&o.memoryLimit, "memory-limit", "memory that the proxy may use, as an `amount` such as 128Mi; without it, the limit of the container")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	err := flags.Parse(args)
 	switch {
@@ -90,6 +94,25 @@ func (o *options) checkAppPort() error {
 			return fmt.Errorf("--app-port is the application's, and %d is the port of --%s", o.appPort, name)
 		}
 	}
+	return nil
+}
+
+// amount is a flag with an amount of memory, in the words of Kubernetes.
+type amount uint64
+
+// leastMemory is what a proxy needs to start.
+const leastMemory = 32 << 20
+
+// String implements flag.Value.
+func (a *amount) String() string { return "" }
+
+// Set reads an amount.
+func (a *amount) Set(value string) error {
+	quantity, err := resource.ParseQuantity(value)
+	if err != nil || quantity.Value() < leastMemory {
+		return errors.New("want an amount of at least 32Mi, such as 128Mi")
+	}
+	*a = amount(quantity.Value()) //nolint:gosec // above 0
 	return nil
 }
 

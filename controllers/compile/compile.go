@@ -234,11 +234,13 @@ func compareNames(a, b *callbackv1alpha1.CallbackRoute) int {
 func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {
 	s := routetable.Settings{
 		ListenerPort: p.Spec.Listener.Port, HealthPath: string(p.Spec.Listener.HealthPath),
+		ProxyProtocol: p.Spec.Listener.ProxyProtocol == callbackv1alpha1.ProxyProtocolRequired,
 		Forwarding: routetable.Forwarding{
 			ExternalScheme: string(p.Spec.Forwarding.ExternalScheme), HostFrom: routetable.HostFrom(p.Spec.Forwarding.HostFrom),
 		},
 		Limits: routetable.Limits{
 			HeaderKiB: p.Spec.Limits.HeaderKiB, TargetKiB: p.Spec.Limits.TargetKiB, BodyKiB: p.Spec.Limits.BodyKiB,
+			Connections: p.Spec.Limits.Connections, InFlightPerRoute: p.Spec.Limits.InFlightPerRoute,
 		},
 	}
 	var trusted []string

@@ -132,6 +132,16 @@ func (s *Snapshot) BodyLimit() int64 {
 	return int64(cmp.Or(s.Table.Settings.Limits.BodyKiB, routetable.DefaultBodyKiB)) << 10
 }
 
+// Connections is how many clients may be connected to this instance.
+func (s *Snapshot) Connections() int {
+	return int(cmp.Or(s.Table.Settings.Limits.Connections, routetable.DefaultConnections))
+}
+
+// InFlightPerRoute is how many requests of a route may wait for its backends.
+func (s *Snapshot) InFlightPerRoute() int32 {
+	return cmp.Or(s.Table.Settings.Limits.InFlightPerRoute, routetable.DefaultInFlightPerRoute)
+}
+
 // Trusts reports whether the forwarding headers of a peer are kept.
 func (s *Snapshot) Trusts(peer netip.Addr) bool {
 	for _, prefix := range s.trusted {

@@ -45,7 +45,7 @@ func TestServer_LingersSoThatThePageIsRead(t *testing.T) {
 func TestServer_LingersAfterAFormOfAnOldClient(t *testing.T) {
 	sent := make(chan struct{})
 	s := newSite(t, func(x *Exchange) {
-		body, _ := x.ReadBody(nil, 100, time.Now().Add(patience))
+		body, _ := x.ReadBody(growing, 100, time.Now().Add(patience))
 		close(sent)
 		for isSilent(x.conn.Conn) && x.conn.reader.Buffered() == 0 {
 			runtime.Gosched()

@@ -199,24 +199,29 @@ func (b *Body) readTrailer() error {
 	}
 }
 
-// readAll appends the whole body to buf. It returns ErrBodyLength when the body
-// is longer than limit. A declared length alone takes no memory: the buffer grows
-// with what arrives.
-func (b *Body) readAll(buf []byte, limit int64) ([]byte, error) {
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		room := buf[len(buf):cap(buf)]
-		n, err := b.Read(room)
-		buf = buf[:len(buf)+n]
-		switch {
-		case int64(len(buf)) > limit:
-			return buf, ErrBodyLength
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case err != nil:
-			return buf, err
+// readAll returns the whole body, or ErrBodyLength when it is longer than limit. A
+// declared length alone takes no memory: before any, the first bytes are awaited in
+// the buffer that the connection has anyway.
+func (b *Body) readAll(grow Grow, limit int64) (body []byte, err error) {
+	if b.err == nil && !b.toClose && b.from.Buffered() == 0 {
+		if err := b.from.fill(); err != nil {
+			return nil, unexpected(err)
 		}
 	}
+	for !errors.Is(b.err, io.EOF) {
+		if len(body) == cap(body) {
+			if body, err = grow(body, len(body)+b.from.Buffered()); err != nil {
+				return body, err
+			}
+		}
+		n, err := b.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > limit:
+			return body, ErrBodyLength
+		case err != nil && !errors.Is(err, io.EOF):
+			return body, err
+		}
+	}
+	return body, nil
 }

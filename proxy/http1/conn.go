@@ -15,8 +15,9 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/budget"
 )
 
 // conn is a connection of a client.
@@ -25,9 +26,11 @@ type conn struct {
 	server *Server
 	reader Reader
 	peer   netip.AddrPort
-	// idle is true while the connection waits for the first byte of a request. The
-	// one who sets it to false decides what comes next: a request, or its end.
-	idle atomic.Bool
+	phase  phase
+	// share is what the present request holds of the server's memory.
+	share budget.Share
+	// headBytes is the part of it for a large head.
+	headBytes int
 }
 
 // outs lends the buffers of heads of responses.
@@ -37,6 +40,8 @@ var outs = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 func (c *conn) serve() {
 	defer c.server.running.Done()
 	c.reader = *NewReader(c.Conn)
+	c.reader.hold = c.holdHead
+	c.share.Request = c
 	out := outs.Get().(*[]byte)
 	x := &Exchange{Peer: c.peer, conn: c, out: *out}
 	defer func() {
@@ -45,13 +50,17 @@ func (c *conn) serve() {
 		outs.Put(out)
 		c.reader.Release()
 	}()
+	if c.server.Limits().ProxyProtocol && !c.readProxyHeader() {
+		return
+	}
+	x.Peer = c.peer
 	for c.awaitRequest() {
 		ok := c.readRequest(x)
-		if !ok {
-			return
+		if ok {
+			c.handle(x)
 		}
-		c.handle(x)
-		if !c.goesOn(x) {
+		c.release()
+		if !ok || !c.goesOn(x) {
 			return
 		}
 		*x = Exchange{Peer: c.peer, conn: c, out: emptied(x.out)}
@@ -85,9 +94,7 @@ func (c *conn) forget(handedOver bool) { //nolint:revive // the end of one conne
 	if !handedOver {
 		_ = c.Conn.Close()
 	}
-	c.server.mu.Lock()
-	delete(c.server.conns, c)
-	c.server.mu.Unlock()
+	c.server.remove(c)
 }
 
 // awaitRequest waits for the first byte of a request, and reports whether it came.
@@ -98,7 +105,7 @@ func (c *conn) awaitRequest() bool {
 	for {
 		switch begin := c.reader.begin(); {
 		case begin == "", begin == "\r" && !skipped:
-			if !c.await() {
+			if !c.await(c.server.Now().Add(c.server.IdleTimeout(c.peer.Addr()))) {
 				return false
 			}
 		case strings.HasPrefix(begin, "\r\n") && !skipped && begin != proxySignature:
@@ -110,24 +117,23 @@ func (c *conn) awaitRequest() bool {
 	}
 }
 
-// await waits for bytes of the client, and reports whether they came. When the
-// server stops, it does not wait for what has not arrived.
-func (c *conn) await() bool {
-	if c.SetReadDeadline(c.server.Now().Add(c.server.IdleTimeout(c.peer.Addr()))) != nil {
+// await waits for bytes of the client until a time, and reports whether they came.
+// When the server stops, or needs the place, it does not wait for what has not
+// arrived.
+func (c *conn) await(until time.Time) bool {
+	if c.SetReadDeadline(until) != nil {
 		return false
 	}
-	c.idle.Store(true)
+	c.phase.begin(idle, c.server.Now())
 	var err error
 	if c.server.stopping.Load() {
 		err = os.ErrDeadlineExceeded
 	} else {
 		err = c.reader.fill()
 	}
-	if c.idle.CompareAndSwap(true, false) && !c.server.stopping.Load() {
+	if ok, _ := c.phase.end(); ok && !c.server.stopping.Load() {
 		return err == nil
 	}
-	c.server.mu.Lock()   // Shutdown has set its deadline
-	c.server.mu.Unlock() //nolint:staticcheck // nothing is done under it
 	if c.SetReadDeadline(c.server.Now().Add(c.server.Limits().HeadTimeout)) != nil {
 		return false
 	}
@@ -149,7 +155,9 @@ func (c *conn) readRequest(x *Exchange) bool {
 	check := func(part []byte) *Error {
 		if !begun {
 			begun = true
-			_ = c.SetReadDeadline(c.server.Now().Add(limits.HeadTimeout))
+			now := c.server.Now()
+			_ = c.SetReadDeadline(now.Add(limits.HeadTimeout))
+			c.phase.begin(reading, now)
 		}
 		return checkPart(part, limits, &lineBytes)
 	}
@@ -158,8 +166,17 @@ func (c *conn) readRequest(x *Exchange) bool {
 		return true
 	}
 	head, err := c.reader.readHead(limits.TargetBytes+limits.HeaderBytes+requestLineBytes, check)
+	if begun {
+		if ok, why := c.phase.end(); !ok {
+			err = why
+		}
+	}
 	if refusal, ok := errors.AsType[*Error](err); ok {
-		x.Request = readPart(c.reader.buf[c.reader.r:c.reader.w], c.reader.lent.fields[:0])
+		if head == "" {
+			head = string(c.reader.buf[c.reader.r:c.reader.w])
+		}
+		x.Request = readPart(head, c.reader.lent.fields[:0])
+		c.reader.drop()
 		c.refuse(x, refusal)
 		return true
 	}
@@ -181,6 +198,29 @@ func (c *conn) readRequest(x *Exchange) bool {
 	}
 	c.refuse(x, refusal)
 	return true
+}
+
+// hold makes the present request hold that many bytes besides its head. A
+// connection's own buffer is not counted: the number of connections bounds it.
+func (c *conn) hold(bytes int) *Error {
+	if c.server.Memory == nil || c.server.Memory.Hold(&c.share, int64(c.headBytes+bytes)) {
+		return nil
+	}
+	return errMemory
+}
+
+// holdHead makes the present request hold a head of that many bytes.
+func (c *conn) holdHead(bytes int) *Error {
+	c.headBytes = bytes
+	return c.hold(0)
+}
+
+// release ends what a request held.
+func (c *conn) release() {
+	c.headBytes = 0
+	if c.server.Memory != nil {
+		c.server.Memory.Release(&c.share)
+	}
 }
 
 // refuse makes a request one that is only responded to. Its body, if any, is not
@@ -225,9 +265,9 @@ func checkPart(part []byte, limits Limits, lineBytes *int) *Error {
 
 // readPart reads method, target and host from a head that is not complete or
 // broken, where they can be read.
-func readPart(part []byte, fields Fields) Request {
+func readPart(part string, fields Fields) Request {
 	r := Request{Length: -1, Fields: fields, Close: true}
-	line, rest, whole := strings.Cut(string(part), "\n")
+	line, rest, whole := strings.Cut(part, "\n")
 	method, target, found := strings.Cut(line, " ")
 	if !found || !isAll(method, tokenByte) {
 		return r
@@ -237,11 +277,11 @@ func readPart(part []byte, fields Fields) Request {
 	if !isAll(target, targetByte) {
 		return r
 	}
-	r.Method, r.Target = method, target
+	r.Method, r.Target = strings.Clone(method), strings.Clone(target) // the rest of the head is not kept
 	for whole {
 		line, rest, whole = strings.Cut(rest, "\n")
 		if field, err := parseField(strings.TrimSuffix(line, "\r")); err == nil && field.Is("host") && isAll(field.Value, hostByte) {
-			r.Host = field.Value
+			r.Host = strings.Clone(field.Value)
 			return r
 		}
 	}
@@ -299,7 +339,9 @@ func (c *conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	if c.SetReadDeadline(c.server.Now().Add(lingerTime)) == nil {
+	now := c.server.Now()
+	if c.SetReadDeadline(now.Add(lingerTime)) == nil {
+		c.phase.begin(idle, now) // its place may be needed
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 	}
 }

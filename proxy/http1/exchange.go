@@ -71,19 +71,48 @@ func (x *Exchange) Now() time.Time { return x.conn.server.Now() }
 // Body returns the body of the request, to be read as it comes.
 func (x *Exchange) Body() *Body { return &x.body }
 
-// ReadBody appends the whole body of the request to buf, before the deadline.
-// Errors are ErrBodyLength, *Error, or the connection's.
-func (x *Exchange) ReadBody(buf []byte, limit int64, deadline time.Time) ([]byte, error) {
+// Grow returns more memory for a body, with what was read of it: at least one byte
+// more. arrived is how many bytes are known to have arrived, those included. Its
+// error ends the reading.
+type Grow func(body []byte, arrived int) ([]byte, error)
+
+// ReadBody returns the whole body of the request, in memory of grow, when it comes
+// before the deadline. Errors are ErrBodyLength, *Error, those of grow, or the
+// connection's. With an error too it returns what was read.
+func (x *Exchange) ReadBody(grow Grow, limit int64, deadline time.Time) ([]byte, error) {
 	if x.body.Ended() {
-		return buf, nil
+		return nil, nil
 	}
 	if err := x.conn.SetReadDeadline(deadline); err != nil {
-		return buf, err
+		return nil, err
 	}
 	if err := x.SendContinue(); err != nil {
-		return buf, err
+		return nil, err
 	}
-	return x.body.readAll(buf, limit)
+	x.conn.phase.begin(reading, x.Now())
+	body, err := x.body.readAll(grow, limit)
+	if ok, why := x.conn.phase.end(); !ok {
+		return body, why
+	}
+	return body, err
+}
+
+// Hold makes the body of the request hold that many bytes of the server's memory,
+// instead of what it held. The error is an *Error: the request was shed.
+func (x *Exchange) Hold(bytes int) error {
+	if refusal := x.conn.hold(bytes); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// Assign makes what the request holds a route's. The error is an *Error: the route
+// has no memory left.
+func (x *Exchange) Assign(route string) error {
+	if m := x.conn.server.Memory; m != nil && !m.Assign(&x.conn.share, route) {
+		return errMemory
+	}
+	return nil
 }
 
 // SendContinue sends 100 Continue to a client that waits for it.
@@ -187,7 +216,7 @@ func (x *Exchange) addLength(length int64) {
 }
 
 func (x *Exchange) endHead() {
-	if !x.body.Ended() || x.conn.server.draining.Load() {
+	if server := x.conn.server; !x.body.Ended() || server.draining.Load() || server.crowded.Load() {
 		x.closes = true
 	}
 	x.closes = x.closes || x.Request.Close
@@ -224,9 +253,9 @@ func (x *Exchange) write(p []byte) error {
 	if x.broken {
 		return errBroken
 	}
+	x.conn.phase.begin(writing, x.Now())
 	_, err := x.conn.Write(p)
-	x.broken = err != nil
-	return err
+	return x.endWrite(err)
 }
 
 // writeAll is write of several parts.
@@ -234,7 +263,17 @@ func (x *Exchange) writeAll(parts net.Buffers) error {
 	if x.broken {
 		return errBroken
 	}
+	x.conn.phase.begin(writing, x.Now())
 	_, err := parts.WriteTo(x.conn.Conn)
+	return x.endWrite(err)
+}
+
+// endWrite returns the error of a write. A write that the server ended because it
+// needs the place has one too, or the next one would.
+func (x *Exchange) endWrite(err error) error {
+	if ok, why := x.conn.phase.end(); !ok && err == nil {
+		err = why
+	}
 	x.broken = err != nil
 	return err
 }
@@ -327,4 +366,4 @@ func (x *Exchange) WaitClient() error {
 }
 
 // Interrupt ends reading that waits for the client.
-func (x *Exchange) Interrupt() { _ = x.conn.SetReadDeadline(time.Unix(1, 0)) }
+func (x *Exchange) Interrupt() { _ = x.conn.SetReadDeadline(past) }

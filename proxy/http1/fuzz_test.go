@@ -73,7 +73,7 @@ func readOurs(raw []byte, part int) (m message, r Request, err error) {
 	}
 	m = message{start: fmt.Sprint(r.Method, " ", r.Target, " ", r.Minor), host: r.Host, fields: byName(r.Fields), close: r.Close}
 	body := reader.bodyOfRequest(&r)
-	content, bodyErr := body.readAll(nil, 1<<20)
+	content, bodyErr := body.readAll(growing, 1<<20)
 	left := leftOn(reader, bodyErr)
 	m.body, m.bodyErr, m.trailer, m.left = string(content), bodyErr, byName(body.Trailer), left
 	if (bodyErr == nil) != body.Ended() {

@@ -31,6 +31,8 @@ type Reader struct {
 	lent *memory
 	buf  []byte // buf[r:w] was read and not used
 	r, w int
+	// hold, when set, is called before a head takes a buffer of that many bytes.
+	hold func(bytes int) *Error
 }
 
 // NewReader returns a Reader. Release ends its use.
@@ -78,16 +80,35 @@ func (b *Reader) fill() error {
 const maxEmptyReads = 100
 
 // grow makes room for more bytes of a head.
-func (b *Reader) grow(limit int) {
+func (b *Reader) grow(limit int) error {
 	if b.r > 0 {
 		b.w = copy(b.buf, b.buf[b.r:b.w])
 		b.r = 0
-		return
+		return nil
 	}
-	larger := make([]byte, min(4*len(b.buf), limit))
+	size := min(4*len(b.buf), limit)
+	if b.hold != nil {
+		if err := b.hold(size); err != nil {
+			return err
+		}
+	}
+	larger := make([]byte, size)
 	copy(larger, b.buf[:b.w])
 	b.buf = larger
+	return nil
 }
+
+// shrink gives the large buffer of a head back, when what follows the head fits
+// into the small one.
+func (b *Reader) shrink() {
+	if len(b.buf) > smallBuffer && b.w-b.r <= smallBuffer {
+		b.w = copy(b.lent.bytes[:], b.buf[b.r:b.w])
+		b.r, b.buf = 0, b.lent.bytes[:]
+	}
+}
+
+// drop drops what was read and not used.
+func (b *Reader) drop() { b.buf, b.r, b.w = b.lent.bytes[:], 0, 0 }
 
 // readHead reads a head of at most limit bytes, up to and with the empty line.
 // check, when set, gets what was read of a head that is not complete.
@@ -101,6 +122,7 @@ func (b *Reader) readHead(limit int, check func(part []byte) *Error) (string, er
 			}
 			head := string(part[:end])
 			b.r += end
+			b.shrink()
 			return head, nil
 		}
 		if check != nil && len(part) > 0 {
@@ -113,7 +135,9 @@ func (b *Reader) readHead(limit int, check func(part []byte) *Error) (string, er
 		}
 		searched = max(0, len(part)-len("\n\r"))
 		if b.w == len(b.buf) {
-			b.grow(limit)
+			if err := b.grow(limit); err != nil {
+				return "", err
+			}
 		}
 		if err := b.fill(); err != nil {
 			if errors.Is(err, io.EOF) && len(part) > 0 {

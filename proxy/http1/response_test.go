@@ -226,7 +226,7 @@ func TestBody_RefusesMalformedChunks(t *testing.T) {
 		for _, size := range []int{1, 7, 1 << 20} {
 			reader := NewReader(&parts{[]byte(raw), size})
 			body := reader.bodyOfRequest(&Request{Chunked: true})
-			if got, err := body.readAll(nil, 1<<20); !errors.Is(err, want) || body.Ended() {
+			if got, err := body.readAll(growing, 1<<20); !errors.Is(err, want) || body.Ended() {
 				t.Errorf("%.40q by %d bytes: %q, %v, want %v", raw, size, got, err, want)
 			}
 			if _, err := body.Read(make([]byte, 1)); !errors.Is(err, want) {

@@ -147,6 +147,9 @@ func (s *site) exchange(t testing.TB, raw string) (string, error) {
 	return c.rest()
 }
 
+// growing is memory for a body without a limit.
+func growing(body []byte, _ int) ([]byte, error) { return append(body, 0)[:len(body)], nil }
+
 // echo responds with the request line and the body, or with the refusal.
 func echo(x *Exchange) {
 	if x.Refusal != nil {
@@ -154,7 +157,7 @@ func echo(x *Exchange) {
 		_ = x.Send([]byte(x.Refusal.Reason))
 		return
 	}
-	body, err := x.ReadBody(nil, 1<<20, time.Now().Add(patience))
+	body, err := x.ReadBody(growing, 1<<20, time.Now().Add(patience))
 	if err != nil {
 		x.Begin(http.StatusBadRequest, "Bad Request")
 		_ = x.Send([]byte(err.Error()))

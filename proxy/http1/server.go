@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/callbackproxy/callback-operator/proxy/budget"
 )
 
 // Limits bound what a client may send, and how long it may take.
@@ -23,6 +25,11 @@ type Limits struct {
 	TargetBytes, HeaderBytes int
 	// HeadTimeout bounds the time from the first byte of a head to its end.
 	HeadTimeout time.Duration
+	// Connections is how many connections there may be at once; 0: any number.
+	Connections int
+	// ProxyProtocol: each connection begins with a header of the PROXY protocol,
+	// whose source address becomes the peer.
+	ProxyProtocol bool
 }
 
 // Server serves connections, each by one goroutine.
@@ -34,10 +41,22 @@ type Server struct {
 	Limits func() Limits
 	// IdleTimeout is how long a peer's connection may wait for its next request.
 	IdleTimeout func(netip.Addr) time.Duration
-	Log         *slog.Logger
-	Now         func() time.Time
+	// Memory is what requests may hold; nil: any number of bytes.
+	Memory *budget.Memory
+	// Dropped, when set, is called for each connection that ends without a
+	// response, with constant text and the address of the socket.
+	Dropped func(reason string, socket netip.AddrPort)
+	Log     *slog.Logger
+	Now     func() time.Time
 
 	draining atomic.Bool
+	// crowded: so many connections are in use that each response is the last one of
+	// its connection.
+	crowded atomic.Bool
+	room    chan struct{} // a connection has ended while the server was crowded
+	// untilScan is how many connections are accepted before idle ones are looked
+	// for again. It belongs to Serve.
+	untilScan int
 	// stopping: no connection waits for a request any more.
 	stopping atomic.Bool
 	mu       sync.Mutex // of stopping too, where connections are added
@@ -62,6 +81,7 @@ func (s *Server) Serve(listener net.Listener) error {
 		case err == nil:
 			pause = 0
 			s.start(accepted)
+			s.makeRoom()
 		case errors.Is(err, net.ErrClosed) && s.stopping.Load():
 			return ErrServerClosed
 		case isTemporary(err):
@@ -81,6 +101,7 @@ func (s *Server) listen(listener net.Listener) bool {
 	s.listener = listener
 	if s.conns == nil {
 		s.conns = map[*conn]struct{}{}
+		s.room = make(chan struct{}, 1)
 	}
 	return !s.stopping.Load()
 }
@@ -117,6 +138,7 @@ func (s *Server) start(accepted net.Conn) {
 		return
 	}
 	s.conns[c] = struct{}{}
+	s.noteCrowd()
 	s.running.Add(1)
 	go c.serve()
 }
@@ -128,11 +150,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // returns when all others have ended, or with the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	s.stop(func(c *conn) {
-		if c.idle.CompareAndSwap(true, false) {
-			_ = c.SetReadDeadline(time.Unix(1, 0))
-		}
-	})
+	s.stop(func(c *conn) { c.interrupt(idle, nil) })
 	ended := make(chan struct{})
 	go func() { s.running.Wait(); close(ended) }()
 	select {

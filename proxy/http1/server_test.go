@@ -142,7 +142,7 @@ func TestServer_SendsContinueWhenTheBodyIsRead(t *testing.T) {
 
 func TestServer_ReadsTrailers(t *testing.T) {
 	s := newSite(t, func(x *Exchange) {
-		body, err := x.ReadBody(nil, 100, time.Now().Add(patience))
+		body, err := x.ReadBody(growing, 100, time.Now().Add(patience))
 		x.Begin(200, "OK")
 		if err != nil || x.Start(-1, append(body, ' ')) != nil {
 			return
@@ -160,7 +160,7 @@ func TestServer_ReadsTrailers(t *testing.T) {
 // A body that is too long ends the connection, and nothing of it is a request.
 func TestServer_BoundsBodies(t *testing.T) {
 	s := newSite(t, func(x *Exchange) {
-		body, err := x.ReadBody([]byte{}, 10, time.Now().Add(patience))
+		body, err := x.ReadBody(growing, 10, time.Now().Add(patience))
 		x.Begin(200, "OK")
 		if errors.Is(err, ErrBodyLength) {
 			x.Begin(http.StatusRequestEntityTooLarge, "Too Large")

@@ -42,6 +42,8 @@ const (
 // The gauges.
 const (
 	PassthroughInFlight = "callbackproxy_passthrough_in_flight"
+	Connections         = "callbackproxy_connections"
+	RequestMemory       = "callbackproxy_request_memory_bytes"
 	TargetUnhealthy     = "callbackproxy_target_unhealthy"
 	configEpoch         = "callbackproxy_config_epoch"
 	configGeneration    = "callbackproxy_config_generation"
@@ -58,7 +60,7 @@ var definitions = []struct {
 	labels     []string
 	gauge      bool
 }{
-	{name: Requests, help: "Requests for a route, by their outcome.", labels: []string{"route", "backend", "code", "outcome"}},
+	{name: Requests, help: "Requests for a route, by their outcome. The code of a backend's response is its class, such as 2xx.", labels: []string{"route", "backend", "code", "outcome"}},
 	{name: Callbacks, help: "Well-formed callbacks of a route, delivered or not.", labels: []string{"route"}},
 	{name: CallbacksAfterSunset, help: "Well-formed callbacks of a route that arrived after its sunset.", labels: []string{"route"}},
 	{name: SunsetRefused, help: "Requests that got 410 because the sunset of their route had passed.", labels: []string{"route"}},
@@ -74,6 +76,8 @@ var definitions = []struct {
 	{name: DiskErrors, help: "Failures to write the last good config to disk or to read it back."},
 
 	{name: PassthroughInFlight, help: "Requests and WebSockets that are being passed to the application now.", gauge: true},
+	{name: Connections, help: "Connections of clients now.", gauge: true},
+	{name: RequestMemory, help: "Bytes that large heads and bodies of requests hold now, of a quarter of the memory limit.", gauge: true},
 	{name: TargetUnhealthy, help: "Addresses of backends, and callback paths on them, that this instance finds unhealthy.", gauge: true},
 	{name: configEpoch, help: "Epoch of the config that is served; 0 when there is none.", gauge: true},
 	{name: configGeneration, help: "Generation of the config that is served; 0 when there is none.", gauge: true},
@@ -85,10 +89,10 @@ var definitions = []struct {
 type Metrics struct {
 	registry *prometheus.Registry
 	counters map[string]*prometheus.CounterVec
-	perRoute []*prometheus.CounterVec
+	routes   routeSeries
 	gauges   map[string]*atomic.Pointer[func() float64]
 	duration prometheus.Histogram
-	vanished []string // the routes that the last change of the config took away
+	vanished map[string]bool // the routes that the last change of the config took away
 }
 
 // New returns Metrics that count nothing yet. Gauges are 0 until they are bound.
@@ -96,6 +100,7 @@ func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		counters: map[string]*prometheus.CounterVec{},
+		routes:   routeSeries{labels: map[string][]string{}, most: maxRouteSeries, known: map[series]prometheus.Counter{}},
 		gauges:   map[string]*atomic.Pointer[func() float64]{},
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    requestDuration,
@@ -122,9 +127,10 @@ func New() *Metrics {
 			counter.WithLabelValues()
 		}
 		if slices.Contains(d.labels, "route") {
-			m.perRoute = append(m.perRoute, counter)
+			m.routes.labels[d.name] = d.labels
 		}
 	}
+	m.routes.counters = m.counters
 	m.registry.MustRegister(m.duration, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -138,17 +144,22 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Count adds one to a counter.
-func (m *Metrics) Count(counter string, labels ...string) {
-	m.counters[counter].WithLabelValues(labels...).Inc()
-}
+func (m *Metrics) Count(counter string, labels ...string) { m.counter(counter, labels).Inc() }
 
 // CountIf adds one to a counter, or only makes its series begin at 0, so that a
 // rate includes its first event.
 func (m *Metrics) CountIf(is bool, counter string, labels ...string) { //nolint:revive // what it does
-	series := m.counters[counter].WithLabelValues(labels...)
+	series := m.counter(counter, labels)
 	if is {
 		series.Inc()
 	}
+}
+
+func (m *Metrics) counter(name string, labels []string) prometheus.Counter {
+	if m.routes.labels[name] != nil {
+		return m.routes.get(name, labels)
+	}
+	return m.counters[name].WithLabelValues(labels...)
 }
 
 // ObserveDuration adds the duration of a request for a route.
@@ -185,28 +196,22 @@ func (m *Metrics) follow(c config.Change) {
 	if c.Before == nil || c.Before.Table == c.After.Table {
 		return
 	}
-	for _, id := range m.vanished {
-		m.drop(prometheus.Labels{"route": id})
-	}
-	m.vanished = m.vanished[:0]
+	vanished, changed := map[string]bool{}, map[string]*routetable.Route{}
 	for i := range c.Before.Table.Routes {
 		route := &c.Before.Table.Routes[i]
-		successor := c.After.Route(route.Namespace, route.Name)
-		if successor == nil {
-			m.drop(prometheus.Labels{"route": route.ID()})
-			m.vanished = append(m.vanished, route.ID())
-			continue
-		}
-		for j := range route.Backends {
-			if name := route.Backends[j].Name; successor.Backend(name) == nil {
-				m.counters[Requests].DeletePartialMatch(prometheus.Labels{"route": route.ID(), "backend": name})
-			}
+		if successor := c.After.Route(route.Namespace, route.Name); successor == nil {
+			vanished[route.ID()] = true
+		} else if slices.ContainsFunc(route.Backends, func(b routetable.Backend) bool { return successor.Backend(b.Name) == nil }) {
+			changed[route.ID()] = successor
 		}
 	}
-}
-
-func (m *Metrics) drop(labels prometheus.Labels) {
-	for _, counter := range m.perRoute {
-		counter.DeletePartialMatch(labels)
-	}
+	m.routes.drop(func(s *series) bool {
+		id := s.labels[0]
+		if vanished[id] || m.vanished[id] {
+			return true
+		}
+		successor := changed[id]
+		return s.counter == Requests && s.labels[1] != "" && successor != nil && successor.Backend(s.labels[1]) == nil
+	})
+	m.vanished = vanished
 }

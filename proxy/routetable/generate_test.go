@@ -65,9 +65,9 @@ func plainRoute(i int) Route {
 // plainTable returns a valid table of n routes.
 func plainTable(n int) *Table {
 	table := &Table{Settings: Settings{
-		ListenerPort: 8080, HealthPath: "/healthz",
+		ListenerPort: 8080, HealthPath: "/healthz", ProxyProtocol: true,
 		Forwarding: Forwarding{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, ExternalScheme: "https", HostFrom: FromForwardedHost},
-		Limits:     Limits{HeaderKiB: 64, TargetKiB: 32, BodyKiB: 1024},
+		Limits:     Limits{HeaderKiB: 64, TargetKiB: 32, BodyKiB: 1024, Connections: 10_000, InFlightPerRoute: 256},
 	}}
 	for i := range n {
 		table.Routes = append(table.Routes, plainRoute(i))
@@ -138,8 +138,9 @@ func drawTable(t *rapid.T) *Table {
 
 func drawSettings(t *rapid.T) Settings {
 	return Settings{
-		ListenerPort: rapid.Int32Range(1, 65535).Draw(t, "port"),
-		HealthPath:   rapid.StringMatching(`(/[!-"$->@-~]{0,12})?`).Draw(t, "health path"),
+		ListenerPort:  rapid.Int32Range(1, 65535).Draw(t, "port"),
+		ProxyProtocol: rapid.Bool().Draw(t, "PROXY protocol"),
+		HealthPath:    rapid.StringMatching(`(/[!-"$->@-~]{0,12})?`).Draw(t, "health path"),
 		Forwarding: Forwarding{
 			ExternalScheme: rapid.SampledFrom([]string{"", "http", "https"}).Draw(t, "scheme"),
 			HostFrom:       rapid.SampledFrom([]HostFrom{"", FromHost, FromForwardedHost}).Draw(t, "host from"),
@@ -148,6 +149,9 @@ func drawSettings(t *rapid.T) Settings {
 			HeaderKiB: rapid.Int32Range(0, maxHeaderKiB).Draw(t, "header"),
 			TargetKiB: rapid.Int32Range(0, maxTargetKiB).Draw(t, "target"),
 			BodyKiB:   rapid.Int32Range(0, maxBodyKiB).Draw(t, "body"),
+
+			Connections:      rapid.Int32Range(0, maxConnections).Draw(t, "connections"),
+			InFlightPerRoute: rapid.Int32Range(0, maxInFlightPerRoute).Draw(t, "in flight"),
 		},
 	}
 }

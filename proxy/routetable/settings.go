@@ -38,18 +38,24 @@ func (s *Settings) validate() error {
 	return s.Limits.validate()
 }
 
-// The highest limits, in KiB: what a front may send at most.
+// The highest limits: what a front may send at most, in KiB, and what an instance
+// may have at once.
 const (
-	maxHeaderKiB = 1024
-	maxTargetKiB = 256
-	maxBodyKiB   = 16 * 1024
+	maxHeaderKiB        = 1024
+	maxTargetKiB        = 256
+	maxBodyKiB          = 16 * 1024
+	maxConnections      = 100_000
+	maxInFlightPerRoute = 10_000
 )
 
 func (l *Limits) validate() error {
 	for _, limit := range []struct {
 		name       string
 		value, max int32
-	}{{"headerKiB", l.HeaderKiB, maxHeaderKiB}, {"targetKiB", l.TargetKiB, maxTargetKiB}, {"bodyKiB", l.BodyKiB, maxBodyKiB}} {
+	}{
+		{"headerKiB", l.HeaderKiB, maxHeaderKiB}, {"targetKiB", l.TargetKiB, maxTargetKiB}, {"bodyKiB", l.BodyKiB, maxBodyKiB},
+		{"connections", l.Connections, maxConnections}, {"inFlightPerRoute", l.InFlightPerRoute, maxInFlightPerRoute},
+	} {
 		if limit.value < 0 || limit.value > limit.max {
 			return fmt.Errorf("limit %s is %d, 1 to %d are allowed", limit.name, limit.value, limit.max)
 		}

@@ -40,6 +40,10 @@ var invalidSettings = []struct {
 	{"target without a limit", func(s *Settings) { s.Limits.TargetKiB = 257 }, "limit targetKiB is 257"},
 	{"negative limit of the body", func(s *Settings) { s.Limits.BodyKiB = -1 }, "limit bodyKiB is -1, 1 to 16384 are allowed"},
 	{"body without a limit", func(s *Settings) { s.Limits.BodyKiB = 16385 }, "limit bodyKiB is 16385"},
+	{"negative number of connections", func(s *Settings) { s.Limits.Connections = -1 }, "limit connections is -1, 1 to 100000 are allowed"},
+	{"too many connections", func(s *Settings) { s.Limits.Connections = 100_001 }, "limit connections is 100001"},
+	{"negative number in flight", func(s *Settings) { s.Limits.InFlightPerRoute = -1 }, "limit inFlightPerRoute is -1, 1 to 10000 are allowed"},
+	{"too many in flight", func(s *Settings) { s.Limits.InFlightPerRoute = 10_001 }, "limit inFlightPerRoute is 10001"},
 }
 
 func TestSettings_RefusesEachBrokenRule(t *testing.T) {
@@ -65,8 +69,12 @@ func TestSettings_AcceptsTheEdges(t *testing.T) {
 		"the root as a health":  func(s *Settings) { s.HealthPath = "/" },
 		"escapes in the health": func(s *Settings) { s.HealthPath = "/a%2Fb//c/../;d" },
 		"longest health path":   func(s *Settings) { s.HealthPath = "/" + strings.Repeat("a", maxPathBytes-1) },
-		"lowest limits":         func(s *Settings) { s.Limits = Limits{HeaderKiB: 1, TargetKiB: 1, BodyKiB: 1} },
-		"highest limits":        func(s *Settings) { s.Limits = Limits{HeaderKiB: 1024, TargetKiB: 256, BodyKiB: 16384} },
+		"lowest limits": func(s *Settings) {
+			s.Limits = Limits{HeaderKiB: 1, TargetKiB: 1, BodyKiB: 1, Connections: 1, InFlightPerRoute: 1}
+		},
+		"highest limits": func(s *Settings) {
+			s.Limits = Limits{HeaderKiB: 1024, TargetKiB: 256, BodyKiB: 16384, Connections: 100_000, InFlightPerRoute: 10_000}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := plainTable(1)

@@ -28,23 +28,33 @@ type Settings struct {
 	ListenerPort int32 `json:"listenerPort"`
 	// HealthPath, when set, is a path at which the listener itself responds to the
 	// health checks of load balancers.
-	HealthPath string     `json:"healthPath,omitempty"`
-	Forwarding Forwarding `json:"forwarding,omitzero"`
-	Limits     Limits     `json:"limits,omitzero"`
+	HealthPath string `json:"healthPath,omitempty"`
+	// ProxyProtocol: each connection of the listener begins with a header of the
+	// PROXY protocol, whose source is the peer.
+	ProxyProtocol bool       `json:"proxyProtocol,omitempty"`
+	Forwarding    Forwarding `json:"forwarding,omitzero"`
+	Limits        Limits     `json:"limits,omitzero"`
 }
 
-// Limits bound a request, in KiB; 0 stands for the default.
+// Limits bound a request, in KiB, and an instance; 0 stands for the default.
 type Limits struct {
 	HeaderKiB int32 `json:"headerKiB,omitempty"`
 	TargetKiB int32 `json:"targetKiB,omitempty"`
 	BodyKiB   int32 `json:"bodyKiB,omitempty"`
+	// Connections is how many clients may be connected to one instance.
+	Connections int32 `json:"connections,omitempty"`
+	// InFlightPerRoute is how many requests of one route may wait for its backends
+	// at one instance.
+	InFlightPerRoute int32 `json:"inFlightPerRoute,omitempty"`
 }
 
-// The default limits, in KiB.
+// The default limits.
 const (
-	DefaultHeaderKiB = 64
-	DefaultTargetKiB = 32
-	DefaultBodyKiB   = 1024
+	DefaultHeaderKiB        = 64
+	DefaultTargetKiB        = 32
+	DefaultBodyKiB          = 1024
+	DefaultConnections      = 10_000
+	DefaultInFlightPerRoute = 256
 )
 
 // Forwarding defines the fields about the original request that the backends get.

@@ -9,6 +9,7 @@ package usage
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/changelog"
@@ -59,7 +60,27 @@ type Counters struct {
 }
 
 // Record counts the requests of one route.
-type Record struct{ entry changelog.Entry[*counts] }
+type Record struct {
+	entry changelog.Entry[*counts]
+	// waiting is how many requests wait for a backend.
+	waiting atomic.Int32
+}
+
+// Enter notes that a request begins to wait for a backend. It reports false when
+// that many do already, and notes nothing then.
+func (r *Record) Enter(most int32) bool {
+	if r.waiting.Add(1) > most {
+		r.waiting.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Reenter is Enter of a request that left only for a moment, without a limit.
+func (r *Record) Reenter() { r.waiting.Add(1) }
+
+// Leave notes that a request does not wait for a backend any more.
+func (r *Record) Leave() { r.waiting.Add(-1) }
 
 type counts struct {
 	last                                          int64 // Unix seconds of the last callback; 0: none
@@ -80,7 +101,7 @@ func NewCounters() *Counters {
 
 // Start returns the Record of a route that is new in the table.
 func (c *Counters) Start(uid string) *Record {
-	return &Record{changelog.Entry[*counts]{Key: uid, Value: &counts{}}}
+	return &Record{entry: changelog.Entry[*counts]{Key: uid, Value: &counts{}}}
 }
 
 // RetainBackends drops the counts of backends that the route lacks.

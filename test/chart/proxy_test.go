@@ -17,10 +17,11 @@ func TestProxy_PassesSettingsOn(t *testing.T) {
 	for name, tc := range map[string]struct{ values, want string }{
 		"defaults": {"", `{listener: {port: 8080}, forwarding: {externalScheme: https, hostFrom: Host, trustedProxies: [10.0.0.0/8]}}`},
 		"all": {`
-  listener: {port: 9000, healthPath: /healthz}
-  limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384}
+  listener: {port: 9000, healthPath: /healthz, proxyProtocol: Required}
+  limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384, connections: 100000, inFlightPerRoute: 10000}
   forwarding: {externalScheme: http, hostFrom: XForwardedHost}`, `{
-  listener: {port: 9000, healthPath: /healthz}, limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384},
+  listener: {port: 9000, healthPath: /healthz, proxyProtocol: Required},
+  limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384, connections: 100000, inFlightPerRoute: 10000},
   forwarding: {externalScheme: http, hostFrom: XForwardedHost}}`},
 		"one limit, and values of an older release": {`
   limits: {bodyKiB: 1}

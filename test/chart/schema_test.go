@@ -39,6 +39,8 @@ func TestValues_AreRefusedWithAReason(t *testing.T) {
 		"a fleet's name too long": {"proxy: {name: " + strings.Repeat("a", 47) + "}", "at '/proxy/name': maxLength: got 47, want 46"},
 		"a health path of a URL":  {"proxy: {listener: {healthPath: 'http://a/healthz'}}", "at '/proxy/listener/healthPath': 'http://a/healthz' does not match pattern"},
 		"a health path's query":   {"proxy: {listener: {healthPath: '/healthz?a'}}", "at '/proxy/listener/healthPath': 'not' failed"},
+		"an optional header":      {"proxy: {listener: {proxyProtocol: Optional}}", "at '/proxy/listener/proxyProtocol': value must be one of 'Disabled', 'Required'"},
+		"no connections":          {"proxy: {limits: {connections: 15}}", "at '/proxy/limits/connections': minimum: got 15, want 16"},
 		"a scheme of sockets":     {"proxy: {forwarding: {externalScheme: ws}}", "at '/proxy/forwarding/externalScheme': value must be one of 'https', 'http'"},
 		"a host from any field":   {"proxy: {forwarding: {hostFrom: X-Host}}", "at '/proxy/forwarding/hostFrom': value must be one of 'Host', 'XForwardedHost'"},
 		"a limit that is none":    {"proxy: {limits: {bodyKiB: 0}}", "at '/proxy/limits/bodyKiB': minimum: got 0, want 1"},

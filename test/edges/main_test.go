@@ -74,6 +74,32 @@ type options struct {
 	trusted []string
 	// timeoutSeconds are the route's; 30 when 0.
 	timeoutSeconds int32
+	// paths are those of further routes to the same backend.
+	paths []string
+	// proxyProtocol: connections begin with a header of the PROXY protocol.
+	proxyProtocol bool
+	// memory is the limit that a flag states, group a control group with a limit, and
+	// descriptors the limit on them; empty or 0: none.
+	memory, group string
+	descriptors   int
+}
+
+// command returns the proxy's command under the limits.
+func (o *options) command(args []string) *exec.Cmd {
+	if o.memory != "" {
+		args = append(args, "--memory-limit="+o.memory)
+	}
+	script := ""
+	if o.group != "" {
+		script += "echo $$ > " + filepath.Join(o.group, "cgroup.procs") + "; "
+	}
+	if o.descriptors > 0 {
+		script += "ulimit -n " + strconv.Itoa(o.descriptors) + "; "
+	}
+	if script == "" {
+		return exec.CommandContext(context.Background(), program, args...)
+	}
+	return exec.CommandContext(context.Background(), "/bin/sh", append([]string{"-c", "set -e; " + script + `exec "$0" "$@"`, program}, args...)...)
 }
 
 // proxy is a running proxy, without an API server: it serves what is on its disk.
@@ -99,7 +125,7 @@ func startProxy(t *testing.T, o options) *proxy {
 		_, port, _ := net.SplitHostPort(o.app)
 		args = append(args, "--app-port="+port)
 	}
-	p := &proxy{process: exec.CommandContext(context.Background(), program, args...), exited: make(chan struct{})}
+	p := &proxy{process: o.command(args), exited: make(chan struct{})}
 	stderr, err := p.process.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -146,14 +172,19 @@ func (p *proxy) terminate() { _ = p.process.Process.Signal(syscall.SIGTERM) }
 // keepConfig writes a config as an earlier run of the proxy would have.
 func keepConfig(t *testing.T, dir string, o options) {
 	t.Helper()
-	encoded, err := routetable.Encode(&routetable.Table{
-		Settings: routetable.Settings{ListenerPort: 8080, Forwarding: routetable.Forwarding{TrustedProxies: o.trusted}},
-		Routes: []routetable.Route{{
-			Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1, Hostnames: []string{authHost}, Protocol: routetable.OIDC,
-			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: "/cb"}},
+	var routes []routetable.Route
+	for i, path := range append([]string{"/cb"}, o.paths...) {
+		routes = append(routes, routetable.Route{
+			Namespace: "identity", Name: "acme-sso-" + strconv.Itoa(i), UID: "uid" + strconv.Itoa(i), Generation: 1,
+			Hostnames: []string{authHost}, Protocol: routetable.OIDC,
+			Callbacks:      []routetable.Callback{{Name: "login", PathType: routetable.Exact, Path: path}},
 			Backends:       []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}}},
 			TimeoutSeconds: max(o.timeoutSeconds, 30), Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), AfterSunset: routetable.Reject,
-		}},
+		})
+	}
+	encoded, err := routetable.Encode(&routetable.Table{
+		Settings: routetable.Settings{ListenerPort: 8080, ProxyProtocol: o.proxyProtocol, Forwarding: routetable.Forwarding{TrustedProxies: o.trusted}},
+		Routes:   routes,
 	}, routetable.DefaultShardBytes)
 	if err != nil {
 		t.Fatal(err)

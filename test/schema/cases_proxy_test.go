@@ -14,6 +14,7 @@ const (
 	wantNetwork   = "must be a network in CIDR notation without host bits, such as 10.0.0.0/8"
 	wantHealth    = "must be a path that begins with / and holds neither ? nor #, such as /healthz"
 	wantNoHealth  = "listener.healthPath is for load balancers in front of a fleet: in mode Sidecar the application responds to health checks"
+	wantNoPROXY   = "listener.proxyProtocol is for load balancers in front of a fleet: in mode Sidecar leave it out, or set Disabled"
 	wantIndex     = "epoch, generation and reportKey are set on the Index and on nothing else"
 )
 
@@ -88,14 +89,21 @@ func requestCases() []ruleCase {
 	add("spec", wantNoHealth,
 		append(each("{spec: {mode: %s, listener: {healthPath: /healthz}}}", "External", "Deployment"), "{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {port: 8000}}}"),
 		[]string{"{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {healthPath: /healthz}}}"})
+	protocol := "{spec: {listener: {proxyProtocol: %s}}}"
+	add("spec.listener.proxyProtocol", "enum", append(each(protocol, "Disabled", "Required"), "{spec: {listener: {port: 1}}}"), each(protocol, "Optional", "required", `""`))
+	add("spec", wantNoPROXY,
+		append(each("{spec: {mode: %s, listener: {proxyProtocol: Required}}}", "External", "Deployment"), "{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {proxyProtocol: Disabled}}}"),
+		[]string{"{spec: {mode: Sidecar, sidecar: {appPort: 1}, listener: {proxyProtocol: Required}}}"})
 
 	scheme, from := "{spec: {forwarding: {externalScheme: %s}}}", "{spec: {forwarding: {hostFrom: %s}}}"
 	add("spec.forwarding.externalScheme", "enum", append(each(scheme, "https", "http"), "{spec: {forwarding: {}}}"), each(scheme, "HTTPS", "ws", `""`))
 	add("spec.forwarding.hostFrom", "enum", append(each(from, "Host", "XForwardedHost"), "{spec: {forwarding: {}}}"), each(from, "X-Forwarded-Host", "Forwarded", "host", `""`))
-	for name, most := range map[string]int{"headerKiB": 1024, "targetKiB": 256, "bodyKiB": 16384} {
+	for name, bounds := range map[string][2]int{
+		"headerKiB": {1, 1024}, "targetKiB": {1, 256}, "bodyKiB": {1, 16384}, "connections": {16, 100_000}, "inFlightPerRoute": {1, 10_000},
+	} {
 		limit := "{spec: {limits: {" + name + ": %d}}}"
-		add("spec.limits."+name, "minimum", append(each(limit, 1), "{spec: {limits: {}}}"), each(limit, 0, -1))
-		add("spec.limits."+name, "maximum", each(limit, most), each(limit, most+1, 4294967297))
+		add("spec.limits."+name, "minimum", append(each(limit, bounds[0]), "{spec: {limits: {}}}"), each(limit, bounds[0]-1, 0, -1))
+		add("spec.limits."+name, "maximum", each(limit, bounds[1]), each(limit, bounds[1]+1, 4294967297))
 	}
 	return all
 }

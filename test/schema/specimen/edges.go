@@ -109,7 +109,7 @@ func disturbProxy(r *rand.Rand, spec Object) {
 		set(host, "namespaces", pick[any](r, Object{}, Object{"from": "Selector"}, Object{"from": oddWord(r, "All")},
 			Object{"selector": Object{}}, Object{"from": "Selector", "selector": oddSelector(r)}, oddValue(r)))
 	case 2:
-		spec["listener"] = pick[any](r, Object{"port": oddInteger(r, 1, 65535)}, Object{"healthPath": oddPath(r)}, Object{}, oddValue(r))
+		spec["listener"] = pick[any](r, Object{"port": oddInteger(r, 1, 65535)}, Object{"healthPath": oddPath(r)}, Object{"proxyProtocol": oddWord(r, "Required")}, Object{}, oddValue(r))
 	case 3, 4, 5:
 		spec["forwarding"] = pick[any](r, Object{"trustedProxies": []any{oddNetwork(r), oddNetwork(r)}}, Object{"trustedProxies": []any{}}, Object{},
 			Object{"externalScheme": oddWord(r, "https")}, Object{"hostFrom": oddWord(r, "XForwardedHost")}, oddValue(r))
@@ -135,7 +135,7 @@ func disturbProxy(r *rand.Rand, spec Object) {
 		delete(spec, "deployment")
 	case 11:
 		spec["limits"] = pick[any](r, Object{"headerKiB": oddInteger(r, 1, 1024)}, Object{"targetKiB": oddInteger(r, 1, 256)},
-			Object{"bodyKiB": oddInteger(r, 1, 16_384)}, Object{}, oddValue(r))
+			Object{"bodyKiB": oddInteger(r, 1, 16_384)}, Object{"connections": oddInteger(r, 16, 100_000)}, Object{"inFlightPerRoute": oddInteger(r, 1, 10_000)}, Object{}, oddValue(r))
 	}
 }
 

@@ -296,6 +296,9 @@ func validProxy(r *rand.Rand) Object {
 	if listener, declared := spec["listener"].(Object); declared && spec["mode"] != "Sidecar" && oneIn(r, 2) {
 		listener["healthPath"] = pick(r, "/", "/healthz", "/a%2Fb//c/../;d", `/"<>{}|^\`, "/"+strings.Repeat("h", 255))
 	}
+	if listener, declared := spec["listener"].(Object); declared && spec["mode"] != "Sidecar" && oneIn(r, 2) {
+		listener["proxyProtocol"] = pick(r, "Disabled", "Required")
+	}
 	return spec
 }
 
@@ -312,7 +315,8 @@ func validRequests(r *rand.Rand, spec Object) {
 		spec["forwarding"] = forwarding
 	}
 	if oneIn(r, 3) {
-		spec["limits"] = pick(r, Object{"headerKiB": pick(r, 1, 64, 1024)}, Object{"targetKiB": pick(r, 1, 256), "bodyKiB": pick(r, 1, 16384)}, Object{})
+		spec["limits"] = pick(r, Object{"headerKiB": pick(r, 1, 64, 1024)}, Object{"targetKiB": pick(r, 1, 256), "bodyKiB": pick(r, 1, 16384)},
+			Object{"connections": pick(r, 16, 100_000), "inFlightPerRoute": pick(r, 1, 10_000)}, Object{})
 	}
 }
 

@@ -492,10 +492,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1024
+    - name: connections
+      type:
+        scalar: numeric
+      default: 10000
     - name: headerKiB
       type:
         scalar: numeric
       default: 64
+    - name: inFlightPerRoute
+      type:
+        scalar: numeric
+      default: 256
     - name: targetKiB
       type:
         scalar: numeric
@@ -510,6 +518,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 8080
+    - name: proxyProtocol
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyProtocol
+      default: Disabled
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.LoginState
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.MatchText
@@ -654,6 +666,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.InstanceState
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyMode
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyProtocol
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyReference
   map:

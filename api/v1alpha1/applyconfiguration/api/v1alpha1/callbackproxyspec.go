@@ -32,7 +32,7 @@ type CallbackProxySpecApplyConfiguration struct {
 	Listener *ListenerApplyConfiguration `json:"listener,omitempty"`
 	// forwarding defines what the proxies pass on to the backends about the original request.
 	Forwarding *ForwardingApplyConfiguration `json:"forwarding,omitempty"`
-	// limits bound one request.
+	// limits bound one request, and what one instance has at once.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
 	// policy bounds what routes may declare.
 	Policy *PolicyApplyConfiguration `json:"policy,omitempty"`

@@ -8,7 +8,8 @@ package v1alpha1
 // LimitsApplyConfiguration represents a declarative configuration of the Limits type for use
 // with apply.
 //
-// Limits bound one request. A request beyond them gets 431, 414 or 413.
+// Limits bound one request, which gets 431, 414 or 413 beyond them, and what one
+// instance has at once.
 type LimitsApplyConfiguration struct {
 	// headerKiB bounds all header fields of a request, in KiB; 64 by default.
 	HeaderKiB *int32 `json:"headerKiB,omitempty"`
@@ -17,6 +18,14 @@ type LimitsApplyConfiguration struct {
 	// bodyKiB bounds the body of a callback, in KiB; 1024 by default. Requests
 	// that a sidecar passes to its application have no such limit.
 	BodyKiB *int32 `json:"bodyKiB,omitempty"`
+	// connections is how many clients may be connected to one instance; 10000 by
+	// default. An instance has fewer when its memory or its descriptors do not
+	// suffice: one for each 64 KiB of three quarters of its memory limit.
+	Connections *int32 `json:"connections,omitempty"`
+	// inFlightPerRoute is how many requests of one route may wait for its backends
+	// at one instance; 256 by default. Those beyond get 503 and are not delivered, so
+	// that a backend that hangs holds up no other route.
+	InFlightPerRoute *int32 `json:"inFlightPerRoute,omitempty"`
 }
 
 // LimitsApplyConfiguration constructs a declarative configuration of the Limits type for use with
@@ -46,5 +55,21 @@ func (b *LimitsApplyConfiguration) WithTargetKiB(value int32) *LimitsApplyConfig
 // If called multiple times, the BodyKiB field is set to the value of the last call.
 func (b *LimitsApplyConfiguration) WithBodyKiB(value int32) *LimitsApplyConfiguration {
 	b.BodyKiB = &value
+	return b
+}
+
+// WithConnections sets the Connections field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Connections field is set to the value of the last call.
+func (b *LimitsApplyConfiguration) WithConnections(value int32) *LimitsApplyConfiguration {
+	b.Connections = &value
+	return b
+}
+
+// WithInFlightPerRoute sets the InFlightPerRoute field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the InFlightPerRoute field is set to the value of the last call.
+func (b *LimitsApplyConfiguration) WithInFlightPerRoute(value int32) *LimitsApplyConfiguration {
+	b.InFlightPerRoute = &value
 	return b
 }

@@ -21,6 +21,12 @@ type ListenerApplyConfiguration struct {
 	// health checks of load balancers: 200, or 503 while it is not ready. Only
 	// requests whose Host no route has get it. Not in mode Sidecar.
 	HealthPath *apiv1alpha1.HealthPath `json:"healthPath,omitempty"`
+	// proxyProtocol defines how connections begin: Disabled (the default), or
+	// Required, with a header of the PROXY protocol, version 1 or 2. Its source
+	// address is then the peer that forwarding.trustedProxies is about, and a
+	// connection without one is closed. Anyone who can reach the port can state any
+	// address, so only the load balancer may reach it. Not in mode Sidecar.
+	ProxyProtocol *apiv1alpha1.ProxyProtocol `json:"proxyProtocol,omitempty"`
 }
 
 // ListenerApplyConfiguration constructs a declarative configuration of the Listener type for use with
@@ -42,5 +48,13 @@ func (b *ListenerApplyConfiguration) WithPort(value int32) *ListenerApplyConfigu
 // If called multiple times, the HealthPath field is set to the value of the last call.
 func (b *ListenerApplyConfiguration) WithHealthPath(value apiv1alpha1.HealthPath) *ListenerApplyConfiguration {
 	b.HealthPath = &value
+	return b
+}
+
+// WithProxyProtocol sets the ProxyProtocol field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ProxyProtocol field is set to the value of the last call.
+func (b *ListenerApplyConfiguration) WithProxyProtocol(value apiv1alpha1.ProxyProtocol) *ListenerApplyConfiguration {
+	b.ProxyProtocol = &value
 	return b
 }
