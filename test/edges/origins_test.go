@@ -142,7 +142,7 @@ KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 5
 AllowEncodedSlashes NoDecode
-Header always set Connection keep-alive
+Header always set Connection keep-alive "expr=%%{REQUEST_STATUS} == 200"
 ProxyPass / http://%s/ nocanon
 `, loads.String(), user, dir, address, dir, dir, to)
 	return startServer(t, address, filepath.Join(dir, "httpd.conf"), content, apache, "-DFOREGROUND", "-f")
