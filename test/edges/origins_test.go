@@ -39,14 +39,17 @@ var origins = map[string]func(t *testing.T) origin{
 	"Go":   startGo,
 	"Node": startNode,
 	"nginx": func(t *testing.T) origin {
+		t.Helper()
 		behind := startGo(t)
 		return origin{startNginx(t, kept, behind.address), behind.seen}
 	},
 	"Apache": func(t *testing.T) origin {
+		t.Helper()
 		behind := startGo(t)
 		return origin{startApache(t, behind.address), behind.seen}
 	},
 	"HAProxy": func(t *testing.T) origin {
+		t.Helper()
 		behind := startGo(t)
 		return origin{startHAProxy(t, behind.address), behind.seen}
 	},
@@ -96,6 +99,7 @@ func startNode(t *testing.T) origin {
 	}
 	address := net.JoinHostPort("127.0.0.1", strings.TrimSpace(port))
 	return origin{address, func(t *testing.T) (seen []string) {
+		t.Helper()
 		response, err := http.Get("http://" + address + "/record")
 		if err != nil {
 			t.Fatal(err)

@@ -216,8 +216,11 @@ func (s *soaking) disrupt(total int) {
 		name  string
 		cause func()
 	}{
-		{"config changed", s.changeConfig}, {"proxy killed", s.killProxy}, {"backend refused connections", s.refuse},
-		{"proxy stopped", s.stopProxy}, {"route moved", s.moveRoute},
+		{"config changed", s.changeConfig},
+		{"proxy killed", s.killProxy},
+		{"backend refused connections", s.refuse},
+		{"proxy stopped", s.stopProxy},
+		{"route moved", s.moveRoute},
 	}
 	for next := disruptEvery / 2; next < total; next += disruptEvery {
 		for s.sent() < next {
