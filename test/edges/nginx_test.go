@@ -8,10 +8,12 @@ package edges
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,14 +51,19 @@ server { listen %s; keepalive_requests 1000000; location / { proxy_pass http://e
 	return startServer(t, address, path, content, nginx, "-p", dir, "-e", "stderr", "-c")
 }
 
+// freeAddress returns an address for a program that cannot choose a port by the
+// system. Its port is below those of outgoing connections, which would take it.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // request sends one request by a transport. Status 0 means that there was no
