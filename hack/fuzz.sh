@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # fuzz.sh: runs each fuzz target of the proxy for FUZZTIME (30s by default), one after the other, beginning with its committed corpus.
-# FUZZ selects targets, and FUZZ_SKIP leaves out packages, by regular expressions. An input that fails is written to the target's corpus, testdata/fuzz/<target>: commit
-# it with the mend.
+# FUZZ selects targets, and FUZZ_SKIP leaves out packages, by regular expressions. An input that fails is written to the target's
+# corpus, testdata/fuzz/<target>: commit it with the mend.
 set -eu
 cd "$(dirname "$0")/.."
 time=${FUZZTIME:-30s}
