@@ -4,7 +4,7 @@
 #
 # dockerfile.sh: checks the Dockerfile without a container engine. Copies the files that it copies into an empty directory, runs
 # its go build commands there, and compares the final stages with what this project promises: one static binary on scratch that
-# runs as user 65532. Where docker has buildx and an engine, `docker build --check` lints the file too.
+# runs as user 65532. With docker, buildx and an engine, `docker build --check` lints the file too.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
