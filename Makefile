@@ -151,7 +151,7 @@ test: ## Test the root module and the light modules, against a real API server, 
 	@hack/test.sh contributor
 
 .PHONY: check
-check: verify ## Run what CI runs beside `make test`: verify, chart, monitoring, system tests, edges, Dockerfile, SBOM.
+check: verify ## Run what CI runs beside `make test`: verify, chart, monitoring, fuzzing, system tests, edges, Dockerfile, SBOM.
 	@hack/test.sh rest
 
 .PHONY: verify
@@ -179,8 +179,18 @@ FAULTS ?= full
 faults: ## Run each fault for its full required duration (hours) and print a table. FAULTS=fast takes ten minutes.
 	cd test/system && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h -run TestF
 
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## Run each fuzz target of the proxy for FUZZTIME, 30s by default. FUZZ=Exchange selects targets.
+	@FUZZTIME=$(FUZZTIME) FUZZ='$(FUZZ)' hack/fuzz.sh
+
+SOAK ?= 1000000
+.PHONY: soak
+soak: ## Send a million callbacks while everything fails at random. SOAK=20000 sends fewer, SOAK_SEED repeats a run.
+	cd test/system && SOAK=$(SOAK) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 12h -run TestSoak
+
 .PHONY: edges
-edges: ## Test the proxy behind a real Chromium and nginx. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
+edges: ## Test the proxy between a real Chromium, nginx and five origins. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
 	@hack/edges.sh $(ARGS)
 
 ##@ Release

@@ -2,7 +2,8 @@
 # Copyright The callback-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# edges.sh [FLAGS of go test]: runs test/edges, between a real Chromium and nginx in front of the proxy and backends that break off.
+# edges.sh [FLAGS of go test]: runs test/edges: a real Chromium and nginx in front of the proxy, and behind it backends that break off
+# and Go, Node, nginx, Apache and HAProxy as the origins of raw requests.
 # Installs the programs that are absent where it can: by apt-get as root, and playwright-core by npm. A test without its program is
 # skipped, and the last lines list what was absent. EDGES=full runs the tests that last minutes as well.
 set -eu
@@ -22,6 +23,8 @@ export PATH
 packages=
 has chromium chromium-browser google-chrome || packages="$packages chromium"
 has nginx || packages="$packages nginx-light"
+has apache2 httpd || packages="$packages apache2-bin"
+has haproxy || packages="$packages haproxy"
 has node || packages="$packages nodejs"
 has npm || packages="$packages npm"
 if [ -n "$packages" ]; then

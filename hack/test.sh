@@ -66,10 +66,12 @@ rest() {
 	# shellcheck disable=SC2046
 	scale=$(go list ./... | grep -E '/test/scale$' || true)
 	[ -z "$scale" ] || run "test the scale tests" . go test -count=1 -timeout 20m "$scale"
-	run "test with a browser and a front" . hack/edges.sh
+	run "test with a browser, a front and five origins" . hack/edges.sh
+	# Fuzzing compiles all dependencies anew. Those of proxy/source include client-go, which takes minutes.
+	run "fuzz the proxy" . env FUZZTIME=4s FUZZ_SKIP='/proxy/source$' hack/fuzz.sh
 	# The system tests measure times, so they run alone and without the race detector, and print the table of the faults. These
-	# faults end within seconds; `make faults` runs all of them.
-	run "test the system" test/system go test -count=1 -timeout 20m -run 'TestUse|T10|F1[289]|F2[1234]|F4[456]|F70'
+	# faults end within seconds; `make faults` runs all of them, and `make soak` a soak of a million callbacks.
+	run "test the system" test/system env SOAK=20000 go test -count=1 -timeout 20m -run 'TestSoak|TestUse|T10|F1[289]|F2[1234]|F4[456]|F70'
 }
 
 case ${1:-} in

@@ -334,6 +334,9 @@ func (x *exchange) refuse(refusal *gate.Refusal) {
 		return
 	}
 	x.h.metrics.Count(metrics.Refused, string(refusal.Reason))
+	if x.c.Method == http.MethodConnect {
+		x.c.Close() // what follows may be bytes for the tunnel, which are no requests of this client
+	}
 	if refusal.Status == http.StatusMethodNotAllowed {
 		x.respondWith(refusal.Status, pages[refusal.Status], refused, string(refusal.Reason), "Allow: "+strings.Join(x.methods(), ", "))
 		return

@@ -322,3 +322,21 @@ func TestHandler_RefusedBodyIsNoSecondRequest(t *testing.T) {
 		t.Errorf("response is %d, closes %v, backend saw %d", got.status, got.closes, len(b.seen()))
 	}
 }
+
+// F76: a client that has a tunnel in mind may send its bytes at once. They are not
+// read as a request after the refusal.
+func TestF76_RefusedConnectEndsTheConnection(t *testing.T) {
+	r := newRig(t)
+	b := newBackend(t, ok(""))
+	r.lead(blueAddress, b)
+	r.serve(newRoute(nil))
+	for _, target := range []string{host + ":443", "/cb", "/other"} {
+		got := r.send("CONNECT " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n" + getBytes("/cb?code=1"))
+		if got.status != 400 && got.status != 405 || !got.closes {
+			t.Errorf("CONNECT %s gets %d, closes: %v", target, got.status, got.closes)
+		}
+	}
+	if n := len(b.seen()); n != 0 {
+		t.Errorf("backend saw %d requests", n)
+	}
+}

@@ -18,8 +18,9 @@ import (
 const formHead = "POST /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 
 // W8, W9, W20, W33, W34, W36, W39: forms of requests that real clients send to a
-// callback's path.
+// callback's path. docs/legitimate-traffic.md has a row for each.
 func TestLegitimateForms(t *testing.T) {
+	const formType = "Content-Type: application/x-www-form-urlencoded\r\n"
 	body := func(method, fields, content string) string {
 		return method + " /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: " + strconv.Itoa(len(content)) + "\r\n" + fields + "\r\n" + content
 	}
@@ -53,6 +54,39 @@ func TestLegitimateForms(t *testing.T) {
 		{"W37_LargeResponse", routetable.OIDC, getBytes("/cb?response=" + strings.Repeat("r", 20<<10)), 200, 1, 0, "GET /cb?response=" + strings.Repeat("r", 20<<10) + " HTTP/1.1"},
 		{"W35_Webhook", routetable.Opaque, body("POST", "Content-Type: application/json\r\n", `{"code":1}`), 200, 1, 0, "POST /cb HTTP/1.1"},
 		{"W35_PUTUndeclared", routetable.Opaque, body("PUT", "", "x"), 405, 0, 0, ""},
+		{"Code", routetable.OIDC, getBytes("/cb?code=1&state=2&iss=https%3a%2f%2fidp.test&session_state=x"), 200, 1, 0, "GET /cb?code=1&state=2&iss=https%3a%2f%2fidp.test&session_state=x HTTP/1.1"},
+		{"ExtraParameters", routetable.OIDC, getBytes("/cb?state=2&code=4%2F0A+b&scope=email+profile&authuser=0&hd=acme.com&prompt=none"), 200, 1, 0, "GET /cb?state=2&code=4%2F0A+b&scope=email+profile&authuser=0&hd=acme.com&prompt=none HTTP/1.1"},
+		{"ErrorResponse", routetable.OIDC, getBytes("/cb?error=access_denied&error_description=The+user+said+%22no%22&state=2"), 200, 1, 0, "GET /cb?error=access_denied&error_description=The+user+said+%22no%22&state=2 HTTP/1.1"},
+		{"FormPost", routetable.OIDC, body("POST", formType, "code=1&state=2"), 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"FormPostWithCharset", routetable.OIDC, body("POST", "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n", "code=1&state=2"), 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"FormPostOfAUser", routetable.OIDC, body("POST", formType, "state=2&code=1&user=%7B%22name%22%3A%7B%22firstName%22%3A%22J%C3%BC%22%7D%7D"), 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"IDTokenByFormPost", routetable.OIDC, body("POST", formType, "id_token=a.b.c&state=2"), 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"FragmentPage", routetable.OIDC, getBytes("/cb"), 200, 0, 1, "GET /cb HTTP/1.1"},
+		{"EmptyQuery", routetable.OIDC, getBytes("/cb?"), 200, 0, 1, "GET /cb? HTTP/1.1"},
+		{"LoginInitiatedElsewhere", routetable.OIDC, getBytes("/cb?iss=https://idp.test&login_hint=a&target_link_uri=https://auth.acme.com/"), 200, 0, 1, "GET /cb?iss=https://idp.test&login_hint=a&target_link_uri=https://auth.acme.com/ HTTP/1.1"},
+		{"POSTWithTheResponseInTheQuery", routetable.OIDC, "POST /cb?code=1&state=2 HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 0\r\n\r\n", 200, 1, 0, "POST /cb?code=1&state=2 HTTP/1.1"},
+		{"W34_BackChannelLogout", routetable.OIDC, body("POST", formType, "logout_token=a.b.c"), 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"SAMLPost", routetable.SAML, body("POST", formType, "SAMLResponse=PHNhbWxwOlJlc3BvbnNlLz4%3D&RelayState=%2Fapp"), 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"SAMLRedirect", routetable.SAML, getBytes("/cb?SAMLRequest=fZ%2b%2f&RelayState=a%2fb&SigAlg=http%3a%2f%2fx&Signature=c%2b%3d"), 200, 1, 0, "GET /cb?SAMLRequest=fZ%2b%2f&RelayState=a%2fb&SigAlg=http%3a%2f%2fx&Signature=c%2b%3d HTTP/1.1"},
+		{"SAMLArtifact", routetable.SAML, getBytes("/cb?SAMLart=AAQA&RelayState=x"), 200, 1, 0, "GET /cb?SAMLart=AAQA&RelayState=x HTTP/1.1"},
+		{"HostWithAPort", routetable.OIDC, "GET /cb?code=1 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n", 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
+		{"HostInCapitals", routetable.OIDC, "GET /cb?code=1 HTTP/1.1\r\nHost: AUTH.acme.COM\r\n\r\n", 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
+		{"CookiesInSeveralFields", routetable.OIDC, getBytes("/cb?code=1", "Cookie: a=b", "Cookie: c=\"d e\"", "cookie: \xc3\xa4=1"), 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
+		{"FieldsOfABrowser", routetable.OIDC, getBytes("/cb?code=1", `sec-ch-ua: "Chromium";v="156"`, "Upgrade-Insecure-Requests: 1", "Sec-Fetch-Site: cross-site", "Referer: https://idp.test/", "Accept-Encoding: gzip, br, zstd"), 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
+		{"ExpectContinue", routetable.OIDC, formHead + "Expect: 100-continue\r\nContent-Length: 6\r\n\r\ncode=1", 200, 1, 0, "POST /cb HTTP/1.1"},
+		{"EmptyLineBeforeTheRequest", routetable.OIDC, "\r\n" + getBytes("/cb?code=1"), 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
+		{"CompressedForm", routetable.OIDC, body("POST", formType+"Content-Encoding: gzip\r\n", "\x1f\x8b"), 400, 0, 0, ""},
+		{"FormInUTF16", routetable.OIDC, body("POST", "Content-Type: application/x-www-form-urlencoded; charset=utf-16\r\n", "c\x00"), 400, 0, 0, ""},
+		{"CodeTwice", routetable.OIDC, getBytes("/cb?code=1&state=2&code=3"), 400, 0, 0, ""},
+		{"FoldedCodeBesideCode", routetable.OIDC, getBytes("/cb?code=1&state=2&code[]=3"), 400, 0, 0, ""},
+		{"POSTWithoutALength", routetable.OIDC, "POST /cb HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 411, 0, 0, ""},
+		{"BodyOverTheLimit", routetable.OIDC, formHead + "Content-Length: 1048577\r\n\r\n", 413, 0, 0, ""},
+		{"W14_Icon", routetable.OIDC, getBytes("/favicon.ico"), 404, 0, 0, ""},
+		{"W14_SlashAtTheEnd", routetable.OIDC, getBytes("/cb/?code=1"), 404, 0, 0, ""},
+		{"W6_ProxyProtocol", routetable.OIDC, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + getBytes("/cb?code=1"), 400, 0, 0, ""},
+		{"W14_TLSOnThePlainPort", routetable.OIDC, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, 0, 0, ""},
+		{"HTTP2Preface", routetable.OIDC, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, 0, 0, ""},
+		{"UpgradeToHTTP2", routetable.OIDC, getBytes("/cb?code=1", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ"), 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
 		{"AbsentReferer", routetable.OIDC, "GET /cb?code=1 HTTP/1.0\r\nHost: " + host + "\r\n\r\n", 200, 1, 0, "GET /cb?code=1 HTTP/1.1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

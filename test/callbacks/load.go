@@ -41,6 +41,17 @@ type Options struct {
 	// Warm is a path that browsers request first on each new connection, so that
 	// the callback has one that was used before; empty: none.
 	Warm string
+	// Fields are header lines of every callback, such as "X-Name: value", which
+	// must reach the backend as they are and in this order. The backend must be a
+	// [Backend].
+	Fields []string
+	// Provider makes every callback a GET with a SAML response that it signed.
+	Provider *Provider
+	// InFlight bounds how many callbacks wait for a response: the load is no open
+	// loop then. 0: nothing does.
+	InFlight int
+	// Total is how many callbacks are sent; 0: until the load is stopped.
+	Total int
 }
 
 // Load sends callbacks at a constant rate, whatever the responses are and
@@ -55,7 +66,8 @@ type Load struct {
 	began   time.Time
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	sent    atomic.Int64
+	// sent counts callbacks that were sent, done those whose client has its outcome.
+	sent, done atomic.Int64
 	// isOut reports which targets a load balancer would have taken out.
 	isOut atomic.Pointer[func(target int) bool]
 
@@ -66,7 +78,8 @@ type Load struct {
 
 // Response is one callback and the response that its client saw.
 type Response struct {
-	request request
+	id, method string
+	digests    digests
 	// Target is the index of the target, Fresh whether the connection was new.
 	Target     int
 	Fresh      bool
@@ -116,14 +129,33 @@ func (l *Load) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			due := int64(time.Since(l.began).Seconds() * float64(l.o.Rate))
+			due := l.due()
 			for n := l.sent.Load(); n < due; n++ {
 				l.running.Go(func() { l.send(int(n)) })
 			}
 			l.sent.Store(due)
+			if l.o.Total > 0 && due >= int64(l.o.Total) {
+				return
+			}
 		}
 	}
 }
+
+// due is how many callbacks should have been sent by now.
+func (l *Load) due() int64 {
+	due := int64(time.Since(l.began).Seconds() * float64(l.o.Rate))
+	if l.o.InFlight > 0 {
+		due = min(due, l.done.Load()+int64(l.o.InFlight))
+	}
+	if l.o.Total > 0 {
+		due = min(due, int64(l.o.Total))
+	}
+	return max(due, l.sent.Load())
+}
+
+// Wait returns when a load with a Total has sent all callbacks and has their
+// outcomes.
+func (l *Load) Wait() { l.running.Wait() }
 
 // Sent is how many callbacks were sent so far.
 func (l *Load) Sent() int { return int(l.sent.Load()) }
@@ -171,17 +203,32 @@ func (l *Load) send(n int) {
 	for i, target := range targets {
 		addresses[i] = l.o.Targets[target]
 	}
-	r := Response{request: newRequest(l.prefix, n, l.o.Path), Target: targets[0], Fresh: !l.isKept(n), Sent: time.Now()}
+	defer l.done.Add(1)
+	sent, err := l.newRequest(n)
+	if err != nil {
+		panic(err) // the system has no randomness
+	}
+	r := Response{id: sent.id, method: sent.method, digests: sent.digests(l.o.Host), Target: targets[0], Fresh: !l.isKept(n), Sent: time.Now()}
 	deadline := r.Sent.Add(l.o.Timeout)
 	var last reply
 	if r.Fresh {
-		last, r.Sendings = sendByFront(addresses, l.o.Host, r.request, deadline)
+		last, r.Sendings = sendByFront(addresses, l.o.Host, sent, deadline)
 	} else {
-		last, r.Sendings = l.browser.send(addresses[0], r.request, deadline)
+		last, r.Sendings = l.browser.send(addresses[0], sent, deadline)
 	}
 	r.Status, r.Body = last.status, last.body
 	r.Done = time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.responses = append(l.responses, r)
+}
+
+func (l *Load) newRequest(n int) (r request, err error) {
+	if l.o.Provider != nil {
+		r, err = newRedirect(l.o.Provider, l.prefix, n, l.o.Path)
+	} else {
+		r = newRequest(l.prefix, n, l.o.Path)
+	}
+	r.fields = l.o.Fields
+	return r, err
 }

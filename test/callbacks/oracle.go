@@ -31,6 +31,9 @@ type Outcome struct {
 	Misrouted int `json:"misrouted"`
 	// Duplicated reached backends more than once.
 	Duplicated int `json:"duplicated"`
+	// Redelivered are those of Duplicated that their client sent at least as often
+	// as they reached backends: each sending was delivered once.
+	Redelivered int `json:"redelivered"`
 	// Contradicted got a response that the backends contradict: a backend's
 	// response without a delivery to it, or "not delivered" after a delivery.
 	Contradicted int `json:"contradicted"`
@@ -75,6 +78,7 @@ func (o *Outcome) Add(other *Outcome) {
 	o.Repeated += other.Repeated
 	o.Misrouted += other.Misrouted
 	o.Duplicated += other.Duplicated
+	o.Redelivered += other.Redelivered
 	o.Contradicted += other.Contradicted
 	o.Corrupted += other.Corrupted
 	o.Undetermined += other.Undetermined
@@ -140,8 +144,8 @@ func (l *Load) judge(responses []Response, delivered map[string][]delivery) *Out
 		}
 		if delivered != nil {
 			before := o.Broken()
-			l.compare(o, r, delivered[r.request.id])
-			delete(delivered, r.request.id)
+			l.compare(o, r, delivered[r.id])
+			delete(delivered, r.id)
 			wrong = wrong || o.Broken() > before
 		}
 		if wrong {
@@ -163,11 +167,14 @@ func (l *Load) judge(responses []Response, delivered map[string][]delivery) *Out
 func (l *Load) compare(o *Outcome, r Response, reached []delivery) {
 	if len(reached) > 1 {
 		o.Duplicated++
+		if len(reached) <= r.Sendings {
+			o.Redelivered++
+		}
 	}
 	if slices.ContainsFunc(reached, func(d delivery) bool { return !slices.Contains(l.o.Backends, d.backend) }) {
 		o.Misrouted++
 	}
-	if slices.ContainsFunc(reached, func(d delivery) bool { return d.Path != l.o.DeliveredPath || d.Sum != r.request.sum() }) {
+	if slices.ContainsFunc(reached, func(d delivery) bool { return !l.isSame(r, d) }) {
 		o.Corrupted++
 	}
 	switch r.Status {
@@ -180,10 +187,19 @@ func (l *Load) compare(o *Outcome, r Response, reached []delivery) {
 			o.Undetermined++
 		}
 	default:
-		if len(reached) > 0 {
+		switch {
+		case len(reached) == 0:
+		case r.Sendings == 1:
 			o.Contradicted++
+		default: // the response is about its own sending
+			o.Undetermined++
 		}
 	}
+}
+
+// isSame reports whether a backend received the bytes that were sent.
+func (l *Load) isSame(r Response, d delivery) bool {
+	return d.Path == l.o.DeliveredPath && d.Sum == r.digests.request && (len(l.o.Fields) == 0 || d.Fields == r.digests.fields)
 }
 
 // describe names a callback by its identity: the rest of it is secret in a
@@ -197,7 +213,7 @@ func (o *Outcome) describe(r Response) {
 		connection = "fresh"
 	}
 	o.First = append(o.First, fmt.Sprintf("%s %s to target %d at %s over a %s connection: status %d after %s and %d sendings, %.80q",
-		r.request.method, r.request.id, r.Target, r.Sent.UTC().Format("15:04:05.000"), connection, r.Status,
+		r.method, r.id, r.Target, r.Sent.UTC().Format("15:04:05.000"), connection, r.Status,
 		r.Done.Sub(r.Sent).Round(time.Millisecond), r.Sendings, r.Body))
 }
 

@@ -33,6 +33,9 @@ type Delivery struct {
 	Path string `json:"path"`
 	// Sum is the digest of method, raw query and body.
 	Sum string `json:"sum"`
+	// Fields is the digest of the field lines, in their order and spelling; empty
+	// where they are not known.
+	Fields string `json:"fields,omitempty"`
 }
 
 // Deliveries are all that one backend received of a load.
@@ -69,6 +72,10 @@ func NewRecorder(name string, respond http.Handler) *Recorder {
 
 // ServeHTTP records before it responds.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	conn := connOf(in.Context())
+	if conn != nil {
+		defer conn.forget()
+	}
 	if in.URL.Path == RecordPath {
 		r.serveRecord(w, in)
 		return
@@ -78,12 +85,16 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return
 	}
-	r.record(in, body)
+	fields := ""
+	if conn != nil {
+		fields = sumFields(conn.head())
+	}
+	r.record(in, body, fields)
 	in.Body = io.NopCloser(bytes.NewReader(body))
 	r.respond.ServeHTTP(w, in)
 }
 
-func (r *Recorder) record(in *http.Request, body []byte) {
+func (r *Recorder) record(in *http.Request, body []byte, fields string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count++
@@ -93,7 +104,7 @@ func (r *Recorder) record(in *http.Request, body []byte) {
 		return
 	}
 	path, _, _ := strings.Cut(in.RequestURI, "?") // as it came, escapes included
-	r.load = append(r.load, Delivery{ID: id, Path: path, Sum: sum(in.Method, in.URL.RawQuery, body)})
+	r.load = append(r.load, Delivery{ID: id, Path: path, Sum: sum(in.Method, in.URL.RawQuery, body), Fields: fields})
 }
 
 // Received returns the raw targets of the requests that no load sent, in order

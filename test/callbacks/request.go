@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
@@ -22,7 +23,7 @@ import (
 const idPrefix = "load-"
 
 // id finds the identity in a raw query, in which every callback carries it.
-var id = regexp.MustCompile(`(?:^|&)(?:state|flow)=(` + idPrefix + `[A-Za-z0-9-]+)`)
+var id = regexp.MustCompile(`(?:^|&)(?:state|flow|RelayState)=(` + idPrefix + `[A-Za-z0-9-]+)`)
 
 // newPrefix returns the first part of all identities of one load.
 func newPrefix(name string) string { return idPrefix + name + "-" + rand.Text()[:8] + "-" }
@@ -45,6 +46,8 @@ func IsCallback(r *http.Request) bool { return idOf(r.URL.RawQuery) != "" }
 // untouched.
 type request struct {
 	id, method, path, query, body string
+	// fields are field lines besides those that frame the request.
+	fields []string
 }
 
 // newRequest returns the n-th callback of a load: even ones are a GET, odd ones
@@ -61,7 +64,22 @@ func newRequest(prefix string, n int, path string) request {
 	return r
 }
 
+// newRedirect returns the n-th callback of a load as a signed SAML response.
+func newRedirect(p *Provider, prefix string, n int, path string) (r request, err error) {
+	r = request{id: fmt.Sprintf("%s%07d", prefix, n), method: http.MethodGet, path: path}
+	r.query, err = p.sign(r.id)
+	return r, err
+}
+
 func (r request) sum() string { return sum(r.method, r.query, []byte(r.body)) }
+
+// digests are what the oracle compares of a request.
+type digests struct{ request, fields string }
+
+func (r request) digests(host string) digests {
+	head, _, _ := strings.Cut(string(r.wire(host)), "\r\n\r\n")
+	return digests{r.sum(), sumFields(head)}
+}
 
 // sum covers every byte that must arrive unchanged, except the path: a backend
 // may have one of its own.

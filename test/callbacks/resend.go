@@ -34,6 +34,9 @@ const (
 func (r request) wire(host string) []byte {
 	var b bytes.Buffer
 	_, _ = fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.method, r.path+"?"+r.query, host)
+	for _, line := range r.fields {
+		b.WriteString(line + "\r\n")
+	}
 	if r.body != "" {
 		b.WriteString("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(r.body)) + "\r\n")
 	}

@@ -199,18 +199,17 @@ func keepConfig(t *testing.T, dir string, o options) {
 	disk.Run(ctx)
 }
 
+// noServer is an address that refuses connections. A port that was free a moment
+// ago may be that of another test's server.
+const noServer = "127.0.0.1:1"
+
 // writeKubeconfig returns a kubeconfig for an API server that refuses
 // connections.
 func writeKubeconfig(t *testing.T) string {
 	t.Helper()
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = dead.Close()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	content := `{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],` +
-		`"users":[{"name":"x"}],"clusters":[{"name":"x","cluster":{"server":` + strconv.Quote("http://"+dead.Addr().String()) + `}}]}`
+		`"users":[{"name":"x"}],"clusters":[{"name":"x","cluster":{"server":` + strconv.Quote("http://"+noServer) + `}}]}`
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -6,20 +6,18 @@ package edges
 // nginx_test.go: the installed nginx in front of two proxies.
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // kept are the settings with which nginx keeps its connections to the upstream.
@@ -50,42 +48,22 @@ upstream edge { server %s; %s }
 server { listen %s; keepalive_requests 1000000; location / { proxy_pass http://edge; %s } } }`,
 		user.String(), dir, temporary.String(), strings.Join(targets, "; server "), upstream, address, location)
 	path := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	process := exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", path)
-	var log bytes.Buffer
-	process.Stderr = &log
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = process.Process.Signal(syscall.SIGTERM)
-		_ = process.Wait()
-		if t.Failed() {
-			t.Logf("nginx: %.4000s", log.String())
-		}
-	})
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // the interval of polling
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-			return address
-		}
-		if time.Now().After(end) {
-			t.Fatalf("nginx does not listen: %v", err)
-		}
-	}
+	return startServer(t, address, path, content, nginx, "-p", dir, "-e", "stderr", "-c")
 }
 
+// freeAddress returns an address for a program that cannot choose a port by the
+// system. Its port is below those of outgoing connections, which would take it.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // request sends one request by a transport. Status 0 means that there was no

@@ -35,6 +35,8 @@ type options struct {
 	// flags are added to the manager's, env to the environment of managers and
 	// proxies.
 	flags, env []string
+	// backends are added to those of every test.
+	backends []installation.BackendOptions
 }
 
 // system is one installation under load.
@@ -90,7 +92,7 @@ func install(t testing.TB, o options) *system {
 		// An API server with memory to spare, as in a cluster: it shares the cores
 		// with everything else here.
 		ControlPlaneEnv: []string{"GOGC=400"}, Env: o.env,
-		Prepare: s.createPlatform, Backends: s.backends(), Endpoint: s.interpose,
+		Prepare: s.createPlatform, Backends: append(s.backends(), o.backends...), Endpoint: s.interpose,
 		Managers: max(1, o.managers), ManagerFlags: flags,
 		Proxies: []installation.ProxyOptions{{Fleet: fleet.Name}, {Fleet: fleet.Name}},
 	})
