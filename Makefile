@@ -178,8 +178,12 @@ faults: ## Run each fault for its full required duration (hours) and print a tab
 	cd test/system && FAULTS=$(FAULTS) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 5h -run TestF
 
 .PHONY: edges
-edges: ## Test the proxy behind a real Chromium and nginx. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
+edges: ## Test the proxy behind a real Chromium, nginx, HAProxy, Apache httpd and Caddy. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
 	@hack/edges.sh $(ARGS)
+
+.PHONY: screenshots
+screenshots: ## Take the pictures of docs/pages.md in Chromium.
+	@EDGES_PICTURES='$(ROOT)/docs/pages' hack/edges.sh -run '^TestPages_'
 
 ##@ Release
 

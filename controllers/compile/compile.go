@@ -240,6 +240,7 @@ func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {
 		Limits: routetable.Limits{
 			HeaderKiB: p.Spec.Limits.HeaderKiB, TargetKiB: p.Spec.Limits.TargetKiB, BodyKiB: p.Spec.Limits.BodyKiB,
 		},
+		Pages: routetable.Pages{Product: string(p.Spec.Pages.Product), SupportURL: string(p.Spec.Pages.SupportURL)},
 	}
 	var trusted []string
 	for _, cidr := range p.Spec.Forwarding.TrustedProxies {

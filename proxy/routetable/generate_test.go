@@ -57,6 +57,7 @@ func plainTable(n int) *Table {
 		ListenerPort: 8080, HealthPath: "/healthz",
 		Forwarding: Forwarding{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, ExternalScheme: "https", HostFrom: FromForwardedHost},
 		Limits:     Limits{HeaderKiB: 64, TargetKiB: 32, BodyKiB: 1024},
+		Pages:      Pages{Product: "Acme Login", SupportURL: "mailto:help@acme.com"},
 	}}
 	for i := range n {
 		table.Routes = append(table.Routes, plainRoute(i))
@@ -137,6 +138,10 @@ func drawSettings(t *rapid.T) Settings {
 			HeaderKiB: rapid.Int32Range(0, maxHeaderKiB).Draw(t, "header"),
 			TargetKiB: rapid.Int32Range(0, maxTargetKiB).Draw(t, "target"),
 			BodyKiB:   rapid.Int32Range(0, maxBodyKiB).Draw(t, "body"),
+		},
+		Pages: Pages{
+			Product:    rapid.StringMatching(`([!-~ü]{1,9}( [!-~ü]{1,9}){0,3})?`).Draw(t, "product"),
+			SupportURL: rapid.StringMatching(`((https://[a-z0-9]{1,5}(/[A-Za-z0-9.?&=%#-]{0,9})?)|(mailto:[a-z0-9._+-]{1,9}@[a-z0-9]{1,9}))?`).Draw(t, "support"),
 		},
 	}
 }

@@ -40,6 +40,22 @@ var invalidSettings = []struct {
 	{"target without a limit", func(s *Settings) { s.Limits.TargetKiB = 257 }, "limit targetKiB is 257"},
 	{"negative limit of the body", func(s *Settings) { s.Limits.BodyKiB = -1 }, "limit bodyKiB is -1, 1 to 16384 are allowed"},
 	{"body without a limit", func(s *Settings) { s.Limits.BodyKiB = 16385 }, "limit bodyKiB is 16385"},
+	{"product of two lines", func(s *Settings) { s.Pages.Product = "Acme\nLogin" }, "a product is words"},
+	{"product with two spaces", func(s *Settings) { s.Pages.Product = "Acme  Login" }, "a product is words"},
+	{"product that begins with a space", func(s *Settings) { s.Pages.Product = " Acme" }, "a product is words"},
+	{"product that changes the direction", func(s *Settings) { s.Pages.Product = "Acme\u202elogin" }, "a product is words"},
+	{"product with a line of Unicode", func(s *Settings) { s.Pages.Product = "Acme\u2028Login" }, "a product is words"},
+	{"product that is no text", func(s *Settings) { s.Pages.Product = "Acme\xff" }, "a product is UTF-8"},
+	{"product that is too long", func(s *Settings) { s.Pages.Product = strings.Repeat("ü", 65) }, "at most 64 characters"},
+	{"support of a script", func(s *Settings) { s.Pages.SupportURL = "javascript:alert(1)" }, "a support URL begins with https://"},
+	{"support without TLS", func(s *Settings) { s.Pages.SupportURL = "http://a" }, "a support URL begins with https://"},
+	{"support with a quote", func(s *Settings) { s.Pages.SupportURL = `https://a/"` }, "byte '\"' is not allowed in a support URL"},
+	{"support that is too long", func(s *Settings) { s.Pages.SupportURL = "https://a/" + strings.Repeat("a", 503) }, "at most 512 bytes"},
+	{"mail without a domain", func(s *Settings) { s.Pages.SupportURL = "mailto:help@" }, "holds one address"},
+	{"mail without a name", func(s *Settings) { s.Pages.SupportURL = "mailto:@acme.com" }, "holds one address"},
+	{"mail with a copy", func(s *Settings) { s.Pages.SupportURL = "mailto:help@acme.com?cc=a@b" }, "holds one address"},
+	{"mail to two", func(s *Settings) { s.Pages.SupportURL = "mailto:a@b,c@d" }, "holds one address"},
+	{"mail with a line", func(s *Settings) { s.Pages.SupportURL = "mailto:a@b\r\nX: y" }, "holds one address"},
 }
 
 func TestSettings_RefusesEachBrokenRule(t *testing.T) {
@@ -65,6 +81,10 @@ func TestSettings_AcceptsTheEdges(t *testing.T) {
 		"the root as a health":  func(s *Settings) { s.HealthPath = "/" },
 		"escapes in the health": func(s *Settings) { s.HealthPath = "/a%2Fb//c/../;d" },
 		"longest health path":   func(s *Settings) { s.HealthPath = "/" + strings.Repeat("a", maxPathBytes-1) },
+		"longest product":       func(s *Settings) { s.Pages.Product = strings.Repeat("ü", 64) },
+		"product with joiners":  func(s *Settings) { s.Pages.Product = "می\u200cخواهم \U0001f468\u200d\U0001f469 <b>&\"'" },
+		"support page":          func(s *Settings) { s.Pages.SupportURL = "https://help.acme.com/sso?a=1&b=2#c" },
+		"support by mail":       func(s *Settings) { s.Pages.SupportURL = "mailto:sso_help+x.y-z@mail.acme-login.com" },
 		"lowest limits":         func(s *Settings) { s.Limits = Limits{HeaderKiB: 1, TargetKiB: 1, BodyKiB: 1} },
 		"highest limits":        func(s *Settings) { s.Limits = Limits{HeaderKiB: 1024, TargetKiB: 256, BodyKiB: 16384} },
 	} {

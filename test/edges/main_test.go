@@ -37,6 +37,14 @@ const (
 	patience = 30 * time.Second
 )
 
+// trustAll makes clients on this host, such as a front, trusted peers.
+var trustAll = []string{"127.0.0.0/8"}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
 // full is set for the tests that last minutes.
 var full = os.Getenv("EDGES") == "full"
 
@@ -74,6 +82,10 @@ type options struct {
 	trusted []string
 	// timeoutSeconds are the route's; 30 when 0.
 	timeoutSeconds int32
+	// change makes the table another one; nil: it stays.
+	change func(*routetable.Table)
+	// more are addresses of other backends, and where they are.
+	more map[string]string
 }
 
 // proxy is a running proxy, without an API server: it serves what is on its disk.
@@ -94,6 +106,9 @@ func startProxy(t *testing.T, o options) *proxy {
 		"--namespace=edge-system", "--proxy=edge", "--kubeconfig=" + writeKubeconfig(t), "--listen-address=127.0.0.1:0",
 		"--admin-address=127.0.0.1:0", "--drain-delay=0s", "--start-timeout=1ms", "--state-dir=" + dir,
 		"--connect-to=10.0.0.1:80=" + o.backend,
+	}
+	for from, to := range o.more {
+		args = append(args, "--connect-to="+from+"="+to)
 	}
 	if o.app != "" {
 		_, port, _ := net.SplitHostPort(o.app)
@@ -146,7 +161,7 @@ func (p *proxy) terminate() { _ = p.process.Process.Signal(syscall.SIGTERM) }
 // keepConfig writes a config as an earlier run of the proxy would have.
 func keepConfig(t *testing.T, dir string, o options) {
 	t.Helper()
-	encoded, err := routetable.Encode(&routetable.Table{
+	table := &routetable.Table{
 		Settings: routetable.Settings{ListenerPort: 8080, Forwarding: routetable.Forwarding{TrustedProxies: o.trusted}},
 		Routes: []routetable.Route{{
 			Namespace: "identity", Name: "acme-sso", UID: "uid", Generation: 1, Hostnames: []string{authHost}, Protocol: routetable.OIDC,
@@ -154,7 +169,11 @@ func keepConfig(t *testing.T, dir string, o options) {
 			Backends:       []routetable.Backend{{Name: "blue", Weight: 1, Addresses: []string{"10.0.0.1:80"}}},
 			TimeoutSeconds: max(o.timeoutSeconds, 30), Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), AfterSunset: routetable.Reject,
 		}},
-	}, routetable.DefaultShardBytes)
+	}
+	if o.change != nil {
+		o.change(table)
+	}
+	encoded, err := routetable.Encode(table, routetable.DefaultShardBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

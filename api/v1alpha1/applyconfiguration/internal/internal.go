@@ -195,6 +195,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: mode
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyMode
+    - name: pages
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Pages
     - name: policy
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Policy
@@ -468,6 +471,15 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ObjectName
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Pages
+  map:
+    fields:
+    - name: product
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Product
+    - name: supportURL
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.SupportURL
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathProbe
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathType
@@ -506,6 +518,8 @@ var schemaYAML = typed.YAMLObject(`types:
       - 7
       - 1
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProbePath
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Product
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Protocol
   scalar: string
@@ -631,6 +645,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.SupportURL
+  scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.TaintEffect
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Timeouts
