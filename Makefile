@@ -190,8 +190,12 @@ soak: ## Send a million callbacks while everything fails at random. SOAK=20000 s
 	cd test/system && SOAK=$(SOAK) KUBEBUILDER_ASSETS=$$($(ROOT)/hack/controlplane/build.sh) go test -count=1 -timeout 12h -run TestSoak
 
 .PHONY: edges
-edges: ## Test the proxy between a real Chromium, nginx and five origins. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
+edges: ## Test the proxy between real browsers and fronts (Chromium, nginx, HAProxy, Apache, Caddy) and five origins. EDGES=full takes a quarter of an hour. ARGS are flags of go test.
 	@hack/edges.sh $(ARGS)
+
+.PHONY: screenshots
+screenshots: ## Take the pictures of docs/pages.md in Chromium.
+	@EDGES_PICTURES='$(ROOT)/docs/pages' hack/edges.sh -run '^TestPages_'
 
 ##@ Release
 

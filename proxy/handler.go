@@ -136,6 +136,8 @@ type exchange struct {
 	c     *http1.Exchange
 	start time.Time
 
+	// pages are what the fleet adds to its own pages; nil without a config.
+	pages     *routetable.Pages
 	requestID string
 	via       string               // the field that is sent
 	route     *routetable.Route    // nil until the request is matched
@@ -182,6 +184,9 @@ type exchange struct {
 var exchanges = sync.Pool{New: func() any { return &exchange{buffer: new([bufferBytes]byte)} }}
 
 func (x *exchange) serve(snapshot *config.Snapshot) {
+	if snapshot != nil {
+		x.pages = &snapshot.Table.Settings.Pages
+	}
 	if !x.match(snapshot) {
 		return
 	}
@@ -371,9 +376,12 @@ func (x *exchange) respond(status int, o outcome, reason string) {
 func (x *exchange) respondWith(status int, p page.Page, o outcome, reason string, lines ...string) {
 	x.status, x.outcome, x.reason = status, o, reason
 	x.observe()
-	details := page.Details{RequestID: x.requestID}
-	if x.route != nil {
-		details.InfoURL = x.route.InfoURL
+	d := page.Details{RequestID: x.requestID}
+	if x.pages != nil {
+		d.Product, d.SupportURL = x.pages.Product, x.pages.SupportURL
 	}
-	page.Write(x.c, status, p.Render(details), lines...)
+	if x.route != nil {
+		d.InfoURL = x.route.InfoURL
+	}
+	page.Write(x.c, status, p.Render(d), lines...)
 }

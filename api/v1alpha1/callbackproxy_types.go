@@ -84,6 +84,10 @@ type CallbackProxySpec struct {
 	// +optional
 	Limits Limits `json:"limits,omitzero"`
 
+	// pages are what the proxies' own pages show about the product and its support.
+	// +optional
+	Pages Pages `json:"pages,omitzero"`
+
 	// policy bounds what routes may declare.
 	// +optional
 	// +kubebuilder:default={maxLifetimeDays: 180, allowedAfterSunset: {Reject}, requireOwner: true, sunsetWarningDays: {30, 7, 1}, maxRoutesPerNamespace: 1000}

@@ -242,6 +242,7 @@ func settings(p *callbackv1alpha1.CallbackProxy) routetable.Settings {
 			HeaderKiB: p.Spec.Limits.HeaderKiB, TargetKiB: p.Spec.Limits.TargetKiB, BodyKiB: p.Spec.Limits.BodyKiB,
 			Connections: p.Spec.Limits.Connections, InFlightPerRoute: p.Spec.Limits.InFlightPerRoute,
 		},
+		Pages: routetable.Pages{Product: string(p.Spec.Pages.Product), SupportURL: string(p.Spec.Pages.SupportURL)},
 	}
 	var trusted []string
 	for _, cidr := range p.Spec.Forwarding.TrustedProxies {

@@ -1,10 +1,10 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package page writes the proxy's own pages. In: constant texts, and the link
-// that a route's owner declared; out: responses with the headers that every page
-// of the proxy has. No byte of a request is in them but the id that the proxy
-// gave it. I/O.
+// Package page writes the proxy's own pages. In: constant texts, and what the
+// platform team and the owner of a route declared for them; out: responses with the
+// headers that every page of the proxy has. No byte of a request is in them but the
+// id that names it in the log. I/O.
 package page
 
 // page.go: the one layout of all pages.
@@ -20,17 +20,6 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 )
 
-// style is for phones and desktops, light and dark. The page has no other
-// resource: it may be shown where nothing else can be reached.
-const style = `:root{color-scheme:light dark}` +
-	`body{margin:0;min-height:100vh;display:grid;place-items:center;font:1rem/1.5 system-ui,sans-serif;background:#f5f6f8;color:#1b1f24}` +
-	`main{box-sizing:border-box;width:min(34rem,100%);padding:2rem 1.5rem}` +
-	`h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}` +
-	`a{display:inline-block;padding:.6rem 1.1rem;border-radius:.5rem;background:#0b57d0;color:#fff;text-decoration:none;font-weight:600}` +
-	`a:focus-visible{outline:3px solid currentColor;outline-offset:2px}` +
-	`small{color:#57606a;overflow-wrap:anywhere}` +
-	`@media (prefers-color-scheme:dark){body{background:#16191d;color:#e6e8eb}a{background:#a8c7fa;color:#062e6f}small{color:#9aa4af}}`
-
 const (
 	head = `<!doctype html>
 <html lang="en">
@@ -38,45 +27,95 @@ const (
 	body = `</title><style>` + style + `</style></head>
 <body>
 <main>
-<h1>`
+`
 	tail = `</main>
 </body>
 </html>
 `
 )
 
-// Page is a page of the proxy.
-type Page struct{ text string }
+// Reload states whether a reload of the page is safe: whether it can deliver a
+// sign-in a second time.
+type Reload string
 
-// New returns a page. The texts are HTML.
-func New(title string, paragraphs ...string) Page {
-	var b strings.Builder
-	b.WriteString(head + title + body + title + "</h1>\n")
-	for _, paragraph := range paragraphs {
-		b.WriteString("<p>" + paragraph + "</p>\n")
-	}
-	return Page{b.String()}
+// The statements. Each is a sentence of the page.
+const (
+	// Safe: nothing was delivered, and another attempt can succeed.
+	Safe Reload = "Reloading this page is safe."
+	// Unsafe: a backend may have acted.
+	Unsafe Reload = "Please do not reload this page."
+	// Useless: nothing was delivered, and the same request fails again.
+	Useless Reload = "Reloading this page is safe, but does not help."
+)
+
+// Page is a page of the proxy: what happened, whether a reload is safe, and what to
+// do. The texts are constant, one sentence or more each.
+type Page struct {
+	Title    string
+	Happened string
+	Reload   Reload
+	Next     string
 }
 
-// Details are what one route and one request add to a page.
+// Details are what a fleet, a route and a request add to a page; "" adds nothing.
 type Details struct {
-	// InfoURL is the link that the route's owner declared, or "".
+	// Product is the name by which users know what they sign in to.
+	Product string
+	// SupportURL is an https:// page or a mailto: address.
+	SupportURL string
+	// InfoURL is the link that the route's owner declared.
 	InfoURL string
-	// RequestID is the proxy's name for the request, for people who help; or "".
+	// RequestID is the proxy's name for the request, for people who help.
 	RequestID string
 }
 
-// Render returns the page.
+// Render returns the page. Everything in Details is escaped.
 func (p Page) Render(d Details) []byte {
-	b := make([]byte, 0, len(p.text)+len(tail)+512)
-	b = append(b, p.text...)
+	var b strings.Builder
+	b.Grow(len(head) + len(body) + len(tail) + 1024)
+	title := html.EscapeString(p.Title)
+	b.WriteString(head + title)
+	if d.Product != "" {
+		b.WriteString(" – " + html.EscapeString(d.Product))
+	}
+	b.WriteString(body)
+	if d.Product != "" {
+		b.WriteString(`<p class="product">` + html.EscapeString(d.Product) + "</p>\n")
+	}
+	b.WriteString("<h1>" + title + "</h1>\n<p>" + html.EscapeString(p.Happened) + "</p>\n")
+	b.WriteString(`<p class="` + p.Reload.class() + `"><strong>` + string(p.Reload) + "</strong> " + html.EscapeString(p.Next) + "</p>\n")
 	if d.InfoURL != "" {
-		b = append(b, `<p><a href="`+html.EscapeString(d.InfoURL)+`" rel="noreferrer">What to do now</a></p>`+"\n"...)
+		b.WriteString(`<p><a class="button" href="` + html.EscapeString(d.InfoURL) + `" rel="noreferrer">What to do now</a></p>` + "\n")
+	}
+	writeSupport(&b, d)
+	b.WriteString(tail)
+	return []byte(b.String())
+}
+
+// class is the class of the paragraph about the reload.
+func (r Reload) class() string {
+	switch r {
+	case Safe:
+		return "reload safe"
+	case Unsafe:
+		return "reload unsafe"
+	case Useless:
+	}
+	return "reload"
+}
+
+// writeSupport writes how people get help, and the reference that they need for it.
+func writeSupport(b *strings.Builder, d Details) {
+	if d.SupportURL != "" {
+		text := "Contact support"
+		if address, isMail := strings.CutPrefix(d.SupportURL, "mailto:"); isMail {
+			text = address // it can be read where no mail program is set up
+		}
+		b.WriteString(`<p class="support">Need help? <a href="` + html.EscapeString(d.SupportURL) + `" rel="noreferrer">` + html.EscapeString(text) + "</a></p>\n")
 	}
 	if d.RequestID != "" {
-		b = append(b, `<p><small>Reference for support: `+html.EscapeString(d.RequestID)+"</small></p>\n"...)
+		b.WriteString(`<p class="support">Reference for support: <code>` + html.EscapeString(d.RequestID) + "</code></p>\n")
 	}
-	return append(b, tail...)
 }
 
 // retrySeconds is how long a client should wait before it reloads a 503.

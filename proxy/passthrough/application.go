@@ -107,9 +107,21 @@ func (a *Application) InFlight() int64 { return a.inFlight.Load() }
 // The pages of a request that got no response. They are of status 502, because
 // 503 would be the application's own.
 var (
-	PageNotPassed  = page.New("The application cannot be reached", "The request was not delivered.")
-	pageMalformed  = page.New("This request is not valid", "Its body could not be read.")
-	pageNoResponse = page.New("The application did not answer", "It is not known whether the request arrived.")
+	PageNotPassed = page.Page{
+		Title:    "The application cannot be reached",
+		Happened: "Your request was not delivered.",
+		Reload:   page.Safe, Next: "Try it in a few seconds.",
+	}
+	pageMalformed = page.Page{
+		Title:    "This request is not valid",
+		Happened: "Its body could not be read to the end.",
+		Reload:   page.Useless, Next: "Go back and try it again.",
+	}
+	pageNoResponse = page.Page{
+		Title:    "The application did not answer",
+		Happened: "It is not known whether your request arrived.",
+		Reload:   page.Unsafe, Next: "Look whether it took effect before you send it again.",
+	}
 )
 
 // CutLater ends all streams when the grace is over, WebSockets too. The caller

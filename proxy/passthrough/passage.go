@@ -27,6 +27,8 @@ type passage struct {
 	x   *http1.Exchange
 	// body is what was read of the request's body, all of it; nil: it is streamed.
 	body []byte
+	// details are what the fleet adds to its own pages.
+	details page.Details
 
 	mu     sync.Mutex
 	conn   *appConn
@@ -42,7 +44,8 @@ type passage struct {
 // given; nil: it is streamed as it comes.
 func (a *Application) Pass(s *config.Snapshot, x *http1.Exchange, body []byte) {
 	a.passed()
-	p := &passage{app: a, x: x, body: body}
+	pages := &s.Table.Settings.Pages
+	p := &passage{app: a, x: x, body: body, details: page.Details{Product: pages.Product, SupportURL: pages.SupportURL}}
 	a.begin(p)
 	defer a.end(p)
 	x.SetReadDeadline(time.Time{})
@@ -118,14 +121,14 @@ func (p *passage) failResponse() {
 		return
 	}
 	p.x.Close()
-	page.Write(p.x, refusal.Status, pageMalformed.Render(page.Details{}))
+	page.Write(p.x, refusal.Status, pageMalformed.Render(p.details))
 }
 
 // fail responds for an application that did not.
 func (p *passage) fail(content page.Page) {
 	p.app.failed()
 	p.x.Close()
-	page.Write(p.x, http.StatusBadGateway, content.Render(page.Details{}))
+	page.Write(p.x, http.StatusBadGateway, content.Render(p.details))
 }
 
 // exchange sends the request and relays the response. It reports whether the

@@ -68,6 +68,7 @@ func plainTable(n int) *Table {
 		ListenerPort: 8080, HealthPath: "/healthz", ProxyProtocol: true,
 		Forwarding: Forwarding{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, ExternalScheme: "https", HostFrom: FromForwardedHost},
 		Limits:     Limits{HeaderKiB: 64, TargetKiB: 32, BodyKiB: 1024, Connections: 10_000, InFlightPerRoute: 256},
+		Pages:      Pages{Product: "Acme Login", SupportURL: "mailto:help@acme.com"},
 	}}
 	for i := range n {
 		table.Routes = append(table.Routes, plainRoute(i))
@@ -152,6 +153,10 @@ func drawSettings(t *rapid.T) Settings {
 
 			Connections:      rapid.Int32Range(0, maxConnections).Draw(t, "connections"),
 			InFlightPerRoute: rapid.Int32Range(0, maxInFlightPerRoute).Draw(t, "in flight"),
+		},
+		Pages: Pages{
+			Product:    rapid.StringMatching(`([!-~ü]{1,9}( [!-~ü]{1,9}){0,3})?`).Draw(t, "product"),
+			SupportURL: rapid.StringMatching(`((https://[a-z0-9]{1,5}(/[A-Za-z0-9.?&=%#-]{0,9})?)|(mailto:[a-z0-9._+-]{1,9}@[a-z0-9]{1,9}))?`).Draw(t, "support"),
 		},
 	}
 }

@@ -44,6 +44,22 @@ var invalidSettings = []struct {
 	{"too many connections", func(s *Settings) { s.Limits.Connections = 100_001 }, "limit connections is 100001"},
 	{"negative number in flight", func(s *Settings) { s.Limits.InFlightPerRoute = -1 }, "limit inFlightPerRoute is -1, 1 to 10000 are allowed"},
 	{"too many in flight", func(s *Settings) { s.Limits.InFlightPerRoute = 10_001 }, "limit inFlightPerRoute is 10001"},
+	{"product of two lines", func(s *Settings) { s.Pages.Product = "Acme\nLogin" }, "a product is words"},
+	{"product with two spaces", func(s *Settings) { s.Pages.Product = "Acme  Login" }, "a product is words"},
+	{"product that begins with a space", func(s *Settings) { s.Pages.Product = " Acme" }, "a product is words"},
+	{"product that changes the direction", func(s *Settings) { s.Pages.Product = "Acme\u202elogin" }, "a product is words"},
+	{"product with a line of Unicode", func(s *Settings) { s.Pages.Product = "Acme\u2028Login" }, "a product is words"},
+	{"product that is no text", func(s *Settings) { s.Pages.Product = "Acme\xff" }, "a product is UTF-8"},
+	{"product that is too long", func(s *Settings) { s.Pages.Product = strings.Repeat("ü", 65) }, "at most 64 characters"},
+	{"support of a script", func(s *Settings) { s.Pages.SupportURL = "javascript:alert(1)" }, "a support URL begins with https://"},
+	{"support without TLS", func(s *Settings) { s.Pages.SupportURL = "http://a" }, "a support URL begins with https://"},
+	{"support with a quote", func(s *Settings) { s.Pages.SupportURL = `https://a/"` }, "byte '\"' is not allowed in a support URL"},
+	{"support that is too long", func(s *Settings) { s.Pages.SupportURL = "https://a/" + strings.Repeat("a", 503) }, "at most 512 bytes"},
+	{"mail without a domain", func(s *Settings) { s.Pages.SupportURL = "mailto:help@" }, "holds one address"},
+	{"mail without a name", func(s *Settings) { s.Pages.SupportURL = "mailto:@acme.com" }, "holds one address"},
+	{"mail with a copy", func(s *Settings) { s.Pages.SupportURL = "mailto:help@acme.com?cc=a@b" }, "holds one address"},
+	{"mail to two", func(s *Settings) { s.Pages.SupportURL = "mailto:a@b,c@d" }, "holds one address"},
+	{"mail with a line", func(s *Settings) { s.Pages.SupportURL = "mailto:a@b\r\nX: y" }, "holds one address"},
 }
 
 func TestSettings_RefusesEachBrokenRule(t *testing.T) {
@@ -75,6 +91,10 @@ func TestSettings_AcceptsTheEdges(t *testing.T) {
 		"highest limits": func(s *Settings) {
 			s.Limits = Limits{HeaderKiB: 1024, TargetKiB: 256, BodyKiB: 16384, Connections: 100_000, InFlightPerRoute: 10_000}
 		},
+		"longest product":      func(s *Settings) { s.Pages.Product = strings.Repeat("ü", 64) },
+		"product with joiners": func(s *Settings) { s.Pages.Product = "می\u200cخواهم \U0001f468\u200d\U0001f469 <b>&\"'" },
+		"support page":         func(s *Settings) { s.Pages.SupportURL = "https://help.acme.com/sso?a=1&b=2#c" },
+		"support by mail":      func(s *Settings) { s.Pages.SupportURL = "mailto:sso_help+x.y-z@mail.acme-login.com" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := plainTable(1)

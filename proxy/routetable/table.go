@@ -34,6 +34,14 @@ type Settings struct {
 	ProxyProtocol bool       `json:"proxyProtocol,omitempty"`
 	Forwarding    Forwarding `json:"forwarding,omitzero"`
 	Limits        Limits     `json:"limits,omitzero"`
+	Pages         Pages      `json:"pages,omitzero"`
+}
+
+// Pages are what the proxies' own pages show; "" stands for nothing.
+type Pages struct {
+	// Product is a name of one line, SupportURL an https:// page or a mailto: address.
+	Product    string `json:"product,omitempty"`
+	SupportURL string `json:"supportURL,omitempty"`
 }
 
 // Limits bound a request, in KiB, and an instance; 0 stands for the default.

@@ -365,16 +365,23 @@ func isUTCSecond(t time.Time) bool {
 
 // checkInfoURL keeps what may stand in a header and in a page as it is.
 func checkInfoURL(r *Route) error {
-	if r.InfoURL == "" {
+	switch {
+	case r.InfoURL == "":
 		return nil
+	case len(r.InfoURL) > maxInfoURLBytes:
+		return fmt.Errorf("an info URL has at most %d bytes", maxInfoURLBytes)
 	}
-	rest, ok := strings.CutPrefix(r.InfoURL, "https://")
-	if !ok || rest == "" || !isAlphanumeric(rest[0]) || len(r.InfoURL) > maxInfoURLBytes {
-		return fmt.Errorf("an info URL begins with https:// and a host and has at most %d bytes", maxInfoURLBytes)
+	return checkHTTPS("an info URL", r.InfoURL)
+}
+
+func checkHTTPS(what, url string) error {
+	rest, ok := strings.CutPrefix(url, "https://")
+	if !ok || rest == "" || !isAlphanumeric(rest[0]) {
+		return fmt.Errorf("%s begins with https:// and a host", what)
 	}
 	for i := range len(rest) {
 		if c := rest[i]; !isAlphanumeric(c) && !strings.ContainsRune("/._~!$&()*+,;=:@%?#-", rune(c)) {
-			return fmt.Errorf("byte %q is not allowed in an info URL", c)
+			return fmt.Errorf("byte %q is not allowed in %s", c, what)
 		}
 	}
 	return nil

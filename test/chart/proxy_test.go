@@ -19,12 +19,15 @@ func TestProxy_PassesSettingsOn(t *testing.T) {
 		"all": {`
   listener: {port: 9000, healthPath: /healthz, proxyProtocol: Required}
   limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384, connections: 100000, inFlightPerRoute: 10000}
+  pages: {product: Acme Login, supportURL: "mailto:help@acme.test"}
   forwarding: {externalScheme: http, hostFrom: XForwardedHost}`, `{
+  pages: {product: Acme Login, supportURL: "mailto:help@acme.test"},
   listener: {port: 9000, healthPath: /healthz, proxyProtocol: Required},
   limits: {headerKiB: 128, targetKiB: 256, bodyKiB: 16384, connections: 100000, inFlightPerRoute: 10000},
   forwarding: {externalScheme: http, hostFrom: XForwardedHost}}`},
 		"one limit, and values of an older release": {`
   limits: {bodyKiB: 1}
+  pages: null
   forwarding: {externalScheme: null, hostFrom: null}`, `{listener: {port: 8080}, limits: {bodyKiB: 1}}`},
 	} {
 		t.Run(name, func(t *testing.T) {

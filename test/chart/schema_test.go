@@ -45,6 +45,8 @@ func TestValues_AreRefusedWithAReason(t *testing.T) {
 		"a host from any field":   {"proxy: {forwarding: {hostFrom: X-Host}}", "at '/proxy/forwarding/hostFrom': value must be one of 'Host', 'XForwardedHost'"},
 		"a limit that is none":    {"proxy: {limits: {bodyKiB: 0}}", "at '/proxy/limits/bodyKiB': minimum: got 0, want 1"},
 		"a limit of no field":     {"proxy: {limits: {queryKiB: 1}}", "additional properties 'queryKiB' not allowed"},
+		"support without TLS":     {"proxy: {pages: {supportURL: 'http://help.acme.test'}}", "at '/proxy/pages/supportURL': 'http://help.acme.test' does not match pattern"},
+		"a product that is long":  {"proxy: {pages: {product: " + strings.Repeat("a", 65) + "}}", "at '/proxy/pages/product': maxLength: got 65, want 64"},
 		"a sidecar at the edge":   {"proxy: {mode: Sidecar}", "at '/proxy/mode': value must be one of 'Deployment', 'External'"},
 		"an image of no registry": {"image: {registry: ''}", `image.manager: "callback-manager" names no registry: set image.registry, such as registry.example.com/identity (or image.manager.pullPolicy Never`},
 		"a proxy of no registry":  {"image: {manager: {pullPolicy: Never}}", `image.proxy: "callback-proxy" names no registry`},

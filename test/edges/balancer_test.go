@@ -75,9 +75,9 @@ stream { server { listen %s; proxy_pass %s; proxy_protocol on; } }`, module, use
 	return address
 }
 
-// startHAProxy starts HAProxy as a balancer of connections, which checks its server
+// startHAProxyBalancer starts HAProxy as a balancer of connections, which checks its server
 // with the same option.
-func startHAProxy(t *testing.T, target, option string) string {
+func startHAProxyBalancer(t *testing.T, target, option string) string {
 	t.Helper()
 	haproxy, address := need(t, "haproxy", "/usr/sbin/haproxy"), freeAddress(t)
 	config := fmt.Sprintf(`defaults
@@ -100,10 +100,10 @@ backend edge
 func TestW6_RealBalancers(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, target string) string{
 		"nginx":              startStream,
-		"HAProxy, version 1": func(t *testing.T, target string) string { return startHAProxy(t, target, "send-proxy") },
-		"HAProxy, version 2": func(t *testing.T, target string) string { return startHAProxy(t, target, "send-proxy-v2") },
+		"HAProxy, version 1": func(t *testing.T, target string) string { return startHAProxyBalancer(t, target, "send-proxy") },
+		"HAProxy, version 2": func(t *testing.T, target string) string { return startHAProxyBalancer(t, target, "send-proxy-v2") },
 		"HAProxy, with its TLVs": func(t *testing.T, target string) string {
-			return startHAProxy(t, target, "send-proxy-v2 proxy-v2-options crc32c,unique-id")
+			return startHAProxyBalancer(t, target, "send-proxy-v2 proxy-v2-options crc32c,unique-id")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -68,22 +68,23 @@ func startBrowser(t *testing.T) *browser {
 	t.Cleanup(func() { _ = to.Close(); _ = driver.Wait() })
 	b := &browser{t: t, to: to, from: bufio.NewScanner(from)}
 	b.from.Buffer(nil, 1<<20)
-	t.Logf("Chromium %s", b.read().Version)
+	var started visited
+	b.receive(&started)
+	t.Logf("Chromium %s", started.Version)
 	return b
 }
 
-func (b *browser) read() (v visited) {
+func (b *browser) receive(result any) {
 	b.t.Helper()
 	if !b.from.Scan() {
 		b.t.Fatalf("the browser ended: %v", b.from.Err())
 	}
-	if err := json.Unmarshal(b.from.Bytes(), &v); err != nil {
+	if err := json.Unmarshal(b.from.Bytes(), result); err != nil {
 		b.t.Fatalf("decode %q: %v", b.from.Text(), err)
 	}
-	return v
 }
 
-func (b *browser) do(command map[string]any) visited {
+func (b *browser) send(command map[string]any) {
 	b.t.Helper()
 	line, err := json.Marshal(command)
 	if err != nil {
@@ -92,7 +93,13 @@ func (b *browser) do(command map[string]any) visited {
 	if _, err := fmt.Fprintf(b.to, "%s\n", line); err != nil {
 		b.t.Fatal(err)
 	}
-	return b.read()
+}
+
+func (b *browser) do(command map[string]any) (v visited) {
+	b.t.Helper()
+	b.send(command)
+	b.receive(&v)
+	return v
 }
 
 // visit opens a URL and waits for the end of the document whose URL contains until.
@@ -101,5 +108,50 @@ func (b *browser) visit(url, until string) visited {
 	return b.do(map[string]any{"do": "visit", "url": url, "until": until, "millis": patience.Milliseconds()})
 }
 
-// save writes a picture of what is shown.
-func (b *browser) save(path string) { b.do(map[string]any{"do": "save", "path": path}) }
+// asked is what another program than a browser's address bar adds to a request.
+type asked struct {
+	Method  string            `json:"method,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// change makes the next documents be requested in another way.
+func (b *browser) change(a asked) {
+	b.t.Helper()
+	if v := b.do(map[string]any{"do": "change", "method": a.Method, "headers": a.Headers}); v.Error != "" {
+		b.t.Fatal(v.Error)
+	}
+}
+
+// look is what a person sees, and what a screen reader gets.
+type look struct {
+	Lang, Title, Ground string
+	Error               string
+	Headings, Landmarks int
+	Scrolls             bool
+	// Broken are the rules of axe-core that the page breaks, and where.
+	Broken []string
+	// Stops are the elements that the tabulator key reaches.
+	Stops []struct {
+		Href, Outline string
+		Width         float64
+	}
+}
+
+// look shows the page in a window of a size, light or dark.
+func (b *browser) look(width int, dark bool) (l look) {
+	b.t.Helper()
+	b.send(map[string]any{"do": "look", "width": width, "dark": dark})
+	b.receive(&l)
+	if l.Error != "" {
+		b.t.Fatal(l.Error)
+	}
+	return l
+}
+
+// save writes a picture of the page in a window of a size, light or dark.
+func (b *browser) save(path string, width, height int, dark bool) {
+	b.t.Helper()
+	if v := b.do(map[string]any{"do": "save", "path": path, "width": width, "height": height, "dark": dark}); v.Error != "" {
+		b.t.Fatal(v.Error)
+	}
+}

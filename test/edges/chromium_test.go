@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -100,11 +98,6 @@ func TestF62_ChromiumSendsOnce(t *testing.T) {
 	backend := startBackend(t)
 	s := open(t, b, startProxy(t, options{backend: backend.address}).address)
 	s.sendEach(backend, faults, "/cb", "The sign-in was interrupted")
-	if dir := os.Getenv("EDGES_PICTURES"); dir != "" {
-		backend.way.Store(&faults[0])
-		s.send(byGet, "/cb")
-		s.save(filepath.Join(dir, "interrupted.png"))
-	}
 }
 
 // F64: the same for requests that a sidecar passes to its application.

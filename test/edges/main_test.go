@@ -37,6 +37,14 @@ const (
 	patience = 30 * time.Second
 )
 
+// trustAll makes clients on this host, such as a front, trusted peers.
+var trustAll = []string{"127.0.0.0/8"}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
 // full is set for the tests that last minutes.
 var full = os.Getenv("EDGES") == "full"
 
@@ -78,6 +86,10 @@ type options struct {
 	paths []string
 	// proxyProtocol: connections begin with a header of the PROXY protocol.
 	proxyProtocol bool
+	// change makes the table another one; nil: it stays.
+	change func(*routetable.Table)
+	// more are addresses of other backends, and where they are.
+	more map[string]string
 	// memory is the limit that a flag states, group a control group with a limit, and
 	// descriptors the limit on them; empty or 0: none.
 	memory, group string
@@ -120,6 +132,9 @@ func startProxy(t *testing.T, o options) *proxy {
 		"--namespace=edge-system", "--proxy=edge", "--kubeconfig=" + writeKubeconfig(t), "--listen-address=127.0.0.1:0",
 		"--admin-address=127.0.0.1:0", "--drain-delay=0s", "--start-timeout=1ms", "--state-dir=" + dir,
 		"--connect-to=10.0.0.1:80=" + o.backend,
+	}
+	for from, to := range o.more {
+		args = append(args, "--connect-to="+from+"="+to)
 	}
 	if o.app != "" {
 		_, port, _ := net.SplitHostPort(o.app)
@@ -182,10 +197,14 @@ func keepConfig(t *testing.T, dir string, o options) {
 			TimeoutSeconds: max(o.timeoutSeconds, 30), Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), AfterSunset: routetable.Reject,
 		})
 	}
-	encoded, err := routetable.Encode(&routetable.Table{
+	table := &routetable.Table{
 		Settings: routetable.Settings{ListenerPort: 8080, ProxyProtocol: o.proxyProtocol, Forwarding: routetable.Forwarding{TrustedProxies: o.trusted}},
 		Routes:   routes,
-	}, routetable.DefaultShardBytes)
+	}
+	if o.change != nil {
+		o.change(table)
+	}
+	encoded, err := routetable.Encode(table, routetable.DefaultShardBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

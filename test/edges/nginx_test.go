@@ -140,24 +140,28 @@ func TestF62_NginxSendsOnce(t *testing.T) {
 	}
 }
 
-// relay counts the connections to a server.
+// relay stands for a Service: it spreads connections over servers that accept them,
+// and counts them.
 type relay struct {
 	address     string
 	connections atomic.Int64
 }
 
-func startRelay(t *testing.T, to string) *relay {
+func startRelay(t *testing.T, to ...string) *relay {
 	t.Helper()
 	r := &relay{}
 	r.address = serve(t, func(conn *net.TCPConn) {
-		r.connections.Add(1)
-		onward, err := net.Dial("tcp", to)
-		if err != nil {
+		first := int(r.connections.Add(1))
+		for i := range to {
+			onward, err := net.Dial("tcp", to[(first+i)%len(to)])
+			if err != nil {
+				continue
+			}
+			defer func() { _ = onward.Close() }()
+			go func() { _, _ = io.Copy(onward, conn); _ = onward.(*net.TCPConn).CloseWrite() }()
+			_, _ = io.Copy(conn, onward)
 			return
 		}
-		defer func() { _ = onward.Close() }()
-		go func() { _, _ = io.Copy(onward, conn); _ = onward.(*net.TCPConn).CloseWrite() }()
-		_, _ = io.Copy(conn, onward)
 	})
 	return r
 }

@@ -15,6 +15,8 @@ const (
 	wantHealth    = "must be a path that begins with / and holds neither ? nor #, such as /healthz"
 	wantNoHealth  = "listener.healthPath is for load balancers in front of a fleet: in mode Sidecar the application responds to health checks"
 	wantNoPROXY   = "listener.proxyProtocol is for load balancers in front of a fleet: in mode Sidecar leave it out, or set Disabled"
+	wantProduct   = "must be words with single spaces between them, without line breaks and invisible characters, such as Acme Login"
+	wantSupport   = "must be an absolute https:// URL without user information, quotes, spaces or angle brackets, or one address such as mailto:help@acme.com"
 	wantIndex     = "epoch, generation and reportKey are set on the Index and on nothing else"
 )
 
@@ -105,6 +107,27 @@ func requestCases() []ruleCase {
 		add("spec.limits."+name, "minimum", append(each(limit, bounds[0]), "{spec: {limits: {}}}"), each(limit, bounds[0]-1, 0, -1))
 		add("spec.limits."+name, "maximum", each(limit, bounds[1]), each(limit, bounds[1]+1, 4294967297))
 	}
+	return append(all, pageCases()...)
+}
+
+// pageCases are about the proxies' own pages.
+func pageCases() []ruleCase {
+	var all []ruleCase
+	add := func(at, rule string, accept, reject []string) {
+		all = append(all, ruleCase{"CallbackProxy", at, rule, accept, reject})
+	}
+	add("spec.pages", "minProperties", each("{spec: {pages: %s}}", "{product: Acme}", "{supportURL: 'https://a'}"), each("{spec: {pages: %s}}", "{}"))
+	product, support := "{spec: {pages: {product: %q}}}", "{spec: {pages: {supportURL: %q}}}"
+	add("spec.pages.product", wantProduct, each(product, "Acme Login", "a", "Zürich 登录", "می\u200cخواهم", "<b>&amp;\"'", strings.Repeat("ü", 64)),
+		each(product, " ", " Acme", "Acme ", "Acme  Login", "Acme\nLogin", "Acme\tLogin", "Acme\u00a0Login", "Acme\u202elogin", "Acme\u2028Login", "\ufeffAcme"))
+	add("spec.pages.product", "minLength", each(product, "a"), each(product, ""))
+	add("spec.pages.product", "maxLength", each(product, long(64)), each(product, long(65), strings.Repeat("ü", 65)))
+	add("spec.pages.supportURL", wantSupport,
+		each(support, "https://help.acme.com", "https://help.acme.com:8443/sso?a=1&b=2#c", "mailto:help@acme.com", "mailto:sso_help+x.y-z@a"),
+		each(support, "http://a", "javascript:alert(1)", "mailto:", "mailto:help", "mailto:help@", "mailto:@a", "mailto:a@b?cc=c@d", "mailto:a@b,c@d", "mailto:a@-b", "mailto:a@b\n",
+			"MAILTO:a@b", "tel:112", "help@acme.com", "https://u:p@a/", "https://a/\"", "https://a/ b"))
+	add("spec.pages.supportURL", "minLength", each(support, "https://a"), each(support, ""))
+	add("spec.pages.supportURL", "maxLength", each(support, "https://a/"+long(502)), each(support, "https://a/"+long(503)))
 	return all
 }
 

@@ -67,6 +67,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.OwnershipApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OwnershipRule"):
 		return &apiv1alpha1.OwnershipRuleApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Pages"):
+		return &apiv1alpha1.PagesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Policy"):
 		return &apiv1alpha1.PolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyDeployment"):

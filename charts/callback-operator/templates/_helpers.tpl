@@ -113,3 +113,13 @@ true
 true
 {{- end -}}
 {{- end -}}
+
+{{/*
+Annotations of ingress-nginx, for the values of a fleet: a callback is sent once, and requests and responses may be as large as the
+proxies accept them. Other controllers ignore them.
+*/}}
+{{- define "callback-operator.sendOnce" -}}
+nginx.ingress.kubernetes.io/proxy-next-upstream: "off"
+nginx.ingress.kubernetes.io/proxy-body-size: {{ printf "%dk" (int (dig "bodyKiB" 1024 (.limits | default dict))) }}
+nginx.ingress.kubernetes.io/proxy-buffer-size: 64k
+{{- end -}}

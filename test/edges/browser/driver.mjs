@@ -1,7 +1,9 @@
 // Copyright The callback-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 //
-// driver.mjs: drives the installed Chromium by lines of JSON. In: {"do":"visit"|"save", ...}; out: one line for each.
+// driver.mjs: drives the installed Chromium by lines of JSON. In: {"do":"visit"|"change"|"look"|"save", ...}; out: one line for each.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
@@ -56,12 +58,63 @@ async function visit({ url, until = url, millis }) {
   return { ...found, shown, title: await page.title().catch(() => "") };
 }
 
-async function save({ path }) {
+// change makes requests for documents have another method, and more headers.
+async function change({ method, headers = {} }) {
+  await page.unroute("**/*");
+  if (!method && Object.keys(headers).length === 0) return {};
+  await page.route("**/*", async (route) => {
+    const request = route.request();
+    if (request.resourceType() !== "document") return route.continue();
+    await route.continue({ method: method || request.method(), headers: { ...request.headers(), ...headers } });
+  });
+  return {};
+}
+
+async function resize({ width, height = 640, dark }) {
+  await page.setViewportSize({ width, height });
+  await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+// look returns what a person sees in a window of a size, and what a screen reader gets.
+async function look({ width, dark }) {
+  await resize({ width, dark });
+  const seen = await page.evaluate(() => ({
+    lang: document.documentElement.lang,
+    title: document.title,
+    ground: getComputedStyle(document.body).backgroundColor,
+    headings: document.querySelectorAll("h1").length,
+    landmarks: document.querySelectorAll("main").length,
+    scrolls: document.documentElement.scrollWidth > innerWidth,
+  }));
+  await page.evaluate(axe);
+  seen.broken = await page.evaluate(async () => {
+    const { violations, incomplete } = await globalThis.axe.run();
+    return [...violations, ...incomplete].map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`);
+  });
+  await page.mouse.click(2, 2); // the tabulator key starts at the top
+  seen.stops = [];
+  for (let n = await page.evaluate(() => document.links.length); n > 0; n--) {
+    await page.keyboard.press("Tab");
+    seen.stops.push(
+      await page.evaluate(() => {
+        const style = getComputedStyle(document.activeElement);
+        return { href: document.activeElement.href ?? "", outline: style.outlineStyle, width: parseFloat(style.outlineWidth) };
+      }),
+    );
+  }
+  await page.evaluate(() => document.activeElement?.blur());
+  return seen;
+}
+
+async function save({ path, ...size }) {
+  await resize(size);
   await page.screenshot({ path });
   return {};
 }
 
-const commands = { visit, save };
+const commands = { visit, change, look, save };
 await renew();
 process.stdout.write(JSON.stringify({ version: browser.version() }) + "\n");
 for await (const line of createInterface({ input: process.stdin })) {

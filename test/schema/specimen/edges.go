@@ -102,7 +102,7 @@ func disturbProxy(r *rand.Rand, spec Object) {
 	if len(hosts) > 0 {
 		host, _ = hosts[r.IntN(len(hosts))].(Object)
 	}
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0:
 		set(host, "hostname", pick(r, append(oddHosts(r), "")...))
 	case 1:
@@ -136,6 +136,9 @@ func disturbProxy(r *rand.Rand, spec Object) {
 	case 11:
 		spec["limits"] = pick[any](r, Object{"headerKiB": oddInteger(r, 1, 1024)}, Object{"targetKiB": oddInteger(r, 1, 256)},
 			Object{"bodyKiB": oddInteger(r, 1, 16_384)}, Object{"connections": oddInteger(r, 16, 100_000)}, Object{"inFlightPerRoute": oddInteger(r, 1, 10_000)}, Object{}, oddValue(r))
+	case 12:
+		spec["pages"] = pick[any](r, Object{"product": oddText(r)}, Object{"product": pick(r, "a b", "a  b", " a", "\u200d", "a\u00a0b", strings.Repeat("ü", 64), strings.Repeat("ü", 65))},
+			Object{"supportURL": oddURL(r)}, Object{"supportURL": pick(r, "mailto:a@b", "mailto:a@b.", "mailto:@b", "mailto:a@b\n", "mailto:a@b@c", "mailto:.@0")}, Object{}, oddValue(r))
 	}
 }
 

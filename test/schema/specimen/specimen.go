@@ -318,6 +318,10 @@ func validRequests(r *rand.Rand, spec Object) {
 		spec["limits"] = pick(r, Object{"headerKiB": pick(r, 1, 64, 1024)}, Object{"targetKiB": pick(r, 1, 256), "bodyKiB": pick(r, 1, 16384)},
 			Object{"connections": pick(r, 16, 100_000), "inFlightPerRoute": pick(r, 1, 10_000)}, Object{})
 	}
+	if oneIn(r, 3) {
+		spec["pages"] = pick(r, Object{"product": pick(r, "Acme Login", "می\u200cخواهم", "<b>", strings.Repeat("\U0001f468", 64))},
+			Object{"supportURL": pick(r, "https://help.acme.com/?a=1#b", "mailto:a.b+c_d-e@f-g.h", "https://a/"+strings.Repeat("s", 502))})
+	}
 }
 
 // validFleet draws the way the proxies are run: by the user, as a Deployment, or

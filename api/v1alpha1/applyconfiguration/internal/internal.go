@@ -197,6 +197,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: mode
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyMode
+    - name: pages
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Pages
     - name: policy
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Policy
@@ -574,6 +577,15 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipRuleType
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.OwnershipRuleType
   scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Pages
+  map:
+    fields:
+    - name: product
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.Product
+    - name: supportURL
+      type:
+        namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.SupportURL
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathProbe
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.PathType
@@ -612,6 +624,8 @@ var schemaYAML = typed.YAMLObject(`types:
       - 7
       - 1
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ProbePath
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.Product
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.Protocol
   scalar: string
@@ -755,6 +769,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.StateSource
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.StateSource
+  scalar: string
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.SupportURL
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.TaintEffect
   scalar: string

@@ -34,6 +34,8 @@ type CallbackProxySpecApplyConfiguration struct {
 	Forwarding *ForwardingApplyConfiguration `json:"forwarding,omitempty"`
 	// limits bound one request, and what one instance has at once.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
+	// pages are what the proxies' own pages show about the product and its support.
+	Pages *PagesApplyConfiguration `json:"pages,omitempty"`
 	// policy bounds what routes may declare.
 	Policy *PolicyApplyConfiguration `json:"policy,omitempty"`
 }
@@ -102,6 +104,14 @@ func (b *CallbackProxySpecApplyConfiguration) WithForwarding(value *ForwardingAp
 // If called multiple times, the Limits field is set to the value of the last call.
 func (b *CallbackProxySpecApplyConfiguration) WithLimits(value *LimitsApplyConfiguration) *CallbackProxySpecApplyConfiguration {
 	b.Limits = value
+	return b
+}
+
+// WithPages sets the Pages field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Pages field is set to the value of the last call.
+func (b *CallbackProxySpecApplyConfiguration) WithPages(value *PagesApplyConfiguration) *CallbackProxySpecApplyConfiguration {
+	b.Pages = value
 	return b
 }
 
