@@ -115,7 +115,7 @@ func (r *Reconciler) reconcileProxy(ctx context.Context, proxy *callbackv1alpha1
 		return time.Time{}, err
 	}
 	if complete { // else the first report of an instance brings the next pass
-		fleet.Hash = published.Hash
+		fleet.Hash, fleet.Scheme = published.Hash, plan.Table.Settings.Forwarding.Scheme()
 		next = r.enqueueRouteStatuses(key, plan, &published, &fleet, now)
 		next = compile.Earlier(next, r.enqueueProxyStatus(proxy, plan, &fleet, now))
 	}

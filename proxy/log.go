@@ -60,8 +60,8 @@ func callers() []string {
 }
 
 // observe counts and logs, once, before the end of the response is sent: who has
-// the response finds its request counted. Requests without a route are counted by their reason
-// alone and logged for debugging only, or scanners would fill the log.
+// the response finds its request counted. Requests without a route are counted by
+// their reason alone, and few of them are logged, or scanners would fill the log.
 func (x *exchange) observe() {
 	if x.observed {
 		return
@@ -69,10 +69,11 @@ func (x *exchange) observe() {
 	x.observed = true
 	x.endTicket()
 	if x.route == nil {
-		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
+		x.logRefusal()
 		return
 	}
-	x.h.usage.Count(x.usage, x.counted())
+	counted := x.counted()
+	finding := x.h.usage.Count(x.usage, &counted)
 	took := x.h.now().Sub(x.start)
 	x.h.metrics.ObserveDuration(took)
 	route, backend := x.route.ID(), x.backend
@@ -81,15 +82,16 @@ func (x *exchange) observe() {
 	}
 	x.h.metrics.Count(metrics.Requests, route, backend, strconv.Itoa(x.status), string(x.outcome))
 	if route != "" {
-		x.countRoute(route)
+		x.countRoute(route, &counted, finding)
 	}
 	x.h.log.LogAttrs(x.h.life, slog.LevelInfo, "callback", x.attrs(took)...)
 }
 
-func (x *exchange) countRoute(route string) {
+// countRoute counts a request of a route in the metrics that have its name.
+func (x *exchange) countRoute(route string, counted *usage.Request, finding usage.Finding) {
 	x.h.metrics.Begin(metrics.Callbacks, route)
 	x.h.metrics.Begin(metrics.CallbacksAfterSunset, route)
-	if counted := x.counted(); counted.Kind == usage.Callback {
+	if counted.Kind == usage.Callback {
 		x.h.metrics.Count(metrics.Callbacks, route)
 		if counted.Late {
 			x.h.metrics.Count(metrics.CallbacksAfterSunset, route)
@@ -98,11 +100,20 @@ func (x *exchange) countRoute(route string) {
 	if x.failover {
 		x.h.metrics.Count(metrics.Failovers, route)
 	}
+	if finding.HandedAgain {
+		x.h.metrics.Count(metrics.Repeats, route, "delivered")
+	}
+	if finding.InLoop {
+		x.h.metrics.Count(metrics.LoginLoops, route)
+	}
 }
 
 // counted is the request as its route's record counts it.
 func (x *exchange) counted() usage.Request {
-	r := usage.Request{Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated}
+	r := usage.Request{
+		Kind: x.kind, Arrival: x.arrival, Late: !x.arrival.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated,
+		Tried: x.backend, Failure: x.failure, Succeeded: x.outcome == delivered, Refusal: x.refusal, Browser: x.browser,
+	}
 	switch x.outcome {
 	case refused:
 		r.Kind = usage.Rejected
@@ -134,6 +145,9 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 	}
 	if x.failover {
 		attrs = append(attrs, slog.Bool("failover", true))
+	}
+	if x.outcome == refused {
+		attrs = append(attrs, slog.String("peer", x.peer()))
 	}
 	if x.reason != "" {
 		attrs = append(attrs, slog.String("reason", x.reason))

@@ -56,7 +56,7 @@ func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
 
 // addReports adds the reports of all instances about a backend.
 func (s *backendHealth) addReports(route *routetable.Route, backend *routetable.Backend, fleet *Fleet) {
-	ids := targetIDsOf(route, backend)
+	ids := targetIDsOf(route, backend, fleet.Scheme)
 	for i := range fleet.Instances {
 		instance := &fleet.Instances[i]
 		if !instance.Reached || len(instance.Targets) == 0 {
@@ -99,13 +99,13 @@ type targetIDs struct {
 	probes []string
 }
 
-func targetIDsOf(route *routetable.Route, backend *routetable.Backend) targetIDs {
+func targetIDsOf(route *routetable.Route, backend *routetable.Backend, scheme string) targetIDs {
 	var t targetIDs
 	for _, address := range backend.Addresses {
 		t.checks = append(t.checks, routetable.TargetID(address, backend.Check))
 		for i := range route.Callbacks {
 			if callback := &route.Callbacks[i]; callback.PathProbe {
-				t.probes = append(t.probes, routetable.PathProbeID(address, route, callback, backend))
+				t.probes = append(t.probes, routetable.PathProbeID(address, scheme, route, callback, backend))
 			}
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	Failovers            = "callbackproxy_failovers_total"
 	Refused              = "callbackproxy_refused_total"
 	Repeats              = "callbackproxy_repeats_total"
+	LoginLoops           = "callbackproxy_login_loops_total"
 	FieldsDropped        = "callbackproxy_fields_dropped_total"
 	Passed               = "callbackproxy_passed_total"
 	PassFailed           = "callbackproxy_pass_failed_total"
@@ -63,7 +64,8 @@ var definitions = []struct {
 	{name: SunsetRefused, help: "Requests that got 410 because the sunset of their route had passed.", labels: []string{"route"}},
 	{name: Failovers, help: "Callbacks that went to the failover of the primary backend because that could not be reached.", labels: []string{"route"}},
 	{name: Refused, help: "Requests that the proxy refused itself, by the rule that they broke.", labels: []string{"reason"}},
-	{name: Repeats, help: "Callbacks that an instance had delivered before, by result: delivered again after a complete answer, or refused.", labels: []string{"route", "result"}},
+	{name: Repeats, help: "Callbacks that an instance had delivered before, by result: handed to a backend again after a complete answer, or refused.", labels: []string{"route", "result"}},
+	{name: LoginLoops, help: "Callbacks of a route in loops: the fifth login of one browser within seconds, and each that follows.", labels: []string{"route"}},
 	{name: FieldsDropped, help: "Callbacks of which fields were dropped because their names have an underscore, from peers that are not trusted proxies."},
 	{name: Passed, help: "Requests that were no callbacks and were passed to the application, in mode Sidecar."},
 	{name: PassFailed, help: "Requests passed to the application that got 502 because it did not respond."},

@@ -30,6 +30,7 @@ func (s *Scenario) ObserveFleet(t testing.TB, table *routetable.Table) *status.F
 	if table == nil {
 		table = &routetable.Table{}
 	}
+	fleet.Scheme = table.Settings.Forwarding.Scheme()
 	for _, i := range s.Fleet {
 		report := routetable.Report{ListenerPort: cmp.Or(i.Port, 8080)}
 		if i.Generation > 0 {
@@ -78,8 +79,8 @@ func (i *Instance) targets(table *routetable.Table) map[string]routetable.Target
 				for c := range route.Callbacks {
 					callback := &route.Callbacks[c]
 					probe := "pathProbe " + name
-					i.report(out, probe, address, routetable.PathProbeID(address, route, callback, backend))
-					i.report(out, probe+"/"+callback.Name, address, routetable.PathProbeID(address, route, callback, backend))
+					i.report(out, probe, address, routetable.PathProbeID(address, table.Settings.Forwarding.Scheme(), route, callback, backend))
+					i.report(out, probe+"/"+callback.Name, address, routetable.PathProbeID(address, table.Settings.Forwarding.Scheme(), route, callback, backend))
 				}
 			}
 		}
