@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
@@ -23,6 +24,11 @@ type backendHealth struct {
 	// report, and reporters how many of them do.
 	reason, detail string
 	reporters      int
+	// failing is set when the last callbacks failed.
+	failing *failing
+	// down is true when the proxies may not reach it. Callbacks that fail after it
+	// was reached are no reason: clients can provoke them.
+	down bool
 	// unserved counts the instances whose path probe failed.
 	unserved int
 }
@@ -33,9 +39,10 @@ type backendHealth struct {
 //
 //	no ready endpoint                   : Unhealthy, whatever instances report
 //	an instance reports Unhealthy       : also Unhealthy
+//	the last callbacks failed           : also Unhealthy
 //	none does, and one reports Healthy  : also Healthy
 //	else                                : Unknown
-func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
+func computeHealth(v *compile.Verdict, o *Observation, now time.Time) []backendHealth {
 	declared := v.Route.Spec.Backends
 	states := make([]backendHealth, len(declared))
 	for i := range declared {
@@ -46,10 +53,12 @@ func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
 		}
 		backend := &v.Entry.Backends[i]
 		if _, none := v.NoEndpoints[backend.Name]; none {
-			state.health, state.reason = callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints
+			state.health, state.reason, state.down = callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints, true
 			continue
 		}
-		state.addReports(v.Entry, backend, fleet)
+		state.addReports(v.Entry, backend, o.Fleet)
+		recent := o.Recent.Backends[backend.Name]
+		state.addCallbacks(recent.judge(now))
 	}
 	return states
 }
@@ -89,6 +98,21 @@ func (s *backendHealth) addReports(route *routetable.Route, backend *routetable.
 		s.reason, s.reporters = callbackv1alpha1.ReasonCallbackPathNotServed, s.unserved
 	default:
 		s.reason = callbackv1alpha1.ReasonBackendUnhealthy
+	}
+	s.down = s.health == callbackv1alpha1.HealthUnhealthy
+}
+
+// addCallbacks adds that the last callbacks failed. It comes before the finding of
+// a check, because it names counts and reasons of real callbacks, and after that of
+// a path probe, which the user has to act on.
+func (s *backendHealth) addCallbacks(f *failing) {
+	if f == nil {
+		return
+	}
+	s.down = s.down || f.unreached
+	s.health = callbackv1alpha1.HealthUnhealthy
+	if s.reason != callbackv1alpha1.ReasonCallbackPathNotServed {
+		s.reason, s.failing = callbackv1alpha1.ReasonCallbacksFailing, f
 	}
 }
 
@@ -197,6 +221,8 @@ func notMeasured(route *routetable.Route) compile.Finding {
 // describe explains an unhealthy backend.
 func (s *backendHealth) describe(instances int) string {
 	switch s.reason {
+	case callbackv1alpha1.ReasonCallbacksFailing:
+		return s.failing.describe(s.name, instances)
 	case callbackv1alpha1.ReasonNoReadyEndpoints:
 		return "backend " + s.name + " has no ready endpoints"
 	case callbackv1alpha1.ReasonCallbackPathNotServed:
@@ -214,7 +240,7 @@ func isServed(v *compile.Verdict, backends []backendHealth) bool {
 	primary := v.Entry.Primary()
 	usable := func(name string) bool {
 		at := slices.IndexFunc(backends, func(b backendHealth) bool { return b.name == name })
-		return at >= 0 && backends[at].health != callbackv1alpha1.HealthUnhealthy
+		return at >= 0 && !backends[at].down
 	}
 	if usable(primary.Name) {
 		return true

@@ -31,6 +31,9 @@ func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if t.Repeats != nil && *t.Repeats > *t.Callbacks {
 		return fmt.Errorf("%d callbacks, of which more were repeats", *t.Callbacks)
 	}
+	if t.LastRefusedReason != "" && (t.Refused == nil || t.LastRefusedTime == nil) || t.LastRefusedReason == "" && t.LastRefusedTime != nil {
+		return fmt.Errorf("the last refused request has the reason %q and the time %s", t.LastRefusedReason, t.LastRefusedTime)
+	}
 	return errors.Join(quietAgrees(route, s), lateCallbacksAgree(route, s))
 }
 
