@@ -7,7 +7,6 @@ package proxy
 
 import (
 	"cmp"
-	"log/slog"
 	"sync"
 	"time"
 )
@@ -53,8 +52,7 @@ func (x *exchange) logRefusal() {
 	if !ok {
 		return
 	}
-	x.h.log.LogAttrs(x.h.life, slog.LevelInfo, "request refused", slog.String("peer", x.peer()),
-		slog.String("reason", reason), slog.Int("status", x.status), slog.Int("skipped", skipped))
+	x.h.log.Info("request refused", "peer", x.peer(), "reason", reason, "status", x.status, "skipped", skipped)
 }
 
 // peer returns the address that a request came from.

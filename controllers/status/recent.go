@@ -57,8 +57,8 @@ type failing struct {
 // judge returns the row of failures since the last success at any instance; nil
 // when it is shorter than FailingAfter, or too old.
 //
-//	fewer than FailingAfter : nil ----> FailingAfter: failing
-//	failing                 : nil <---- a success, or FailureLife without a failure
+//	nil ----> FailingAfter failures in a row
+//	nil <---- a success, or FailureLife without a failure
 func (b *RecentBackend) judge(now time.Time) *failing {
 	begin, until := b.rowOfAll()
 	if until.IsZero() || !now.Before(until) {

@@ -162,7 +162,7 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 // isServed reports whether the primary backend or its failover may get callbacks,
 // and the primary one serves their path. failing is whether a backend may get them
 // at which callbacks fail.
-func isServed(route *callbackv1alpha1.CallbackRoute, failing bool) bool { //nolint:revive // two readings of one status
+func isServed(route *callbackv1alpha1.CallbackRoute, failing bool) bool {
 	health := map[string]callbackv1alpha1.BackendStatus{}
 	for _, b := range route.Status.Backends {
 		health[b.Name] = b
