@@ -129,6 +129,14 @@ func TestW24_LoopsAreBounded(t *testing.T) {
 			found++
 		}
 	}
+	// The same kind of browser at addresses that take one slot from each other.
+	var l loops
+	l.add(Browser{Address: 7, Agent: 1}, begin)
+	for i := range uint32(6) {
+		if l.add(Browser{Address: 7 + loopSlots*(i+1), Agent: 1}, begin.Add(sharedLife)) {
+			found++
+		}
+	}
 	if found != 0 {
 		t.Errorf("%d loops of browsers that came once", found)
 	}
