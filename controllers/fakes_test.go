@@ -35,6 +35,8 @@ type acknowledging struct {
 	targets []routetable.TargetReport
 	uses    []routetable.RouteUse
 	suspect bool
+	// forwarding is what their callbacks claim.
+	forwarding routetable.ForwardingUse
 }
 
 func (a *acknowledging) Report(ctx context.Context, _, _ string) (*routetable.Report, error) {
@@ -52,6 +54,7 @@ func (a *acknowledging) Report(ctx context.Context, _, _ string) (*routetable.Re
 			Version: version, Hash: index.Spec.Hash, Reason: routetable.RefusedInvalid, Message: a.refuse,
 		}}
 	}
+	report.Forwarding = a.forwarding
 	report.Full, report.Targets, report.Routes = true, slices.Clone(a.targets), slices.Clone(a.uses)
 	return report, nil
 }

@@ -115,7 +115,7 @@ func (r *Reconciler) reconcileProxy(ctx context.Context, proxy *callbackv1alpha1
 		return time.Time{}, err
 	}
 	if complete { // else the first report of an instance brings the next pass
-		fleet.Hash = published.Hash
+		fleet.Hash, fleet.Scheme = published.Hash, plan.Table.Settings.Forwarding.Scheme()
 		next = r.enqueueRouteStatuses(key, plan, &published, &fleet, now)
 		next = compile.Earlier(next, r.enqueueProxyStatus(proxy, plan, &fleet, now))
 	}
@@ -136,7 +136,7 @@ func (r *Reconciler) enqueueProxyStatus(proxy *callbackv1alpha1.CallbackProxy, p
 	}
 	desired := compute(proxy)
 	r.Statuses.EnqueueProxy(proxy, &desired, compute)
-	return status.NextStalled(desired.Conditions, now)
+	return status.NextProxy(&desired, fleet, now)
 }
 
 // reconcileMissingProxy sets the desired statuses of routes that name a
@@ -178,9 +178,10 @@ func (r *Reconciler) enqueueRouteStatuses(key types.NamespacedName, plan *compil
 	for i := range plan.Verdicts {
 		routes[i] = plan.Verdicts[i].Route
 	}
-	traffic := r.Observer.Traffic(key, routes)
+	traffic, recent := r.Observer.Traffic(key, routes), r.Observer.Recent(key, routes)
 	for _, verdict := range plan.Verdicts {
-		observation := &status.Observation{Fleet: fleet, Since: published.Since(verdict.Route.UID), Traffic: traffic[verdict.Route.UID]}
+		uid := verdict.Route.UID
+		observation := &status.Observation{Fleet: fleet, Since: published.Since(uid), Traffic: traffic[uid], Recent: recent[uid]}
 		compute := func(stored *callbackv1alpha1.CallbackRoute) callbackv1alpha1.CallbackRouteStatus {
 			v := verdict
 			v.Route = stored

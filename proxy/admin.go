@@ -91,6 +91,7 @@ func (r *reporter) report(since string) routetable.Report {
 	store := r.server.Store
 	report := routetable.Report{
 		ListenerPort: r.port, Refused: store.Refusal(), ClockSuspect: r.server.Clock.Suspect(), Boot: r.boot,
+		Forwarding: r.server.Usage.Claims.Report(r.server.Clock.Now()),
 	}
 	if current := store.Current(); current != nil {
 		report.Version, report.Hash = current.Version, current.Hash

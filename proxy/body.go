@@ -12,7 +12,6 @@ import (
 
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
-	"github.com/callbackproxy/callback-operator/proxy/metrics"
 )
 
 // readBody reads the whole body, so that a client that stops while it sends
@@ -33,7 +32,7 @@ func (x *exchange) readBody() ([]byte, bool) {
 	case is:
 		x.refuse(&gate.Refusal{Status: malformed.Status, Reason: gate.Reason(malformed.Reason)})
 	default:
-		x.h.metrics.Count(metrics.Refused, "bodyIncomplete")
+		x.countRefusal("bodyIncomplete")
 		x.respond(http.StatusBadRequest, refused, "body is incomplete")
 	}
 	return nil, false

@@ -21,7 +21,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
-const busyText = "Your sign-in was not delivered. Reloading this page is safe."
+const busyText = "Reloading this page is safe."
 
 func TestCapacityOf(t *testing.T) {
 	const mib = 1 << 20

@@ -43,9 +43,7 @@ func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string)
 			ticket.End(guard.Open)
 		}
 	}()
-	if x.repeated = verdict == guard.Repeat; x.repeated {
-		x.h.metrics.Count(metrics.Repeats, x.routeID, "delivered")
-	}
+	x.repeated = verdict == guard.Repeat
 	x.deliver(s, body)
 }
 
@@ -53,7 +51,7 @@ func (x *exchange) deliverOnce(s *config.Snapshot, body []byte, values []string)
 // guard, for which the request would be a repeat of itself.
 func (x *exchange) checkLoop() (ok bool) {
 	if x.via, ok = forwarding.ViaOf(&x.c.Request, x.h.pseudonym); !ok {
-		x.h.metrics.Count(metrics.Refused, "loop")
+		x.countRefusal("loop")
 		x.respond(http.StatusBadGateway, refused, "request passed this proxy before")
 	}
 	return ok
@@ -100,6 +98,7 @@ func (x *exchange) deliver(s *config.Snapshot, body []byte) {
 	}
 	defer response.Close()
 	if invitesRepeat(response.Status) {
+		x.failure = routetable.FailureMalformed
 		x.respondWith(http.StatusBadGateway, pages[http.StatusBadGateway], unknown, "response invites the client to send the request again")
 		return
 	}
@@ -159,6 +158,7 @@ func (x *exchange) targetAt(b *routetable.Backend) string {
 func (x *exchange) respondFailure(err error) {
 	failure := &upstream.Error{Reason: "attempt failed"}
 	errors.As(err, &failure)
+	x.failure = failureOf(failure)
 	switch {
 	case failure.NotDelivered:
 		x.respond(http.StatusServiceUnavailable, notDelivered, failure.Error())
@@ -211,6 +211,7 @@ func (x *exchange) relay(response *upstream.Response) {
 		x.observe()
 		x.incomplete = x.c.Send(x.buffer[:n]) != nil
 	case err != nil && !errors.Is(err, upstream.ErrPause):
+		x.failure = truncationOf(err)
 		x.respondWith(http.StatusBadGateway, pages[http.StatusBadGateway], truncated, err.Error())
 	default:
 		x.begin(response)
@@ -292,7 +293,7 @@ func (x *exchange) copyBody(response *upstream.Response, left int64) {
 			return
 		case err != nil:
 			if x.outcome != clientGone {
-				x.outcome, x.reason = truncated, err.Error()
+				x.outcome, x.reason, x.failure = truncated, err.Error(), truncationOf(err)
 			}
 			x.observe()
 			x.c.Abort()

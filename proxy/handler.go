@@ -57,6 +57,8 @@ type Handler struct {
 	// turn makes the addresses of a backend take turns.
 	turn    atomic.Uint32
 	targets targetIDs
+	// refusals limits the log lines of requests without a route.
+	refusals logLimit
 	// life is the life of all attempts.
 	life context.Context //nolint:containedctx // of the handler, not of a call
 	stop context.CancelFunc
@@ -164,10 +166,17 @@ type exchange struct {
 	ticket   *guard.Ticket
 	// repeated: the response was delivered before, with a complete answer.
 	repeated bool
+	// browser is the one that the login of a callback is in.
+	browser usage.Browser
 	// incomplete: the client may not have the whole response.
 	incomplete bool
 	// reason is constant text of this program or of the operating system.
 	reason string
+	// refusal is the rule that the request broke, as it is counted.
+	refusal string
+	// failure is why the backend has no complete response, for its health; empty:
+	// nothing speaks against it.
+	failure string
 
 	// lines, buffer and line are memory that the next exchange uses again.
 	lines  []string
@@ -210,7 +219,9 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 		x.refuse(refusal)
 		return
 	}
-	x.kind = usage.KindOf(x.route, is)
+	if x.kind = usage.KindOf(x.route, is); x.kind == usage.Callback {
+		x.observeClient()
+	}
 	switch {
 	case x.kind == usage.Unrelated && x.h.app != nil:
 		x.pass(snapshot, body)
@@ -255,7 +266,7 @@ func (x *exchange) decide(response *gate.Response) bool {
 	}
 	x.decision = owner.Decide(x.route, &request)
 	if x.decision.Receiver == nil {
-		x.h.metrics.Count(metrics.Refused, "unowned")
+		x.countRefusal("unowned")
 		x.respondWith(http.StatusForbidden, unownedPage, refused, "unowned")
 		return false
 	}
@@ -269,6 +280,7 @@ func (x *exchange) kindWithoutBody(query string) usage.Kind {
 	is, refusal := gate.CheckResponse(r)
 	switch {
 	case refusal != nil:
+		x.refusal = string(refusal.Reason)
 		return usage.Rejected
 	case x.c.Method == http.MethodPost && gate.IsForm(r.ContentType):
 		return usage.Callback
@@ -333,12 +345,18 @@ func (x *exchange) pass(s *config.Snapshot, body []byte) {
 	x.h.app.Pass(s, x.c, body)
 }
 
+// countRefusal notes which rule the request broke.
+func (x *exchange) countRefusal(reason string) {
+	x.refusal = reason
+	x.h.metrics.Count(metrics.Refused, reason)
+}
+
 func (x *exchange) refuse(refusal *gate.Refusal) {
 	if refusal.Status == http.StatusServiceUnavailable {
 		x.shed(string(refusal.Reason))
 		return
 	}
-	x.h.metrics.Count(metrics.Refused, string(refusal.Reason))
+	x.countRefusal(string(refusal.Reason))
 	if x.c.Method == http.MethodConnect {
 		x.c.Close() // what follows may be bytes for the tunnel, which are no requests of this client
 	}
@@ -359,7 +377,7 @@ func (x *exchange) shed(reason string) {
 // respondBusy responds when this instance, or a route, has too much to do. Nothing
 // was delivered.
 func (x *exchange) respondBusy(reason string) {
-	x.h.metrics.Count(metrics.Refused, reason)
+	x.countRefusal(reason)
 	x.respondWith(http.StatusServiceUnavailable, busyPage, notDelivered, reason)
 }
 

@@ -58,8 +58,8 @@ func callers() []string {
 }
 
 // observe counts and logs, once, before the end of the response is sent: who has
-// the response finds its request counted. Requests without a route are counted by their reason
-// alone and logged for debugging only, or scanners would fill the log.
+// the response finds its request counted. Requests without a route are counted by
+// their reason alone, and few of them are logged, or scanners would fill the log.
 func (x *exchange) observe() {
 	if x.observed {
 		return
@@ -67,10 +67,11 @@ func (x *exchange) observe() {
 	x.observed = true
 	x.endTicket()
 	if x.route == nil {
-		x.h.log.Debug("request refused", "status", x.status, "reason", x.reason)
+		x.logRefusal()
 		return
 	}
-	x.h.usage.Count(x.usage, x.counted())
+	counted := x.counted()
+	finding := x.h.usage.Count(x.usage, &counted)
 	now := x.h.now()
 	took := now.Sub(x.start)
 	x.h.metrics.ObserveDuration(took)
@@ -80,7 +81,7 @@ func (x *exchange) observe() {
 	}
 	x.h.metrics.Count(metrics.Requests, route, backend, x.code(), string(x.outcome))
 	if route != "" {
-		x.countRoute(route)
+		x.countRoute(route, &counted, finding)
 	}
 	x.writeLine(now, took)
 }
@@ -97,8 +98,8 @@ func (x *exchange) code() string {
 	return "other"
 }
 
-func (x *exchange) countRoute(route string) {
-	counted := x.counted()
+// countRoute counts a request of a route in the metrics that have its name.
+func (x *exchange) countRoute(route string, counted *usage.Request, finding usage.Finding) {
 	x.h.metrics.CountIf(counted.Kind == usage.Callback, metrics.Callbacks, route)
 	x.h.metrics.CountIf(counted.Kind == usage.Callback && counted.Late, metrics.CallbacksAfterSunset, route)
 	if x.failover {
@@ -106,6 +107,12 @@ func (x *exchange) countRoute(route string) {
 	}
 	if x.isDecided() {
 		x.h.metrics.Count(metrics.Decisions, route, string(x.decision.Rung), x.ownerName())
+	}
+	if finding.HandedAgain {
+		x.h.metrics.Count(metrics.Repeats, route, "delivered")
+	}
+	if finding.InLoop {
+		x.h.metrics.Count(metrics.LoginLoops, route)
 	}
 }
 
@@ -124,7 +131,10 @@ func (x *exchange) ownerName() string {
 
 // counted is the request as its route's record counts it.
 func (x *exchange) counted() usage.Request {
-	r := usage.Request{Kind: x.kind, Arrival: x.arrival.Now, Late: !x.arrival.Now.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated}
+	r := usage.Request{
+		Kind: x.kind, Arrival: x.arrival.Now, Late: !x.arrival.Now.Before(x.route.Sunset) || x.outcome == sunsetPassed, Repeat: x.repeated,
+		Tried: x.backend, Failure: x.failure, Succeeded: x.outcome == delivered, Refusal: x.refusal, Browser: x.browser,
+	}
 	switch x.outcome {
 	case refused:
 		r.Kind = usage.Rejected
@@ -161,6 +171,9 @@ func (x *exchange) writeLine(now time.Time, took time.Duration) {
 	}
 	if x.failover {
 		l.addTrue("failover")
+	}
+	if x.outcome == refused {
+		l.addString("peer", x.peer())
 	}
 	if x.reason != "" {
 		l.addString("reason", x.reason)

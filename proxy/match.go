@@ -15,7 +15,6 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/config"
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
-	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
@@ -36,6 +35,7 @@ func (x *exchange) match(s *config.Snapshot) bool {
 		refusal = x.checkHead(exact)
 	}
 	if refusal != nil && (s != nil || x.h.app == nil) && !x.isApplications() {
+		x.takeNamed(s, path)
 		x.refuse(refusal)
 		return false
 	}
@@ -43,18 +43,18 @@ func (x *exchange) match(s *config.Snapshot) bool {
 	case s == nil:
 		// A sidecar without a config cannot distinguish its callbacks from the
 		// application's requests, so it refuses all alike.
-		x.h.metrics.Count(metrics.Refused, "noConfig")
+		x.countRefusal("noConfig")
 		x.respond(http.StatusServiceUnavailable, notDelivered, "no config")
 		return false
 	case !found && x.isHealthCheck(s, path):
 		x.respondHealth()
 		return false
 	case !found:
-		x.h.metrics.Count(metrics.Refused, "noRoute")
+		x.countRefusal("noRoute")
 		x.respond(http.StatusNotFound, refused, "no route")
 		return false
 	case match.Hold != nil:
-		x.h.metrics.Count(metrics.Refused, "held")
+		x.countRefusal("held")
 		x.respondWith(http.StatusServiceUnavailable, heldPage, notDelivered, "held")
 		return false
 	}
@@ -99,6 +99,18 @@ func (x *exchange) take(s *config.Snapshot, match routetable.Match) {
 	x.setRequestID()
 	if x.h.app == nil && !x.trusted {
 		x.c.Close() // a client that sends on this connection again cannot take its end for an invitation to repeat
+	}
+}
+
+// takeNamed counts a refused request for the route that its raw path names, where
+// the path has other readings: the route's owner looks for it there. The request
+// is not served, so the other readings do not matter.
+func (x *exchange) takeNamed(s *config.Snapshot, path string) {
+	if s == nil || x.route != nil {
+		return
+	}
+	if match, found := s.Matcher.Match(x.host, path); found && match.Hold == nil {
+		x.take(s, match)
 	}
 }
 

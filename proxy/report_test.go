@@ -321,7 +321,7 @@ func TestReport_Pages(t *testing.T) {
 	const routes, findings = 6000, 5000
 	for i := range routes {
 		record := r.counters.Start(strconv.Itoa(i))
-		r.counters.Count(record, usage.Request{Kind: usage.Unrelated})
+		r.counters.Count(record, &usage.Request{Kind: usage.Unrelated})
 	}
 	reports := newReporter(r.server, 1)
 	reports.targets = checks(findings)

@@ -332,8 +332,8 @@ type CallbackProxyStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, so it is omitted
-	// conditions are Accepted, Programmed and Ready, always; Stalled and
-	// ClockSuspect only while they apply.
+	// conditions are Accepted, Programmed and Ready, always; Stalled, ClockSuspect
+	// and ForwardingSuspect only while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

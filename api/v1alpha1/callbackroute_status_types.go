@@ -15,8 +15,8 @@ type CallbackRouteStatus struct {
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"` //nolint:kubeapilinter // 0 is no generation, so it is omitted
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
-	// Ready, always; Stalled, SunsetApproaching, SunsetPassed, SunsetHeld and
-	// Deprecated only while they apply.
+	// Ready, always; Stalled, LoginsLooping, SunsetApproaching, SunsetPassed,
+	// SunsetHeld and Deprecated only while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -102,9 +102,10 @@ type Traffic struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	AfterSunset *int64 `json:"afterSunset,omitempty"`
-	// repeats is how many of them were delivered again although the same callback
-	// had got a complete answer before: users who reload, and browsers that go
-	// back.
+	// repeats is how many of them were handed to a backend again although the same
+	// callback had got a complete answer before: users who reload, and browsers
+	// that go back. It counts what callbackproxy_repeats_total counts with result
+	// delivered.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Repeats *int64 `json:"repeats,omitempty"`
@@ -113,12 +114,21 @@ type Traffic struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Other *int64 `json:"other,omitempty"`
-	// refused is how many requests of the route broke a rule for responses, or
-	// had an incomplete body, and were not delivered. Requests that break a rule
-	// for every request belong to no route and are not counted here.
+	// refused is how many requests that name the route broke a rule of the proxy,
+	// and were not delivered. A request whose host or path cannot be read names no
+	// route.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Refused *int64 `json:"refused,omitempty"`
+	// lastRefusedTime is when the last one came.
+	// +optional
+	LastRefusedTime *metav1.Time `json:"lastRefusedTime,omitempty"`
+	// lastRefusedReason is the rule that it broke, as in the label reason of the
+	// metric callbackproxy_refused_total.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	LastRefusedReason string `json:"lastRefusedReason,omitempty"`
 }
 
 // InstanceCounts counts proxy instances (pods).

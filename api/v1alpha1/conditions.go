@@ -5,10 +5,10 @@ package v1alpha1
 
 // The conditions of a CallbackRoute. Each carries the generation it describes.
 // Accepted, ResolvedRefs, Programmed, BackendsHealthy and Ready are always
-// present; Stalled, SunsetApproaching, SunsetPassed and Deprecated only while
-// they are true, SunsetHeld only while the annotation is there. A CallbackProxy
-// has Accepted, Programmed and Ready, and Stalled and ClockSuspect while they are
-// true.
+// present; Stalled, LoginsLooping, SunsetApproaching, SunsetPassed and Deprecated
+// only while they are true, SunsetHeld only while the annotation is there. A
+// CallbackProxy has Accepted, Programmed and Ready, and Stalled, ClockSuspect and
+// ForwardingSuspect while they are true.
 const (
 	// ConditionAccepted is true when the route may be served: its spec is valid,
 	// its CallbackProxy exists and grants the hosts to this namespace, no older
@@ -41,10 +41,13 @@ const (
 	// measures them, or the route is not accepted.
 	//
 	// False names the backends and how many instances observe it. A route whose
-	// callbacks a failover can take stays Ready.
+	// callbacks a failover can take stays Ready. With reason CallbacksFailing it
+	// stays Ready too, unless no connection to the backend can be made: clients can
+	// provoke other failures.
 	//
 	// Reasons: BackendsHealthy, BackendUnhealthy, NoReadyEndpoints,
-	// CallbackPathNotServed, NotMeasured, NotAccepted, SunsetPassed.
+	// CallbackPathNotServed, CallbacksFailing, NotMeasured, NotAccepted,
+	// SunsetPassed.
 	ConditionBackendsHealthy = "BackendsHealthy"
 
 	// ConditionReady is the summary: callbacks are served as declared. After a
@@ -95,6 +98,22 @@ const (
 	//
 	// Reasons: ClockSuspect.
 	ConditionClockSuspect = "ClockSuspect"
+
+	// ConditionForwardingSuspect is true while most callbacks, of 20 or more in
+	// five minutes, claim https in X-Forwarded-Proto or Forwarded and come from
+	// peers that are not in spec.forwarding.trustedProxies, until 15 minutes without
+	// that. It has no influence on Ready.
+	//
+	// Reasons: ForwardingSuspect.
+	ConditionForwardingSuspect = "ForwardingSuspect"
+
+	// ConditionLoginsLooping is true while browsers come to the route with one
+	// login after the other within seconds, until 15 minutes without that: their
+	// logins do not complete, most often because they begin at another backend than
+	// the one that gets the callbacks. It has no influence on Ready.
+	//
+	// Reasons: LoginsLooping.
+	ConditionLoginsLooping = "LoginsLooping"
 )
 
 // Reasons of the condition Accepted.
@@ -183,6 +202,9 @@ const (
 	// ReasonCallbackPathNotServed: the backend responded to the path probe
 	// with 404, 405 or 5xx.
 	ReasonCallbackPathNotServed = "CallbackPathNotServed"
+	// ReasonCallbacksFailing: the backend did not answer the last five callbacks or
+	// more, until one gets a response, or none failed for five minutes.
+	ReasonCallbacksFailing = "CallbacksFailing"
 	// ReasonNotMeasured: no backend has a health check, or no instance has
 	// measured one yet.
 	ReasonNotMeasured = "NotMeasured"
@@ -198,8 +220,8 @@ const (
 	ReasonHoldExpired = "HoldExpired"
 )
 
-// Reasons of Ready, Deprecated, SunsetApproaching, SunsetPassed and
-// ClockSuspect.
+// Reasons of Ready, Deprecated, SunsetApproaching, SunsetPassed, ClockSuspect,
+// ForwardingSuspect and LoginsLooping.
 const (
 	// ReasonReady: callbacks are served as declared.
 	ReasonReady = "Ready"
@@ -211,4 +233,8 @@ const (
 	ReasonSunsetPassed = "SunsetPassed"
 	// ReasonClockSuspect: a clock jumped, or differs from the API server's.
 	ReasonClockSuspect = "ClockSuspect"
+	// ReasonForwardingSuspect: the proxies in front seem not to be trusted.
+	ReasonForwardingSuspect = "ForwardingSuspect"
+	// ReasonLoginsLooping: logins begin again and again.
+	ReasonLoginsLooping = "LoginsLooping"
 )

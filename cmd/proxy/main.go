@@ -22,6 +22,7 @@ import (
 	"github.com/callbackproxy/callback-operator/internal/apitime"
 	"github.com/callbackproxy/callback-operator/proxy"
 	"github.com/callbackproxy/callback-operator/proxy/config"
+	"github.com/callbackproxy/callback-operator/proxy/forwarding"
 	"github.com/callbackproxy/callback-operator/proxy/health"
 	"github.com/callbackproxy/callback-operator/proxy/metrics"
 	"github.com/callbackproxy/callback-operator/proxy/source"
@@ -90,7 +91,7 @@ func run(ctx context.Context, o options, log *slog.Logger, lines io.Writer) erro
 		ConnectTo: o.connectTo, Forbidden: forbidden(api), Now: time.Now,
 	})
 	checker := health.NewChecker(health.Options{
-		Upstream: client, Now: time.Now, IsClosed: store.IsClosed,
+		Upstream: client, Now: time.Now, IsClosed: store.IsClosed, Pseudonym: forwarding.Pseudonym(o.namespace, o.proxy),
 		Probed: func(kind, result string) { counts.Count(metrics.HealthChecks, kind, result) },
 	})
 	counts.Bind(metrics.TargetUnhealthy, func() float64 { return float64(checker.Unhealthy()) })

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -30,29 +31,55 @@ func TestValidate_RefusesAReportThatNoProxyMakes(t *testing.T) {
 	backends := func(b ...routetable.BackendUse) func(*routetable.Report) {
 		return uses(routetable.RouteUse{Backends: b})
 	}
+	failed := func(failures ...routetable.CallbackFailure) routetable.BackendUse {
+		return routetable.BackendUse{Name: "blue", InRow: int64(len(failures)), Failures: failures}
+	}
+	claims := func(u routetable.ForwardingUse) func(*routetable.Report) {
+		return func(r *routetable.Report) { r.Forwarding = u }
+	}
 	before := time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 23*60*60))
 	for name, change := range map[string]func(*routetable.Report){
-		"no port":          func(r *routetable.Report) { r.ListenerPort = 0 },
-		"long hash":        func(r *routetable.Report) { r.Hash = strings.Repeat("a", 65) },
-		"short hash":       func(r *routetable.Report) { r.Hash = "abc" },
-		"hash of others":   func(r *routetable.Report) { r.Hash = strings.Repeat("A", 64) },
-		"negative version": func(r *routetable.Report) { r.Generation = -1 },
-		"no boot":          func(r *routetable.Report) { r.Boot = "" },
-		"long boot":        func(r *routetable.Report) { r.Boot = strings.Repeat("a", 65) },
-		"long cursor":      func(r *routetable.Report) { r.Cursor = strings.Repeat("a", 129) },
-		"too many entries": func(r *routetable.Report) { r.Targets = make([]routetable.TargetReport, routetable.MaxReportEntries+1) },
-		"long target":      func(r *routetable.Report) { r.Targets = []routetable.TargetReport{{ID: strings.Repeat("a", 65)}} },
-		"no target":        func(r *routetable.Report) { r.Targets = []routetable.TargetReport{{}} },
-		"negative count":   uses(routetable.RouteUse{Callbacks: -1}),
-		"absurd count":     uses(routetable.RouteUse{Other: 1 << 60}),
-		"negative repeats": uses(routetable.RouteUse{Repeats: -1}),
-		"absurd repeats":   uses(routetable.RouteUse{Repeats: 1 << 60}),
-		"long route":       uses(routetable.RouteUse{UID: strings.Repeat("a", 65)}),
-		"absurd time":      uses(routetable.RouteUse{Last: before}),
-		"negative backend": backends(routetable.BackendUse{Name: "blue", Callbacks: -1}),
-		"nameless backend": backends(routetable.BackendUse{}),
-		"long backend":     backends(routetable.BackendUse{Name: strings.Repeat("a", 64)}),
-		"absurd last":      backends(routetable.BackendUse{Name: "blue", Last: before}),
+		"no port":                    func(r *routetable.Report) { r.ListenerPort = 0 },
+		"long hash":                  func(r *routetable.Report) { r.Hash = strings.Repeat("a", 65) },
+		"short hash":                 func(r *routetable.Report) { r.Hash = "abc" },
+		"hash of others":             func(r *routetable.Report) { r.Hash = strings.Repeat("A", 64) },
+		"negative version":           func(r *routetable.Report) { r.Generation = -1 },
+		"no boot":                    func(r *routetable.Report) { r.Boot = "" },
+		"long boot":                  func(r *routetable.Report) { r.Boot = strings.Repeat("a", 65) },
+		"long cursor":                func(r *routetable.Report) { r.Cursor = strings.Repeat("a", 129) },
+		"too many entries":           func(r *routetable.Report) { r.Targets = make([]routetable.TargetReport, routetable.MaxReportEntries+1) },
+		"long target":                func(r *routetable.Report) { r.Targets = []routetable.TargetReport{{ID: strings.Repeat("a", 65)}} },
+		"no target":                  func(r *routetable.Report) { r.Targets = []routetable.TargetReport{{}} },
+		"negative count":             uses(routetable.RouteUse{Callbacks: -1}),
+		"absurd count":               uses(routetable.RouteUse{Other: 1 << 60}),
+		"negative repeats":           uses(routetable.RouteUse{Repeats: -1}),
+		"absurd repeats":             uses(routetable.RouteUse{Repeats: 1 << 60}),
+		"long route":                 uses(routetable.RouteUse{UID: strings.Repeat("a", 65)}),
+		"absurd time":                uses(routetable.RouteUse{Last: before}),
+		"negative backend":           backends(routetable.BackendUse{Name: "blue", Callbacks: -1}),
+		"nameless backend":           backends(routetable.BackendUse{}),
+		"long backend":               backends(routetable.BackendUse{Name: strings.Repeat("a", 64)}),
+		"absurd last":                backends(routetable.BackendUse{Name: "blue", Last: before}),
+		"text as a reason":           uses(routetable.RouteUse{RefusedReason: "see https://evil.example"}),
+		"long reason":                uses(routetable.RouteUse{RefusedReason: strings.Repeat("a", 65)}),
+		"absurd loop":                uses(routetable.RouteUse{LastLoop: before}),
+		"absurd refusal":             uses(routetable.RouteUse{LastRefused: before}),
+		"absurd success":             backends(routetable.BackendUse{Name: "blue", LastSuccess: before}),
+		"text as a failure":          backends(failed(routetable.CallbackFailure{Time: now, Reason: "a b"})),
+		"failure without reason":     backends(failed(routetable.CallbackFailure{Time: now})),
+		"absurd failure":             backends(failed(routetable.CallbackFailure{Time: before, Reason: "Timeout"})),
+		"many failures":              backends(failed(make([]routetable.CallbackFailure, routetable.FailingAfter+1)...)),
+		"fewer than are listed":      backends(routetable.BackendUse{Name: "blue", Failures: failed(routetable.CallbackFailure{Time: now, Reason: "Timeout"}).Failures}),
+		"absurd row":                 backends(routetable.BackendUse{Name: "blue", InRow: 1 << 60}),
+		"more claims than callbacks": claims(routetable.ForwardingUse{Callbacks: 1, Claims: 2}),
+		"negative claims":            claims(routetable.ForwardingUse{Claims: -1}),
+		"absurd claims":              claims(routetable.ForwardingUse{Callbacks: 1 << 60}),
+		"absurd time of claims":      claims(routetable.ForwardingUse{LastMost: before}),
+		"public network":             claims(routetable.ForwardingUse{Networks: []string{"203.0.113.0/24"}}),
+		"every network":              claims(routetable.ForwardingUse{Networks: []string{"0.0.0.0/0"}}),
+		"wide network":               claims(routetable.ForwardingUse{Networks: []string{"10.0.0.0/8"}}),
+		"no network":                 claims(routetable.ForwardingUse{Networks: []string{"10.0.0.0/24]; evil"}}),
+		"many networks":              claims(routetable.ForwardingUse{Networks: slices.Repeat([]string{"10.0.0.0/24"}, routetable.MaxForwardingNetworks+1)}),
 		"many backends": func(r *routetable.Report) {
 			several := make([]routetable.BackendUse, maxBackends+1)
 			for i := range several {
@@ -85,7 +112,14 @@ func TestValidate_BoundsTheTextOfAnInstance(t *testing.T) {
 			{ID: "3", State: "Strange", Reason: "Unreachable"},
 			{ID: "4", State: routetable.TargetUnhealthy, Reason: routetable.TargetBadStatus},
 		},
-		Routes: []routetable.RouteUse{{UID: "r", Callbacks: 1, Backends: []routetable.BackendUse{{Name: strings.Repeat("b", 63), Callbacks: 1}}}},
+		Routes: []routetable.RouteUse{{
+			UID: "r", Callbacks: 1, RefusedReason: "noLength", LastRefused: now, LastLoop: now,
+			Backends: []routetable.BackendUse{{
+				Name: strings.Repeat("b", 63), Callbacks: 1, LastSuccess: now,
+				InRow: 9, Failures: []routetable.CallbackFailure{{Time: now, Reason: routetable.FailureReset}},
+			}},
+		}},
+		Forwarding: routetable.ForwardingUse{Callbacks: 2, Claims: 1, LastMost: now, Networks: []string{"10.0.3.0/24", "fd00:1:2:3::/64"}},
 	}
 	g.Expect(validate(report)).To(Succeed())
 	g.Expect(*report.Refused).To(Equal(routetable.Refusal{Reason: strings.Repeat("x", maxReasonBytes), Message: strings.Repeat("y", maxMessageBytes)}))

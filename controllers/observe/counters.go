@@ -61,7 +61,8 @@ func (c counters) add(uid types.UID, last, next *routetable.RouteUse) {
 		Other:       increase(last.Other, next.Other),
 		Refused:     increase(last.Refused, next.Refused),
 		Last:        next.Last,
-		Backends:    make(map[string]status.BackendTraffic, len(next.Backends)),
+		LastRefused: next.LastRefused, RefusedReason: next.RefusedReason,
+		Backends: make(map[string]status.BackendTraffic, len(next.Backends)),
 	}
 	for _, b := range next.Backends {
 		grown.Backends[b.Name] = status.BackendTraffic{Callbacks: increase(before[b.Name], b.Callbacks), Last: b.Last}
@@ -92,8 +93,13 @@ func sum(a, b *status.Traffic) status.Traffic {
 		was := backends[name]
 		backends[name] = status.BackendTraffic{Callbacks: was.Callbacks + more.Callbacks, Last: later(was.Last, more.Last)}
 	}
+	refused := a
+	if b.LastRefused.After(a.LastRefused) {
+		refused = b
+	}
 	return status.Traffic{
-		Last:      later(a.Last, b.Last),
+		Last:        later(a.Last, b.Last),
+		LastRefused: refused.LastRefused, RefusedReason: refused.RefusedReason,
 		Callbacks: a.Callbacks + b.Callbacks, AfterSunset: a.AfterSunset + b.AfterSunset,
 		Repeats: a.Repeats + b.Repeats,
 		Other:   a.Other + b.Other, Refused: a.Refused + b.Refused,

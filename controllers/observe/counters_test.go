@@ -75,11 +75,12 @@ func TestCounters_AddUpEachKind(t *testing.T) {
 		i.recordReport(&routetable.Report{ListenerPort: 8080, Boot: boot, Cursor: "c", Full: true, Routes: []routetable.RouteUse{u}}, c, now)
 	}
 	use("1", routetable.RouteUse{Callbacks: 50, AfterSunset: 1, Repeats: 2, Other: 3, Refused: 4})
-	use("1", routetable.RouteUse{Callbacks: 60, AfterSunset: 11, Repeats: 22, Other: 33, Refused: 44})
-	use("2", routetable.RouteUse{Callbacks: 5, AfterSunset: 5, Repeats: 5, Other: 5, Refused: 5})
+	earlier, later := now.Add(-time.Minute), now.Add(-time.Second)
+	use("1", routetable.RouteUse{Callbacks: 60, AfterSunset: 11, Repeats: 22, Other: 33, Refused: 44, LastRefused: later, RefusedReason: "noLength"})
+	use("2", routetable.RouteUse{Callbacks: 5, AfterSunset: 5, Repeats: 5, Other: 5, Refused: 5, LastRefused: earlier, RefusedReason: "prefetch"})
 	got := c.total("r", status.Traffic{Callbacks: 1000, AfterSunset: 100, Repeats: 200, Other: 300, Refused: 400})
 	got.Backends = nil
-	g.Expect(got).To(Equal(status.Traffic{Callbacks: 1065, AfterSunset: 116, Repeats: 227, Other: 338, Refused: 449}))
+	g.Expect(got).To(Equal(status.Traffic{Callbacks: 1065, AfterSunset: 116, Repeats: 227, Other: 338, Refused: 449, LastRefused: later, RefusedReason: "noLength"}))
 }
 
 // The first full list of a pod that an earlier leadership may have polled is

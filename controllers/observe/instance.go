@@ -121,6 +121,7 @@ func (i *instance) recordReport(r *routetable.Report, counters counters, now tim
 		i.entries, i.listing, i.inherited = *i.listing, nil, false
 	}
 	i.polled, i.misses, i.reportTime = true, 0, now
+	r.Forwarding.LastMost = earlier(r.Forwarding.LastMost, now)
 	i.report = *r
 	i.report.Targets, i.report.Routes = nil, nil
 	return health, traffic
@@ -191,12 +192,16 @@ func (i *instance) recordRoutes(reports []routetable.RouteUse, counters counters
 	return changed
 }
 
-// limitTimes keeps an instance whose clock is ahead from reporting callbacks of
-// the future.
+// limitTimes keeps an instance whose clock is ahead from reporting requests of the
+// future.
 func limitTimes(u *routetable.RouteUse, now time.Time) {
-	u.Last = earlier(u.Last, now)
+	u.Last, u.LastRefused, u.LastLoop = earlier(u.Last, now), earlier(u.LastRefused, now), earlier(u.LastLoop, now)
 	for i := range u.Backends {
-		u.Backends[i].Last = earlier(u.Backends[i].Last, now)
+		b := &u.Backends[i]
+		b.Last, b.LastSuccess = earlier(b.Last, now), earlier(b.LastSuccess, now)
+		for n := range b.Failures {
+			b.Failures[n].Time = earlier(b.Failures[n].Time, now)
+		}
 	}
 }
 

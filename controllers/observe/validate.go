@@ -7,6 +7,7 @@ package observe
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -52,6 +53,9 @@ func validate(r *routetable.Report) error {
 			return errors.New("report has impossible counts")
 		}
 	}
+	if !isForwardingUse(&r.Forwarding) {
+		return errors.New("report has impossible claims of peers")
+	}
 	return nil
 }
 
@@ -95,12 +99,46 @@ func isRouteUse(u *routetable.RouteUse) bool {
 			return false
 		}
 	}
-	for _, b := range u.Backends {
-		if b.Name == "" || len(b.Name) > maxNameBytes || b.Callbacks < 0 || b.Callbacks > maxCount || !isCallbackTime(b.Last) {
+	for i := range u.Backends {
+		if !isBackendUse(&u.Backends[i]) {
 			return false
 		}
 	}
-	return len(u.UID) <= maxReasonBytes && len(u.Backends) <= maxBackends && isCallbackTime(u.Last)
+	return len(u.UID) <= maxReasonBytes && len(u.Backends) <= maxBackends && isCallbackTime(u.Last) &&
+		isCallbackTime(u.LastLoop) && isCallbackTime(u.LastRefused) && isWord(u.RefusedReason)
+}
+
+func isBackendUse(b *routetable.BackendUse) bool {
+	for _, f := range b.Failures {
+		if !isWord(f.Reason) || f.Reason == "" || f.Time.Unix() < 0 {
+			return false
+		}
+	}
+	return b.Name != "" && len(b.Name) <= maxNameBytes && b.Callbacks >= 0 && b.Callbacks <= maxCount && isCallbackTime(b.Last) &&
+		isCallbackTime(b.LastSuccess) && b.InRow >= int64(len(b.Failures)) && b.InRow <= maxCount && len(b.Failures) <= routetable.FailingAfter
+}
+
+// isForwardingUse also keeps an instance from suggesting a network for trust that
+// is not private.
+func isForwardingUse(u *routetable.ForwardingUse) bool {
+	for _, text := range u.Networks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network.String() != text {
+			return false
+		}
+		if private, is := routetable.PrivateNetwork(network.Addr()); !is || private != network {
+			return false
+		}
+	}
+	return u.Callbacks >= 0 && u.Callbacks <= maxCount && u.Claims >= 0 && u.Claims <= u.Callbacks &&
+		isCallbackTime(u.LastMost) && len(u.Networks) <= routetable.MaxForwardingNetworks
+}
+
+// isWord returns whether a text is one of a proxy's reasons, or empty: letters
+// alone, so that it means nothing else in a status.
+func isWord(text string) bool {
+	return len(text) <= maxReasonBytes &&
+		strings.IndexFunc(text, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') }) < 0
 }
 
 // isCallbackTime returns whether the API can store the time of a callback; the

@@ -25,6 +25,8 @@ type Fleet struct {
 	// its hash.
 	Published routetable.Version
 	Hash      string
+	// Scheme is the one that the published config declares for callbacks.
+	Scheme string
 	// Deployed is the result of deploying the instances in mode Deployment.
 	Deployed Deployed
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	callbackv1alpha1 "github.com/callbackproxy/callback-operator/api/v1alpha1"
 	"github.com/callbackproxy/callback-operator/controllers/compile"
@@ -23,6 +24,11 @@ type backendHealth struct {
 	// report, and reporters how many of them do.
 	reason, detail string
 	reporters      int
+	// failing is set when the last callbacks failed.
+	failing *failing
+	// down is true when the proxies may not reach it. Callbacks that fail after it
+	// was reached are no reason: clients can provoke them.
+	down bool
 	// unserved counts the instances whose path probe failed.
 	unserved int
 }
@@ -33,9 +39,10 @@ type backendHealth struct {
 //
 //	no ready endpoint                   : Unhealthy, whatever instances report
 //	an instance reports Unhealthy       : also Unhealthy
+//	the last callbacks failed           : also Unhealthy
 //	none does, and one reports Healthy  : also Healthy
 //	else                                : Unknown
-func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
+func computeHealth(v *compile.Verdict, o *Observation, now time.Time) []backendHealth {
 	declared := v.Route.Spec.Backends
 	states := make([]backendHealth, len(declared))
 	for i := range declared {
@@ -46,17 +53,19 @@ func computeHealth(v *compile.Verdict, fleet *Fleet) []backendHealth {
 		}
 		backend := &v.Entry.Backends[i]
 		if _, none := v.NoEndpoints[backend.Name]; none {
-			state.health, state.reason = callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints
+			state.health, state.reason, state.down = callbackv1alpha1.HealthUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints, true
 			continue
 		}
-		state.addReports(v.Entry, backend, fleet)
+		state.addReports(v.Entry, backend, o.Fleet)
+		recent := o.Recent.Backends[backend.Name]
+		state.addCallbacks(recent.judge(now))
 	}
 	return states
 }
 
 // addReports adds the reports of all instances about a backend.
 func (s *backendHealth) addReports(route *routetable.Route, backend *routetable.Backend, fleet *Fleet) {
-	ids := targetIDsOf(route, backend)
+	ids := targetIDsOf(route, backend, fleet.Scheme)
 	for i := range fleet.Instances {
 		instance := &fleet.Instances[i]
 		if !instance.Reached || len(instance.Targets) == 0 {
@@ -90,6 +99,21 @@ func (s *backendHealth) addReports(route *routetable.Route, backend *routetable.
 	default:
 		s.reason = callbackv1alpha1.ReasonBackendUnhealthy
 	}
+	s.down = s.health == callbackv1alpha1.HealthUnhealthy
+}
+
+// addCallbacks adds that the last callbacks failed. It comes before the finding of
+// a check, because it names counts and reasons of real callbacks, and after that of
+// a path probe, which the user has to act on.
+func (s *backendHealth) addCallbacks(f *failing) {
+	if f == nil {
+		return
+	}
+	s.down = s.down || f.unreached
+	s.health = callbackv1alpha1.HealthUnhealthy
+	if s.reason != callbackv1alpha1.ReasonCallbackPathNotServed {
+		s.reason, s.failing = callbackv1alpha1.ReasonCallbacksFailing, f
+	}
 }
 
 // targetIDs are the IDs under which instances report a backend.
@@ -99,13 +123,13 @@ type targetIDs struct {
 	probes []string
 }
 
-func targetIDsOf(route *routetable.Route, backend *routetable.Backend) targetIDs {
+func targetIDsOf(route *routetable.Route, backend *routetable.Backend, scheme string) targetIDs {
 	var t targetIDs
 	for _, address := range backend.Addresses {
 		t.checks = append(t.checks, routetable.TargetID(address, backend.Check))
 		for i := range route.Callbacks {
 			if callback := &route.Callbacks[i]; callback.PathProbe {
-				t.probes = append(t.probes, routetable.PathProbeID(address, route, callback, backend))
+				t.probes = append(t.probes, routetable.PathProbeID(address, scheme, route, callback, backend))
 			}
 		}
 	}
@@ -197,6 +221,8 @@ func notMeasured(route *routetable.Route) compile.Finding {
 // describe explains an unhealthy backend.
 func (s *backendHealth) describe(instances int) string {
 	switch s.reason {
+	case callbackv1alpha1.ReasonCallbacksFailing:
+		return s.failing.describe(s.name, instances)
 	case callbackv1alpha1.ReasonNoReadyEndpoints:
 		return "backend " + s.name + " has no ready endpoints"
 	case callbackv1alpha1.ReasonCallbackPathNotServed:
@@ -216,10 +242,10 @@ func isServed(v *compile.Verdict, backends []backendHealth) bool {
 	}
 	return slices.ContainsFunc(v.Entry.Receivers(), func(receiver *routetable.Backend) bool {
 		own := find(receiver.Name)
-		if own.health != callbackv1alpha1.HealthUnhealthy {
+		if !own.down {
 			return true
 		}
 		return receiver.Failover != nil && own.reason != callbackv1alpha1.ReasonCallbackPathNotServed &&
-			find(receiver.Failover.Backend).health != callbackv1alpha1.HealthUnhealthy
+			!find(receiver.Failover.Backend).down
 	})
 }

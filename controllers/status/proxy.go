@@ -35,6 +35,9 @@ func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fle
 	if suspect := clockSuspect(fleet); suspect != nil {
 		set.add(callbackv1alpha1.ConditionClockSuspect, *suspect)
 	}
+	if suspect := forwardingSuspect(proxy, fleet, now); suspect != nil {
+		set.add(callbackv1alpha1.ConditionForwardingSuspect, *suspect)
+	}
 
 	total, served := int32(len(plan.Verdicts)), int32(len(plan.Table.Routes)) //nolint:gosec // bounded by memory
 	status := callbackv1alpha1.CallbackProxyStatus{
@@ -47,6 +50,13 @@ func ComputeProxy(proxy *callbackv1alpha1.CallbackProxy, plan *compile.Plan, fle
 	status.Instances = instanceStatuses(fleet)
 	keepLastReports(status.Instances, proxy.Status.Instances)
 	return status
+}
+
+// NextProxy returns the time at which the status of a CallbackProxy changes though
+// no object and no report does: it becomes Stalled, or ForwardingSuspect ends. It is
+// zero when there is no such time.
+func NextProxy(desired *callbackv1alpha1.CallbackProxyStatus, fleet *Fleet, now time.Time) time.Time {
+	return compile.Earlier(NextStalled(desired.Conditions, now), nextForwarding(desired.Conditions, fleet))
 }
 
 // ComputeUndecodableProxy computes the status of a CallbackProxy whose spec cannot

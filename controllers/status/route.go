@@ -24,12 +24,14 @@ type Observation struct {
 	Since routetable.Version
 	// Traffic counts the requests of the route's whole life.
 	Traffic Traffic
+	// Recent is what the last callbacks show.
+	Recent Recent
 }
 
 // ComputeRoute computes the whole status of a route.
 func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1alpha1.CallbackRouteStatus {
 	programmed := routeProgrammed(v, o.Fleet, o.Since)
-	backends := computeHealth(v, o.Fleet)
+	backends := computeHealth(v, o, now)
 	healthy := backendsHealthy(v, backends, o.Fleet)
 	set := conditionSet{
 		generation: v.Route.Generation,
@@ -52,6 +54,9 @@ func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1a
 	}
 	if v.Entry != nil {
 		addLifecycle(&set, v, &o.Traffic)
+		if looping := loginsLooping(v, &o.Recent, now); looping != nil {
+			set.add(callbackv1alpha1.ConditionLoginsLooping, *looping)
+		}
 		status.PrimaryBackend = v.Entry.Primary().Name
 	}
 	status.Conditions = set.conditions
@@ -60,7 +65,8 @@ func ComputeRoute(v *compile.Verdict, o *Observation, now time.Time) callbackv1a
 
 // NextRoute returns the time at which the status of a route changes though no
 // object, no report and no phase of the schedule does: it becomes quiet, or
-// Stalled. It is zero when there is no such time.
+// Stalled, or what its last callbacks showed is too old. It is zero when there is
+// no such time.
 func NextRoute(v *compile.Verdict, o *Observation, desired *callbackv1alpha1.CallbackRouteStatus, now time.Time) time.Time {
 	var next time.Time
 	if !v.HasEnded() {
@@ -70,6 +76,7 @@ func NextRoute(v *compile.Verdict, o *Observation, desired *callbackv1alpha1.Cal
 		if quiet, _ := QuietAt(v.Route, &o.Traffic); now.Before(quiet) {
 			next = compile.Earlier(next, quiet)
 		}
+		next = compile.Earlier(next, nextRecent(&o.Recent, now))
 	}
 	return next
 }

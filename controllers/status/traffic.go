@@ -23,6 +23,9 @@ type Traffic struct {
 	// Last is the time of the last callback.
 	Last                                            time.Time
 	Callbacks, AfterSunset, Repeats, Other, Refused int64
+	// LastRefused is when the last request was refused, and RefusedReason why.
+	LastRefused   time.Time
+	RefusedReason string
 	// Backends holds the callbacks of each backend, by name.
 	Backends map[string]BackendTraffic
 }
@@ -41,6 +44,7 @@ func ReadTraffic(status *callbackv1alpha1.CallbackRouteStatus) Traffic {
 		out.Callbacks, out.AfterSunset = ptr.Deref(t.Callbacks, 0), ptr.Deref(t.AfterSunset, 0)
 		out.Repeats = ptr.Deref(t.Repeats, 0)
 		out.Other, out.Refused = ptr.Deref(t.Other, 0), ptr.Deref(t.Refused, 0)
+		out.LastRefused, out.RefusedReason = timeOf(t.LastRefusedTime), t.LastRefusedReason
 	}
 	for i := range status.Backends {
 		b := &status.Backends[i]
@@ -73,6 +77,9 @@ func trafficStatus(v *compile.Verdict, counted *Traffic, now time.Time) *callbac
 		Repeats:          positive(counted.Repeats),
 		Other:            positive(counted.Other),
 		Refused:          positive(counted.Refused),
+	}
+	if counted.Refused > 0 && counted.RefusedReason != "" {
+		t.LastRefusedTime, t.LastRefusedReason = timestamp(counted.LastRefused), counted.RefusedReason
 	}
 	if at, since := QuietAt(v.Route, counted); v.Accepted.OK && !now.Before(at) {
 		t.QuietSince = timestamp(since)

@@ -108,7 +108,8 @@ func temporaryTransition(t transition, before, after *metav1.Condition) (transit
 		return t, changed
 	case callbackv1alpha1.ConditionSunsetHeld:
 		return t, changed || after.Status == metav1.ConditionTrue && before.Message != after.Message
-	case callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionClockSuspect:
+	case callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionClockSuspect,
+		callbackv1alpha1.ConditionForwardingSuspect, callbackv1alpha1.ConditionLoginsLooping:
 		t.eventType = corev1.EventTypeWarning
 		return t, changed
 	case callbackv1alpha1.ConditionSunsetApproaching:

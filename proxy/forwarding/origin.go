@@ -86,6 +86,36 @@ func schemeOf(value string) (string, bool) {
 	return "", false
 }
 
+// ClaimsHTTPS reports whether a request states, in X-Forwarded-Proto or in Forwarded
+// (RFC 7239 section 5.4), that the first client used https.
+func ClaimsHTTPS(r *http1.Request) bool {
+	for i := range r.Fields {
+		switch f := &r.Fields[i]; {
+		case f.Is("x-forwarded-proto"):
+			if scheme, _ := schemeOf(f.Value); scheme == "https" {
+				return true
+			}
+		case f.Is("forwarded"):
+			if claimsProto(f.Value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// claimsProto reports whether the first element of Forwarded has the scheme https.
+func claimsProto(value string) bool {
+	first, _, _ := strings.Cut(value, ",")
+	for pair := range strings.SplitSeq(first, ";") {
+		name, scheme, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if strings.EqualFold(name, "proto") && strings.EqualFold(strings.Trim(scheme, `"`), "https") {
+			return true
+		}
+	}
+	return false
+}
+
 // appendOwn appends the field lines about the client.
 func (o *Origin) appendOwn(lines []string) []string {
 	return append(lines,

@@ -45,6 +45,8 @@ type Options struct {
 	Upstream Upstream
 	// Now must carry a monotonic reading, as time.Now does.
 	Now func() time.Time
+	// Pseudonym is the fleet's name in Via, see forwarding.Pseudonym.
+	Pseudonym string
 	// IsClosed, when set, reports whether a route of the table has ended. Set
 	// calls it for each route; targets of closed routes alone are not probed.
 	IsClosed func(*routetable.Route) bool
@@ -79,7 +81,7 @@ type Checker struct {
 // NewChecker returns a Checker without targets.
 func NewChecker(o Options) *Checker {
 	c := &Checker{
-		run: prober{o.Upstream, o.Now}.run, probed: o.Probed, now: o.Now, start: o.Now(),
+		run: prober{o.Upstream, o.Now, o.Pseudonym}.run, probed: o.Probed, now: o.Now, start: o.Now(),
 		random: rand.Float64, isClosed: o.IsClosed, log: changelog.New[*target](routetable.MaxReportEntries),
 	}
 	if c.isClosed == nil {

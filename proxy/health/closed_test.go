@@ -27,7 +27,7 @@ func TestSet_LeavesBackendsOfClosedRoutesAlone(t *testing.T) {
 		passive.Check = nil
 		checked := func(i int) string { return routetable.TargetID(addressOf(i), check) }
 		r := &table.Routes[0]
-		path := routetable.PathProbeID(addressOf(0), r, &r.Callbacks[0], &r.Backends[0])
+		path := routetable.PathProbeID(addressOf(0), "https", r, &r.Callbacks[0], &r.Backends[0])
 		dialled := routetable.TargetID(addressOf(3), nil)
 		b.set(0, noAnswer)
 		b.Set(table)

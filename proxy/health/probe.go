@@ -82,7 +82,7 @@ func probesOfAddress(address, scheme string, r *routetable.Route, b *routetable.
 	}
 	for i := range r.Callbacks {
 		c := &r.Callbacks[i]
-		if c.PathProbe && !yield(routetable.PathProbeID(address, r, c, b), func() *probe { return newPathProbe(address, scheme, r, c, b) }) {
+		if c.PathProbe && !yield(routetable.PathProbeID(address, scheme, r, c, b), func() *probe { return newPathProbe(address, scheme, r, c, b) }) {
 			return false
 		}
 	}

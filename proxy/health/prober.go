@@ -11,9 +11,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
+	"github.com/callbackproxy/callback-operator/proxy/forwarding"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
@@ -30,8 +33,9 @@ const PathProbeState = "callbackproxy-probe."
 
 // prober probes one target. It reads the status of a response and no more.
 type prober struct {
-	upstream Upstream
-	now      func() time.Time
+	upstream  Upstream
+	now       func() time.Time
+	pseudonym string
 }
 
 func (p prober) run(ctx context.Context, a *probe) finding {
@@ -58,7 +62,7 @@ func (p prober) run(ctx context.Context, a *probe) finding {
 // runPath finds out whether the callback's path is served. A backend without any
 // response is found by its health check.
 func (p prober) runPath(ctx context.Context, a *probe) finding {
-	status, err := p.send(ctx, a.path.plan(a.address, rand.Text(), p.now()))
+	status, err := p.send(ctx, a.path.plan(a.address, p.pseudonym, rand.Text(), p.now()))
 	switch {
 	case err != nil:
 		return unmeasured
@@ -96,16 +100,12 @@ func judgeError(err error) finding {
 func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
 // plan is a well-formed response of the route's protocol for a login that
-// failed (RFC 6749 section 4.1.2.1; SAML 2.0 core section 3.2.2), with
-// the fields that a callback has when it is delivered.
-func (p *pathProbe) plan(address, random string, now time.Time) *upstream.Plan {
+// failed (RFC 6749 section 4.1.2.1; SAML 2.0 core section 3.2.2), with the fields
+// that the proxy adds to a callback: backends may decide by them.
+func (p *pathProbe) plan(address, pseudonym, random string, now time.Time) *upstream.Plan {
 	plan := &upstream.Plan{
 		Method: http.MethodGet, Total: pathTimeout,
-		Lines: []string{
-			"User-Agent: callbackproxy-probe", "Accept: */*",
-			// As a callback of a browser has them.
-			"X-Forwarded-Host: " + p.external, "X-Forwarded-Proto: " + p.scheme,
-		},
+		Lines: append([]string{"User-Agent: callbackproxy-probe", "Accept: */*"}, p.forwarded(pseudonym, random)...),
 	}
 	target, state := p.path, PathProbeState+random
 	if p.protocol != routetable.SAML {
@@ -126,4 +126,14 @@ func (p *pathProbe) plan(address, random string, now time.Time) *upstream.Plan {
 	}
 	plan.Choices = []upstream.Choice{{Addresses: []string{address}, Target: target, Host: p.host}}
 	return plan
+}
+
+// forwarded are the fields that the proxy adds to a callback. The probe has no
+// client, so its address is unknown (RFC 7239 section 6.2).
+func (p *pathProbe) forwarded(pseudonym, requestID string) []string {
+	var none http1.Request
+	origin := forwarding.OriginOf(&none, netip.Addr{}, false, p.scheme, p.external)
+	via, _ := forwarding.ViaOf(&none, pseudonym)
+	lines, _ := forwarding.AppendCallback(nil, &none, &origin, via, requestID)
+	return lines
 }

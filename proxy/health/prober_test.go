@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/callbackproxy/callback-operator/proxy/changelog"
+	"github.com/callbackproxy/callback-operator/proxy/forwarding"
+	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
@@ -29,7 +31,7 @@ const address = "10.0.0.1:80"
 
 // proberTo leads the address to a server.
 func proberTo(target string) prober {
-	return prober{upstream.NewClient(upstream.Options{ConnectTo: map[string]string{address: target}, Now: time.Now}), time.Now}
+	return prober{upstream.NewClient(upstream.Options{ConnectTo: map[string]string{address: target}, Now: time.Now}), time.Now, "edge.callbackproxy"}
 }
 
 // serving leads the address to a server with this handler.
@@ -111,7 +113,7 @@ func TestProbe_JudgesFailures(t *testing.T) {
 		http, tcp, pathFinding finding
 	}{
 		"refused":   {refusing(t), unreachable, unreachable, unmeasured},
-		"forbidden": {prober{upstream.NewClient(upstream.Options{Now: time.Now, Forbidden: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}), time.Now}, unreachable, unreachable, unmeasured},
+		"forbidden": {prober{upstream.NewClient(upstream.Options{Now: time.Now, Forbidden: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}), time.Now, "edge.callbackproxy"}, unreachable, unreachable, unmeasured},
 		"closed":    {accepting(t, closes), noAnswer, healthy, unmeasured},
 		"no HTTP":   {accepting(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-x\r\n") }), noAnswer, healthy, unmeasured},
 		"silent":    {accepting(t, silent), noAnswer, healthy, unmeasured},
@@ -144,7 +146,7 @@ func (u upstreamError) Reach(context.Context, string, time.Duration) error { ret
 // A process without descriptors finds no backend unhealthy.
 func TestProbe_OwnFailuresAreNoFinding(t *testing.T) {
 	for _, ours := range []bool{true, false} {
-		p := prober{upstreamError{&upstream.Error{Reason: upstream.DialFailed, NotDelivered: true, Ours: ours, Detail: syscall.EMFILE.Error()}}, time.Now}
+		p := prober{upstreamError{&upstream.Error{Reason: upstream.DialFailed, NotDelivered: true, Ours: ours, Detail: syscall.EMFILE.Error()}}, time.Now, "edge.callbackproxy"}
 		for _, a := range []*probe{byHTTP, byTCP} {
 			if got := p.run(t.Context(), a); (got == unmeasured) != ours {
 				t.Errorf("ours %t: found %s", ours, got)
@@ -217,6 +219,7 @@ func received(t *testing.T, protocol routetable.Protocol) *http.Request {
 	}
 	for name, want := range map[string]string{
 		"User-Agent": "callbackproxy-probe", "X-Forwarded-Host": "auth.acme.com", "X-Forwarded-Proto": "https",
+		"X-Forwarded-For": "unknown", "Forwarded": `for=unknown;host="auth.acme.com";proto=https`, "Via": "1.1 edge.callbackproxy",
 	} {
 		if got.Header.Get(name) != want {
 			t.Errorf("%s is %q", name, got.Header.Get(name))
@@ -280,7 +283,7 @@ func TestPathProbe_TakesTheWayOfCallbacks(t *testing.T) {
 	a := newPathProbe(address, "https", &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC},
 		&routetable.Callback{Name: "login", Path: "/cb"},
 		&routetable.Backend{Paths: []routetable.BackendPath{{Callback: "login", Path: "/login/callback"}}, Host: "idp.svc:8443"})
-	plan := a.path.plan(address, "x", time.Now())
+	plan := a.path.plan(address, "edge.callbackproxy", "x", time.Now())
 	if len(plan.Choices) != 1 {
 		t.Fatalf("plan is %+v", plan)
 	}
@@ -288,6 +291,25 @@ func TestPathProbe_TakesTheWayOfCallbacks(t *testing.T) {
 	if !strings.HasPrefix(choice.Target, "/login/callback?") || choice.Host != "idp.svc:8443" ||
 		!slices.Contains(plan.Lines, "X-Forwarded-Host: auth.acme.com") {
 		t.Errorf("plan is %+v", plan)
+	}
+}
+
+// W1: a probe differs from a callback by its User-Agent and its state alone:
+// the scheme, Host and all fields that the proxy adds are those of a callback.
+func TestW1_PathProbeHasTheFieldsOfACallback(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		route := &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: routetable.OIDC}
+		a := newPathProbe(address, scheme, route, &routetable.Callback{Name: "login", Path: "/cb"}, &routetable.Backend{Host: "idp.svc"})
+		got := a.path.plan(address, "edge.edge-system.callbackproxy", "id", time.Now()).Lines
+		callback := &http1.Request{Fields: http1.Fields{{Line: "Accept: */*", Name: "Accept", Value: "*/*"}}}
+		origin := forwarding.OriginOf(callback, netip.MustParseAddr("10.0.0.9"), false, scheme, "auth.acme.com")
+		want, _ := forwarding.AppendCallback([]string{"User-Agent: callbackproxy-probe"}, callback, &origin, "1.1 edge.edge-system.callbackproxy", "id")
+		for i := range want {
+			want[i] = strings.ReplaceAll(want[i], "10.0.0.9", "unknown")
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: fields are\n%s\nwant\n%s", scheme, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 }
 
@@ -305,7 +327,7 @@ func TestPathProbe_Schedule(t *testing.T) {
 		b.set(0, pathNotServed)
 		b.Set(table)
 		ids := []string{
-			routetable.PathProbeID(addressOf(0), r, c, &r.Backends[0]), routetable.PathProbeID(addressOf(1), r, c, &r.Backends[1]),
+			routetable.PathProbeID(addressOf(0), "https", r, c, &r.Backends[0]), routetable.PathProbeID(addressOf(1), "https", r, c, &r.Backends[1]),
 		}
 		wait(firstWithin)
 		if got := b.state(ids[0]) + " " + b.state(ids[1]); got != "UnhealthyCallbackPathNotServed Healthy" {

@@ -184,6 +184,9 @@ func (c *conn) readRequest(x *Exchange) bool {
 		return false
 	}
 	request, refusal := parseRequest(head, c.reader.lent.fields[:0])
+	if refusal != nil && request.Target == "" {
+		request = readPart(head, c.reader.lent.fields[:0]) // so that the refusal can be counted where it belongs
+	}
 	x.Request = request
 	c.reader.keepFields(head, request.Fields)
 	switch line, _, _ := strings.Cut(head, "\n"); {

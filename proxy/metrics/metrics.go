@@ -31,6 +31,7 @@ const (
 	Decisions            = "callbackproxy_owner_decisions_total"
 	Refused              = "callbackproxy_refused_total"
 	Repeats              = "callbackproxy_repeats_total"
+	LoginLoops           = "callbackproxy_login_loops_total"
 	FieldsDropped        = "callbackproxy_fields_dropped_total"
 	Passed               = "callbackproxy_passed_total"
 	PassFailed           = "callbackproxy_pass_failed_total"
@@ -67,7 +68,8 @@ var definitions = []struct {
 	{name: Failovers, help: "Callbacks that went to the failover of their backend because that could not be reached.", labels: []string{"route"}},
 	{name: Decisions, help: "Callbacks of a route with ownership, by the type of the rule that matched (Unowned: none) and the backend that it names.", labels: []string{"route", "rung", "backend"}},
 	{name: Refused, help: "Requests that the proxy refused itself, by the rule that they broke.", labels: []string{"reason"}},
-	{name: Repeats, help: "Callbacks that an instance had delivered before, by result: delivered again after a complete answer, or refused.", labels: []string{"route", "result"}},
+	{name: Repeats, help: "Callbacks that an instance had delivered before, by result: handed to a backend again after a complete answer, or refused.", labels: []string{"route", "result"}},
+	{name: LoginLoops, help: "Callbacks of a route in loops: the fifth login of one browser within seconds, and each that follows.", labels: []string{"route"}},
 	{name: FieldsDropped, help: "Callbacks of which fields were dropped because their names have an underscore, from peers that are not trusted proxies."},
 	{name: Passed, help: "Requests that were no callbacks and were passed to the application, in mode Sidecar."},
 	{name: PassFailed, help: "Requests passed to the application that got 502 because it did not respond."},

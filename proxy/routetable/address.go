@@ -121,3 +121,21 @@ func checkPlain(addr netip.Addr) error {
 	}
 	return nil
 }
+
+// sharedNetwork is that of carriers, which clusters use for pods: RFC 6598.
+var sharedNetwork = netip.MustParsePrefix("100.64.0.0/10")
+
+// PrivateNetwork returns the network of a peer, an IPv4 /24 or an IPv6 /64, where
+// it is private: RFC 1918, RFC 4193, RFC 6598, link-local or loopback.
+func PrivateNetwork(addr netip.Addr) (netip.Prefix, bool) {
+	addr = addr.Unmap().WithZone("")
+	if !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !sharedNetwork.Contains(addr) {
+		return netip.Prefix{}, false
+	}
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	network, err := addr.Prefix(bits)
+	return network, err == nil
+}

@@ -67,9 +67,9 @@ func TargetID(address string, c *HealthCheck) string {
 }
 
 // PathProbeID names the probe of one callback's path at one address of a backend.
-// It covers all that the request is made of, the forwarded hostname too, by which
-// the backend may distinguish its tenants.
-func PathProbeID(address string, r *Route, c *Callback, b *Backend) string {
+// It covers all that the request is made of: the scheme, see Forwarding.Scheme, and
+// the forwarded hostname too, by which the backend may distinguish its tenants.
+func PathProbeID(address, scheme string, r *Route, c *Callback, b *Backend) string {
 	host, path := b.Host, b.PathOf(c.Name)
 	if host == "" {
 		host = r.Hostnames[0]
@@ -77,7 +77,7 @@ func PathProbeID(address string, r *Route, c *Callback, b *Backend) string {
 	if path == "" {
 		path = c.Path
 	}
-	return idOf(fmt.Sprintf("%s pathProbe %s %s %s %s", address, r.Protocol, r.Hostnames[0], host, path))
+	return idOf(fmt.Sprintf("%s pathProbe %s %s %s %s %s", address, scheme, r.Protocol, r.Hostnames[0], host, path))
 }
 
 func idOf(text string) string {

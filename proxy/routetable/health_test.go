@@ -54,9 +54,13 @@ func TestPathProbeID_NamesTheRequest(t *testing.T) {
 		route := plainRoute(1)
 		route.Backends[0].Paths, route.Backends[0].Host = nil, ""
 		change(&route)
-		return PathProbeID(address, &route, &route.Callbacks[0], &route.Backends[0])
+		return PathProbeID(address, "https", &route, &route.Callbacks[0], &route.Backends[0])
 	}
 	const address = "10.0.0.1:80"
+	route := plainRoute(1)
+	wantDistinct(t, []string{ // W1: a probe that says another scheme is another one
+		PathProbeID(address, "https", &route, &route.Callbacks[0], &route.Backends[0]), PathProbeID(address, "http", &route, &route.Callbacks[0], &route.Backends[0]),
+	})
 	same := id(address, func(*Route) {})
 	tenant := func(host string) func(*Route) {
 		return func(r *Route) { r.Hostnames[0], r.Backends[0].Host = host, "idp.svc" }

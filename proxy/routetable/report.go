@@ -32,6 +32,9 @@ type Report struct {
 	Refused *Refusal `json:"refused,omitempty"`
 	// ClockSuspect is true while its clock contradicts the API server's.
 	ClockSuspect bool `json:"clockSuspect,omitempty"`
+	// Forwarding is what the callbacks of the last minutes claimed of the proxies
+	// in front.
+	Forwarding ForwardingUse `json:"forwarding,omitzero"`
 
 	// Boot names this run of the process. Another one voids all that was
 	// reported before.
@@ -89,6 +92,25 @@ const (
 	TargetPathNotServed = "CallbackPathNotServed"
 )
 
+// ForwardingWindow is the time that the counts of a ForwardingUse cover.
+const ForwardingWindow = 5 * time.Minute
+
+// MaxForwardingNetworks is how many networks a ForwardingUse names.
+const MaxForwardingNetworks = 8
+
+// ForwardingUse counts callbacks, and those of them that claim https in
+// X-Forwarded-Proto or Forwarded and come from a peer that is no trusted proxy.
+type ForwardingUse struct {
+	// Callbacks and Claims are the counts of the last ForwardingWindow.
+	Callbacks int64 `json:"callbacks,omitempty"`
+	Claims    int64 `json:"claims,omitempty"`
+	// LastMost is when the claims were last more than half of the callbacks.
+	LastMost time.Time `json:"lastMost,omitzero"`
+	// Networks are those of the peers that claimed in the last 15 minutes, as CIDR,
+	// where PrivateNetwork has one; the latest ones, sorted.
+	Networks []string `json:"networks,omitempty"`
+}
+
 // RouteUse counts the requests of a route since it came into the table of this
 // instance.
 type RouteUse struct {
@@ -99,24 +121,71 @@ type RouteUse struct {
 	// Last is when the last well-formed callback came, in whole seconds.
 	Last time.Time `json:"last,omitzero"`
 	// Callbacks counts well-formed callbacks, AfterSunset those of them after a
-	// sunset of the route, Repeats those of them that were delivered again after a
-	// complete answer, Other the requests for a path of it that are no callbacks,
-	// Refused those that broke a rule once the route was known.
+	// sunset of the route, Repeats those of them that were handed to a backend again
+	// after a complete answer, Other the requests for a path of it that are no
+	// callbacks, Refused those that broke a rule and named the route.
 	Callbacks   int64 `json:"callbacks,omitempty"`
 	AfterSunset int64 `json:"afterSunset,omitempty"`
 	Repeats     int64 `json:"repeats,omitempty"`
 	Other       int64 `json:"other,omitempty"`
 	Refused     int64 `json:"refused,omitempty"`
-	// Backends are those that got callbacks.
+	// LastRefused is when the last request was refused, and RefusedReason the rule
+	// that it broke: the label reason of callbackproxy_refused_total.
+	LastRefused   time.Time `json:"lastRefused,omitzero"`
+	RefusedReason string    `json:"refusedReason,omitempty"`
+	// LastLoop is when a browser last came with one more login in a loop.
+	LastLoop time.Time `json:"lastLoop,omitzero"`
+	// Backends are those that callbacks were meant for.
 	Backends []BackendUse `json:"backends,omitempty"`
 }
 
-// BackendUse counts the callbacks whose first byte was sent to a backend.
+// BackendUse counts the callbacks whose first byte was sent to a backend, and
+// those that failed at it.
 type BackendUse struct {
 	Name      string    `json:"name"`
 	Callbacks int64     `json:"callbacks"`
 	Last      time.Time `json:"last,omitzero"`
+	// LastSuccess is when the last callback came that got a complete response.
+	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+	// InRow is how many callbacks failed since then, with less than FailureLife
+	// between one and the next. Failures are the last of them, at most
+	// FailingAfter, the oldest first.
+	InRow    int64             `json:"inRow,omitempty"`
+	Failures []CallbackFailure `json:"failures,omitempty"`
 }
+
+const (
+	// FailingAfter is how many callbacks in a row fail before a backend counts as
+	// failing.
+	FailingAfter = 5
+	// FailureLife is the time after which a failure of a callback means nothing.
+	FailureLife = 5 * time.Minute
+)
+
+// CallbackFailure is a callback that a backend did not answer.
+type CallbackFailure struct {
+	// Time is when the callback came.
+	Time time.Time `json:"time"`
+	// Reason is one of the FailureXxx reasons.
+	Reason string `json:"reason"`
+}
+
+// The reasons of a CallbackFailure. With the first two it is certain that nothing
+// was sent to the backend: no client can provoke them.
+const (
+	// FailureRefused: the connection was refused.
+	FailureRefused = "ConnectionRefused"
+	// FailureNoConnection: no connection for another reason.
+	FailureNoConnection = "NoConnection"
+	// FailureReset: the connection ended before a response.
+	FailureReset = "ConnectionReset"
+	// FailureTimeout: no response in time.
+	FailureTimeout = "Timeout"
+	// FailureMalformed: a response that is not HTTP/1.1, or that cannot be relayed.
+	FailureMalformed = "MalformedResponse"
+	// FailureTruncated: a response that ended early.
+	FailureTruncated = "TruncatedResponse"
+)
 
 // Refusal names a config that was not adopted, and the reason.
 type Refusal struct {

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package usage counts the requests of each route, for the report. In: routes
-// that come and go, and their requests; out: counts, and what changed since a
-// cursor. Pure.
+// that come and go, and their requests; out: counts, what the last minutes show of
+// backends, browsers and the proxies in front, and what changed since a cursor.
+// Pure.
 package usage
 
 import (
@@ -49,12 +50,29 @@ type Request struct {
 	Backend string
 	// Repeat: the same callback was delivered before and got a complete answer.
 	Repeat bool
+	// Tried is the backend of the attempt, also when no byte was sent to it. Failure
+	// is why the attempt failed, one of the FailureXxx reasons, and Succeeded is true
+	// when it had a complete response. Neither: it shows nothing of the backend.
+	Tried     string
+	Failure   string
+	Succeeded bool
+	// Refusal is the rule that a Rejected request broke.
+	Refusal string
+	// Browser is the one that the login of a Callback is in; zero when that is not
+	// known, or no login.
+	Browser Browser
 }
+
+// handedAgain reports whether a callback was handed to a backend once more.
+func (r *Request) handedAgain() bool { return r.Repeat && r.Backend != "" }
 
 // Counters count the requests of all routes. Counting is one short critical
 // section and allocates nothing once a backend is known. The methods may be
 // called by several goroutines.
 type Counters struct {
+	// Claims are those of all routes together.
+	Claims Claims
+
 	mu  sync.Mutex
 	log *changelog.Log[*counts]
 }
@@ -85,13 +103,28 @@ func (r *Record) Leave() { r.waiting.Add(-1) }
 type counts struct {
 	last                                          int64 // Unix seconds of the last callback; 0: none
 	callbacks, late, repeats, unrelated, rejected int64
+	lastRejected                                  int64
+	refusal                                       string // of the last rejected one
+	lastLoop                                      int64
+	loops                                         *loops // nil before the first browser
 	backends                                      []backendCounts
 }
 
 type backendCounts struct {
-	name      string
-	callbacks int64
-	last      int64
+	name        string
+	callbacks   int64
+	last        int64
+	lastSuccess int64
+	failures    run
+}
+
+// Finding is what a request shows beyond its own counts.
+type Finding struct {
+	// HandedAgain: the callback was handed to a backend once more, after a complete
+	// answer.
+	HandedAgain bool
+	// InLoop: its browser comes with one login after the other.
+	InLoop bool
 }
 
 // NewCounters returns Counters without routes.
@@ -125,38 +158,69 @@ func (c *Counters) End(r *Record) {
 }
 
 // Count adds one request.
-func (c *Counters) Count(r *Record, request Request) {
+func (c *Counters) Count(r *Record, request *Request) Finding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r.entry.IsTombstone() {
-		return
+		return Finding{}
 	}
 	c.log.Touch(&r.entry)
-	r.entry.Value.add(request)
+	return r.entry.Value.add(request)
 }
 
-func (n *counts) add(r Request) {
+func (n *counts) add(r *Request) Finding {
+	at := r.Arrival.Unix()
 	switch r.Kind {
 	case Unrelated:
 		n.unrelated++
 	case Rejected:
 		n.rejected++
+		n.lastRejected, n.refusal = latest(n.lastRejected, at), r.Refusal
 	case Callback:
-		at := r.Arrival.Unix()
 		n.callbacks++
 		n.last = latest(n.last, at)
 		if r.Late {
 			n.late++
 		}
-		if r.Backend != "" {
-			if r.Repeat {
-				n.repeats++
-			}
-			b := n.backend(r.Backend)
-			b.callbacks++
-			b.last = latest(b.last, at)
+		if r.handedAgain() {
+			n.repeats++
 		}
+		n.addAttempt(r, at)
+		return Finding{HandedAgain: r.handedAgain(), InLoop: n.addBrowser(r, at)}
 	}
+	return Finding{}
+}
+
+func (n *counts) addAttempt(r *Request, at int64) {
+	if r.Backend != "" {
+		b := n.backend(r.Backend)
+		b.callbacks++
+		b.last = latest(b.last, at)
+	}
+	switch {
+	case r.Tried == "":
+	case r.Succeeded:
+		b := n.backend(r.Tried)
+		b.lastSuccess, b.failures = latest(b.lastSuccess, at), run{}
+	case r.Failure != "":
+		n.backend(r.Tried).failures.add(failure{at, r.Failure})
+	}
+}
+
+// addBrowser reports whether a callback is one of a loop. One that was handed on
+// again is none: a page that posts a response to itself comes back at once.
+func (n *counts) addBrowser(r *Request, at int64) bool {
+	if r.Browser == (Browser{}) || r.Repeat {
+		return false
+	}
+	if n.loops == nil {
+		n.loops = &loops{}
+	}
+	inLoop := n.loops.add(r.Browser, r.Arrival)
+	if inLoop {
+		n.lastLoop = latest(n.lastLoop, at)
+	}
+	return inLoop
 }
 
 // latest returns the time of the last callback, of which two are known in the
@@ -196,9 +260,14 @@ func reportOf(e *changelog.Entry[*counts]) routetable.RouteUse {
 	use := routetable.RouteUse{
 		UID: e.Key, Last: timeOf(n.last),
 		Callbacks: n.callbacks, AfterSunset: n.late, Repeats: n.repeats, Other: n.unrelated, Refused: n.rejected,
+		LastRefused: timeOf(n.lastRejected), RefusedReason: n.refusal, LastLoop: timeOf(n.lastLoop),
 	}
-	for _, b := range n.backends {
-		use.Backends = append(use.Backends, routetable.BackendUse{Name: b.name, Callbacks: b.callbacks, Last: timeOf(b.last)})
+	for i := range n.backends {
+		b := &n.backends[i]
+		use.Backends = append(use.Backends, routetable.BackendUse{
+			Name: b.name, Callbacks: b.callbacks, Last: timeOf(b.last),
+			LastSuccess: timeOf(b.lastSuccess), InRow: b.failures.inRow, Failures: b.failures.report(),
+		})
 	}
 	return use
 }

@@ -17,14 +17,14 @@ var begin = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 func TestCounters_TombstoneOfAnEndedRoute(t *testing.T) {
 	c := NewCounters()
 	counted, silent := c.Start("counted"), c.Start("silent")
-	c.Count(counted, Request{Kind: Callback, Arrival: begin, Backend: "blue"})
+	c.Count(counted, &Request{Kind: Callback, Arrival: begin, Backend: "blue"})
 	entries, cursor, more, ok := c.Changes(changelog.Cursor{}, 10)
 	if len(entries) != 1 || entries[0].UID != "counted" || entries[0].Callbacks != 1 || more || !ok {
 		t.Fatalf("entries are %+v, more %v, ok %v", entries, more, ok)
 	}
 	c.End(counted)
 	c.End(silent)
-	c.Count(counted, Request{Kind: Callback, Arrival: begin})
+	c.Count(counted, &Request{Kind: Callback, Arrival: begin})
 	entries, _, _, ok = c.Changes(cursor, 10)
 	if len(entries) != 1 || !entries[0].Gone || entries[0].UID != "counted" || entries[0].Callbacks != 0 || !ok {
 		t.Errorf("entries are %+v", entries)
@@ -46,7 +46,7 @@ func TestCounters_Repeats(t *testing.T) {
 		{Kind: Rejected, Repeat: true},
 	} {
 		request.Arrival = begin
-		c.Count(r, request)
+		c.Count(r, &request)
 	}
 	if entries, _, _, _ := c.Changes(changelog.Cursor{}, 10); len(entries) != 1 || entries[0].Repeats != 2 || entries[0].Callbacks != 4 || entries[0].Refused != 1 {
 		t.Errorf("entries are %+v", entries)
@@ -64,7 +64,7 @@ func TestCounters_RetainBackends(t *testing.T) {
 	c := NewCounters()
 	r := c.Start("uid")
 	for _, backend := range []string{"blue", "green"} {
-		c.Count(r, Request{Kind: Callback, Arrival: begin, Backend: backend})
+		c.Count(r, &Request{Kind: Callback, Arrival: begin, Backend: backend})
 	}
 	_, cursor, _, _ := c.Changes(changelog.Cursor{}, 10)
 	both := &routetable.Route{Backends: []routetable.Backend{{Name: "blue"}, {Name: "green"}}}
@@ -81,7 +81,7 @@ func TestCounters_RetainBackends(t *testing.T) {
 func TestCounters_CountingAllocatesNothing(t *testing.T) {
 	c := NewCounters()
 	r := c.Start("uid")
-	request := Request{Kind: Callback, Arrival: begin, Backend: "blue"}
+	request := &Request{Kind: Callback, Arrival: begin, Backend: "blue", Tried: "blue", Succeeded: true, Browser: Browser{1, 2}}
 	c.Count(r, request)
 	if n := testing.AllocsPerRun(100, func() { c.Count(r, request) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -102,7 +102,7 @@ func BenchmarkCount(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for i := 0; p.Next(); i++ {
-			c.Count(records[i%len(records)], Request{Kind: Callback, Arrival: begin, Backend: "blue"})
+			c.Count(records[i%len(records)], &Request{Kind: Callback, Arrival: begin, Backend: "blue"})
 		}
 	})
 }
@@ -110,7 +110,7 @@ func BenchmarkCount(b *testing.B) {
 func BenchmarkChanges(b *testing.B) {
 	c, records := newBenchCounters(routetable.MaxReportEntries)
 	for _, record := range records {
-		c.Count(record, Request{Kind: Callback, Arrival: begin, Backend: "blue"})
+		c.Count(record, &Request{Kind: Callback, Arrival: begin, Backend: "blue"})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

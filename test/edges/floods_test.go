@@ -147,7 +147,7 @@ func (c *crowd) read(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.statuses[status]++
-	if strings.HasPrefix(status, "HTTP/1.1 503 ") && !bytes.Contains(response, []byte("Your sign-in was not delivered. Reloading this page is safe.")) {
+	if strings.HasPrefix(status, "HTTP/1.1 503 ") && !bytes.Contains(response, []byte("Reloading this page is safe.")) {
 		c.wrong.Add(1)
 	}
 }

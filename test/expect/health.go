@@ -19,6 +19,7 @@ import (
 // unhealthyReasons are the reasons of an unhealthy backend.
 var unhealthyReasons = []string{
 	callbackv1alpha1.ReasonBackendUnhealthy, callbackv1alpha1.ReasonNoReadyEndpoints, callbackv1alpha1.ReasonCallbackPathNotServed,
+	callbackv1alpha1.ReasonCallbacksFailing,
 }
 
 // backendsAgree: each backend has a health, and a reason exactly when it is
@@ -142,27 +143,32 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if ready == nil || len(route.Status.Backends) != len(route.Spec.Backends) {
 		return nil
 	}
-	served := isServed(route)
+	// Whether callbacks that fail keep a backend from being served, only the message
+	// shows.
+	served, may := isServed(route, false), isServed(route, true)
 	unhealthy := ready.Status != metav1.ConditionTrue && slices.Contains(unhealthyReasons, ready.Reason)
 	switch {
 	case unhealthy && served:
 		return errors.New("a backend can be served, and Ready has the reason of an unhealthy one")
 	case unhealthy && !(s.isTrue(callbackv1alpha1.ConditionResolvedRefs) && s.isTrue(callbackv1alpha1.ConditionProgrammed)):
 		return errors.New("the condition Ready has the reason of an unhealthy backend, and a condition of higher rank is not True")
-	case ready.Status == metav1.ConditionTrue && ready.Reason != callbackv1alpha1.ReasonSunsetPassed && !served:
+	case ready.Status == metav1.ConditionTrue && ready.Reason != callbackv1alpha1.ReasonSunsetPassed && !may:
 		return errors.New("the condition Ready is True, and no backend can be served")
 	}
 	return nil
 }
 
 // isServed reports whether one of the backends to which callbacks go serves their
-// path and may get them, itself or by its failover.
-func isServed(route *callbackv1alpha1.CallbackRoute) bool {
+// path and may get them, itself or by its failover. failing is whether a backend may
+// get them at which callbacks fail.
+func isServed(route *callbackv1alpha1.CallbackRoute, failing bool) bool { //nolint:revive // a choice of the reader
 	health := map[string]callbackv1alpha1.BackendStatus{}
 	for _, b := range route.Status.Backends {
 		health[b.Name] = b
 	}
-	isUp := func(name string) bool { return health[name].Health != callbackv1alpha1.HealthUnhealthy }
+	isUp := func(name string) bool {
+		return health[name].Health != callbackv1alpha1.HealthUnhealthy || failing && health[name].Reason == callbackv1alpha1.ReasonCallbacksFailing
+	}
 	for _, b := range route.Spec.Backends {
 		if !getsCallbacks(&route.Spec, b.Name) || health[b.Name].Reason == callbackv1alpha1.ReasonCallbackPathNotServed {
 			continue

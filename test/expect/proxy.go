@@ -38,7 +38,8 @@ var proxyReasons = reasons{
 		callbackv1alpha1.ReasonInvalid, callbackv1alpha1.ReasonUndecodable,
 		callbackv1alpha1.ReasonNamespaceNotManaged, callbackv1alpha1.ReasonNameTaken,
 	}},
-	callbackv1alpha1.ConditionClockSuspect: {metav1.ConditionTrue: {callbackv1alpha1.ReasonClockSuspect}},
+	callbackv1alpha1.ConditionClockSuspect:      {metav1.ConditionTrue: {callbackv1alpha1.ReasonClockSuspect}},
+	callbackv1alpha1.ConditionForwardingSuspect: {metav1.ConditionTrue: {callbackv1alpha1.ReasonForwardingSuspect}},
 }
 
 // ConsistentProxy returns the contradictions in the status of a CallbackProxy,

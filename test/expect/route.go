@@ -58,6 +58,7 @@ var routeReasons = reasons{
 		callbackv1alpha1.ReasonQuotaExceeded, callbackv1alpha1.ReasonLifetimeExceedsPolicy, callbackv1alpha1.ReasonAfterSunsetNotAllowed,
 		callbackv1alpha1.ReasonOwnerRequired, callbackv1alpha1.ReasonInvalidBackend, callbackv1alpha1.ReasonUnsupportedProtocol,
 	}},
+	callbackv1alpha1.ConditionLoginsLooping:     {metav1.ConditionTrue: {callbackv1alpha1.ReasonLoginsLooping}},
 	callbackv1alpha1.ConditionDeprecated:        {metav1.ConditionTrue: {callbackv1alpha1.ReasonDeprecated}},
 	callbackv1alpha1.ConditionSunsetApproaching: {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetApproaching}},
 	callbackv1alpha1.ConditionSunsetPassed:      {metav1.ConditionTrue: {callbackv1alpha1.ReasonSunsetPassed}},
@@ -145,7 +146,7 @@ func notAcceptedIsNowhere(route *callbackv1alpha1.CallbackRoute, s status) error
 		return errors.New("not accepted, and Ready has another reason than Accepted")
 	}
 	for _, kind := range []string{
-		callbackv1alpha1.ConditionDeprecated, callbackv1alpha1.ConditionSunsetApproaching,
+		callbackv1alpha1.ConditionLoginsLooping, callbackv1alpha1.ConditionDeprecated, callbackv1alpha1.ConditionSunsetApproaching,
 		callbackv1alpha1.ConditionSunsetPassed, callbackv1alpha1.ConditionSunsetHeld,
 	} {
 		if s.find(kind) != nil {

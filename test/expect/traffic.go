@@ -31,7 +31,15 @@ func trafficAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {
 	if t.Repeats != nil && *t.Repeats > *t.Callbacks {
 		return fmt.Errorf("%d callbacks, of which more were repeats", *t.Callbacks)
 	}
-	return errors.Join(quietAgrees(route, s), lateCallbacksAgree(route, s))
+	return errors.Join(refusalAgrees(t), quietAgrees(route, s), lateCallbacksAgree(route, s))
+}
+
+// refusalAgrees: the last refused request has a time and a reason, or neither.
+func refusalAgrees(t *callbackv1alpha1.Traffic) error {
+	if t.LastRefusedReason != "" && (t.Refused == nil || t.LastRefusedTime == nil) || t.LastRefusedReason == "" && t.LastRefusedTime != nil {
+		return fmt.Errorf("the last refused request has the reason %q and the time %s", t.LastRefusedReason, t.LastRefusedTime)
+	}
+	return nil
 }
 
 func quietAgrees(route *callbackv1alpha1.CallbackRoute, s status) error {

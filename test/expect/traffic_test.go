@@ -22,6 +22,7 @@ func TestConsistentRoute_FindsContradictionsAboutTraffic(t *testing.T) {
 		"no traffic":                     func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic = nil },
 		"no count":                       func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Callbacks = nil },
 		"more came after the sunset":     func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.AfterSunset = &five },
+		"the last refused request":       func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.LastRefusedReason = "noLength" },
 		"more were repeats":              func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Repeats = &five },
 		"no repeats, said":               func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Repeats = &zero },
 		"nothing, said":                  func(r *callbackv1alpha1.CallbackRoute) { r.Status.Traffic.Other = &zero },

@@ -30,6 +30,7 @@ func (s *Scenario) ObserveFleet(t testing.TB, table *routetable.Table) *status.F
 	if table == nil {
 		table = &routetable.Table{}
 	}
+	fleet.Scheme = table.Settings.Forwarding.Scheme()
 	for _, i := range s.Fleet {
 		report := routetable.Report{ListenerPort: cmp.Or(i.Port, 8080)}
 		if i.Generation > 0 {
@@ -42,7 +43,7 @@ func (s *Scenario) ObserveFleet(t testing.TB, table *routetable.Table) *status.F
 		if i.Refused != "" {
 			report.Refused = &routetable.Refusal{Version: Published, Hash: fleet.Hash, Reason: routetable.RefusedInvalid, Message: i.Refused}
 		}
-		report.ClockSuspect = i.Suspect
+		report.ClockSuspect, report.Forwarding = i.Suspect, i.Forwarding
 		fleet.Instances = append(fleet.Instances, status.Instance{
 			Pod: i.Pod, Reached: !i.Unreachable, LastReportTime: i.LastReportTime, Report: report, Targets: i.targets(table),
 		})
@@ -78,8 +79,8 @@ func (i *Instance) targets(table *routetable.Table) map[string]routetable.Target
 				for c := range route.Callbacks {
 					callback := &route.Callbacks[c]
 					probe := "pathProbe " + name
-					i.report(out, probe, address, routetable.PathProbeID(address, route, callback, backend))
-					i.report(out, probe+"/"+callback.Name, address, routetable.PathProbeID(address, route, callback, backend))
+					i.report(out, probe, address, routetable.PathProbeID(address, table.Settings.Forwarding.Scheme(), route, callback, backend))
+					i.report(out, probe+"/"+callback.Name, address, routetable.PathProbeID(address, table.Settings.Forwarding.Scheme(), route, callback, backend))
 				}
 			}
 		}
@@ -99,7 +100,8 @@ func (i *Instance) report(out map[string]routetable.TargetReport, name, address,
 
 // Observe returns the observed state of a route.
 func (s *Scenario) Observe(route *callbackv1alpha1.CallbackRoute, fleet *status.Fleet) *status.Observation {
-	return &status.Observation{Fleet: fleet, Since: s.since(route), Traffic: s.Traffic[route.Namespace+"/"+route.Name]}
+	name := route.Namespace + "/" + route.Name
+	return &status.Observation{Fleet: fleet, Since: s.since(route), Traffic: s.Traffic[name], Recent: s.Recent[name]}
 }
 
 func (s *Scenario) since(route *callbackv1alpha1.CallbackRoute) routetable.Version {

@@ -62,6 +62,8 @@ type Scenario struct {
 	Deployed status.Deployed `json:"deployed,omitzero"`
 	// Traffic holds the counters of routes, by namespace/name.
 	Traffic map[string]status.Traffic `json:"traffic,omitempty"`
+	// Recent is what the last callbacks of routes show, by namespace/name.
+	Recent map[string]status.Recent `json:"recent,omitempty"`
 	// Previous is what the table published last holds, without route entries: a
 	// claim counts the same in a route and in a hold without a release time. The
 	// UID is namespace.name unless it is given.
@@ -87,6 +89,8 @@ type Instance struct {
 	Refused     string `json:"refused,omitempty"`
 	// Suspect is set when its clock differs from the API server's.
 	Suspect bool `json:"suspect,omitempty"`
+	// Forwarding is what its callbacks claim of the proxies in front.
+	Forwarding routetable.ForwardingUse `json:"forwarding,omitzero"`
 	// LastReportTime is the time of its last report.
 	LastReportTime time.Time `json:"lastReportTime,omitzero"`
 	// Health is the reported state of backends, by namespace/route/backend:

@@ -813,6 +813,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: lastCallbackTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastRefusedReason
+      type:
+        scalar: string
+    - name: lastRefusedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: other
       type:
         scalar: numeric

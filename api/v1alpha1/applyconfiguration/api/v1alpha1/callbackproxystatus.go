@@ -17,8 +17,8 @@ type CallbackProxyStatusApplyConfiguration struct {
 	// observedGeneration is the generation that this status describes; -1
 	// before the first observation.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, Programmed and Ready, always; Stalled and
-	// ClockSuspect only while they apply.
+	// conditions are Accepted, Programmed and Ready, always; Stalled, ClockSuspect
+	// and ForwardingSuspect only while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// routes counts the routes that name this CallbackProxy.
 	Routes *RouteCountsApplyConfiguration `json:"routes,omitempty"`

@@ -18,8 +18,8 @@ type CallbackRouteStatusApplyConfiguration struct {
 	// before the first observation.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, ResolvedRefs, Programmed, BackendsHealthy and
-	// Ready, always; Stalled, SunsetApproaching, SunsetPassed, SunsetHeld and
-	// Deprecated only while they apply.
+	// Ready, always; Stalled, LoginsLooping, SunsetApproaching, SunsetPassed,
+	// SunsetHeld and Deprecated only while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// primaryBackend is the backend with a weight above 0: it gets the callbacks.
 	PrimaryBackend *string `json:"primaryBackend,omitempty"`

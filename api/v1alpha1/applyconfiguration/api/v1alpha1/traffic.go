@@ -27,17 +27,23 @@ type TrafficApplyConfiguration struct {
 	Callbacks *int64 `json:"callbacks,omitempty"`
 	// afterSunset is how many of them came after sunsetTime.
 	AfterSunset *int64 `json:"afterSunset,omitempty"`
-	// repeats is how many of them were delivered again although the same callback
-	// had got a complete answer before: users who reload, and browsers that go
-	// back.
+	// repeats is how many of them were handed to a backend again although the same
+	// callback had got a complete answer before: users who reload, and browsers
+	// that go back. It counts what callbackproxy_repeats_total counts with result
+	// delivered.
 	Repeats *int64 `json:"repeats,omitempty"`
 	// other is how many requests came to the callbacks' paths that are no
 	// responses of the protocol: mostly scanners, and users who reload.
 	Other *int64 `json:"other,omitempty"`
-	// refused is how many requests of the route broke a rule for responses, or
-	// had an incomplete body, and were not delivered. Requests that break a rule
-	// for every request belong to no route and are not counted here.
+	// refused is how many requests that name the route broke a rule of the proxy,
+	// and were not delivered. A request whose host or path cannot be read names no
+	// route.
 	Refused *int64 `json:"refused,omitempty"`
+	// lastRefusedTime is when the last one came.
+	LastRefusedTime *v1.Time `json:"lastRefusedTime,omitempty"`
+	// lastRefusedReason is the rule that it broke, as in the label reason of the
+	// metric callbackproxy_refused_total.
+	LastRefusedReason *string `json:"lastRefusedReason,omitempty"`
 }
 
 // TrafficApplyConfiguration constructs a declarative configuration of the Traffic type for use with
@@ -99,5 +105,21 @@ func (b *TrafficApplyConfiguration) WithOther(value int64) *TrafficApplyConfigur
 // If called multiple times, the Refused field is set to the value of the last call.
 func (b *TrafficApplyConfiguration) WithRefused(value int64) *TrafficApplyConfiguration {
 	b.Refused = &value
+	return b
+}
+
+// WithLastRefusedTime sets the LastRefusedTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastRefusedTime field is set to the value of the last call.
+func (b *TrafficApplyConfiguration) WithLastRefusedTime(value v1.Time) *TrafficApplyConfiguration {
+	b.LastRefusedTime = &value
+	return b
+}
+
+// WithLastRefusedReason sets the LastRefusedReason field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastRefusedReason field is set to the value of the last call.
+func (b *TrafficApplyConfiguration) WithLastRefusedReason(value string) *TrafficApplyConfiguration {
+	b.LastRefusedReason = &value
 	return b
 }
