@@ -75,7 +75,7 @@ func TestF67_BodyBytes(t *testing.T) {
 	}
 }
 
-// begun sends a part of a POST on a connection of its own.
+// begin sends a part of a POST on a connection of its own.
 func (r *rig) begin(target string, length int, part string) net.Conn {
 	r.t.Helper()
 	conn, err := net.Dial("tcp", r.address)

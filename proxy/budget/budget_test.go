@@ -122,6 +122,20 @@ func TestF67_WholeRequestsStay(t *testing.T) {
 	}
 }
 
+// checkLimits compares what is counted with what the requests hold, and with the
+// limits.
+func checkLimits(t *rapid.T, m *Memory, requests []*request) {
+	var total int64
+	routes := map[string]int64{}
+	for _, r := range requests {
+		total += r.bytes
+		routes[r.route] += r.bytes
+	}
+	if total != m.Held() || total > 1000 || routes["a"] > 500 || routes["b"] > 500 {
+		t.Fatalf("%d bytes are held, %d counted, by route %v", total, m.Held(), routes)
+	}
+}
+
 // Any order of calls: the limits hold after each, and at the end nothing is held.
 func TestMemory_LimitsHoldInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -146,15 +160,7 @@ func TestMemory_LimitsHoldInAnyOrder(t *testing.T) {
 					t.Fatalf("Hold is %v of a request that is shed (%v) and holds %d", ok, r.shed, r.bytes)
 				}
 			}
-			var total int64
-			routes := map[string]int64{}
-			for _, r := range requests {
-				total += r.bytes
-				routes[r.route] += r.bytes
-			}
-			if total != m.Held() || total > 1000 || routes["a"] > 500 || routes["b"] > 500 {
-				t.Fatalf("%d bytes are held, %d counted, by route %v", total, m.Held(), routes)
-			}
+			checkLimits(t, m, requests)
 		}
 		for _, r := range requests {
 			m.Release(&r.Share)

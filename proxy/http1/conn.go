@@ -205,16 +205,16 @@ func (c *conn) readRequest(x *Exchange) bool {
 
 // hold makes the present request hold that many bytes besides its head. A
 // connection's own buffer is not counted: the number of connections bounds it.
-func (c *conn) hold(bytes int) *Error {
-	if c.server.Memory == nil || c.server.Memory.Hold(&c.share, int64(c.headBytes+bytes)) {
+func (c *conn) hold(n int) *Error {
+	if c.server.Memory == nil || c.server.Memory.Hold(&c.share, int64(c.headBytes+n)) {
 		return nil
 	}
 	return errMemory
 }
 
 // holdHead makes the present request hold a head of that many bytes.
-func (c *conn) holdHead(bytes int) *Error {
-	c.headBytes = bytes
+func (c *conn) holdHead(n int) *Error {
+	c.headBytes = n
 	return c.hold(0)
 }
 

@@ -199,7 +199,7 @@ func TestF53_BusyServerLosesNothing(t *testing.T) {
 		t.Errorf("%d connections are accepted", n)
 	}
 	close(release)
-	for _, c := range append(working, waiting) {
+	for _, c := range []*client{working[0], working[1], waiting} {
 		if got := c.receive("GET"); got.status != 200 || got.err != nil {
 			t.Errorf("a client gets %+v", got)
 		}
