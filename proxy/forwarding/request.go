@@ -44,7 +44,7 @@ func AppendCallback(lines []string, r *http1.Request, o *Origin, via, requestID 
 // AppendPassed appends the field lines of a request for the application behind a
 // sidecar. The application's peer is now this process, so it cannot decide by the
 // peer's address which fields it may trust: the proxy decides for it, by the same
-// rules as for callbacks. Where no proxies are declared, the proxy cannot decide:
+// rules as for callbacks. If no proxies are declared, the proxy cannot decide:
 // the application gets the peer's fields as it did without a sidecar, and the
 // proxy's own only of a peer that states nothing. Fields that name another path are
 // dropped: a client could name a callback in them.

@@ -108,8 +108,13 @@ func (p *pathProbe) plan(address, random string, now time.Time) *upstream.Plan {
 		},
 	}
 	target, state := p.path, PathProbeState+random
+	separator := "?"
+	if p.query != "" {
+		target += "?" + string(p.query)
+		separator = "&"
+	}
 	if p.protocol != routetable.SAML {
-		target += "?" + url.Values{
+		target += separator + url.Values{
 			"error":             {"temporarily_unavailable"},
 			"error_description": {"The callback proxy checks whether this path is served."},
 			"state":             {state},
