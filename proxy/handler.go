@@ -122,13 +122,18 @@ const (
 // Serve responds to one request.
 func (h *Handler) Serve(c *http1.Exchange) {
 	snapshot := h.store.Current()
-	if h.app != nil && snapshot != nil && c.Refusal == nil && h.app.Takes(snapshot, c) {
+	takes, closed := h.isForOtherPath(snapshot, c)
+	if takes && closed == nil {
 		h.app.Pass(snapshot, c, nil)
 		return
 	}
 	x := exchanges.Get().(*exchange)
 	*x = exchange{h: h, c: c, start: h.now(), lines: x.lines[:0], buffer: x.buffer, line: x.line}
 	defer x.finish()
+	if takes {
+		x.serveSuffixed(snapshot, closed)
+		return
+	}
 	x.serve(snapshot)
 }
 
@@ -205,7 +210,7 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 		x.respondGone()
 		return
 	}
-	if x.h.app != nil && !x.mayBeResponse(query) {
+	if x.isApplications(query) {
 		x.pass(snapshot, nil)
 		return
 	}
@@ -223,7 +228,7 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 		x.observeClient()
 	}
 	switch {
-	case x.kind == usage.Unrelated && x.h.app != nil:
+	case x.kind == usage.Unrelated && x.h.app != nil && !x.isPage():
 		x.pass(snapshot, body)
 	case x.kind == usage.Callback && !x.isDeliverable(), !x.checkLoop(), !x.decide(response):
 		return // it has its response
@@ -236,17 +241,26 @@ func (x *exchange) serve(snapshot *config.Snapshot) {
 
 // response is the authorization response that a request may hold.
 func (x *exchange) response(query string, body []byte) *gate.Response {
-	r := &gate.Response{
-		Query: query, ContentType: x.c.Fields.Get("content-type"), ContentEncoding: x.c.Fields.Get("content-encoding"), Body: body,
+	return x.responseOf(protocolOf(x.route), query, body)
+}
+
+func (x *exchange) responseOf(protocol gate.Protocol, query string, body []byte) *gate.Response {
+	return &gate.Response{
+		Protocol: protocol, Query: query, Body: body,
+		ContentType: x.c.Fields.Get("content-type"), ContentEncoding: x.c.Fields.Get("content-encoding"),
 	}
-	switch x.route.Protocol {
+}
+
+// protocolOf returns the protocol whose responses a route gets.
+func protocolOf(r *routetable.Route) gate.Protocol {
+	switch r.Protocol {
 	case routetable.OAuth2, routetable.OIDC:
-		r.Protocol = gate.OAuth
+		return gate.OAuth
 	case routetable.SAML:
-		r.Protocol = gate.SAML
+		return gate.SAML
 	case routetable.Opaque:
 	}
-	return r
+	return gate.Opaque
 }
 
 // decide finds the backend that gets the request, or refuses a callback that no
@@ -291,11 +305,15 @@ func (x *exchange) kindWithoutBody(query string) usage.Kind {
 // mayBeResponse reports whether a request can be a response of the route's
 // protocol, as far as its head shows.
 func (x *exchange) mayBeResponse(query string) bool {
-	if x.route.Protocol == routetable.Opaque || x.c.HasBody() && gate.IsForm(x.c.Fields.Get("content-type")) {
+	if x.route.Protocol == routetable.Opaque || x.hasForm() {
 		return true
 	}
 	is, refusal := gate.CheckResponse(x.response(query, nil))
 	return is || refusal != nil
+}
+
+func (x *exchange) hasForm() bool {
+	return x.c.HasBody() && gate.IsForm(x.c.Fields.Get("content-type"))
 }
 
 // isDeliverable responds to callbacks that no browser sends in a login: a HEAD
@@ -338,13 +356,6 @@ func (x *exchange) methods() []string {
 	return opaqueMethods
 }
 
-// pass hands a request to the application. A body that was read is sent as it is.
-func (x *exchange) pass(s *config.Snapshot, body []byte) {
-	x.observed = true
-	x.lent = nil // the application may read the body longer than this exchange lasts
-	x.h.app.Pass(s, x.c, body)
-}
-
 // countRefusal notes which rule the request broke.
 func (x *exchange) countRefusal(reason string) {
 	x.refusal = reason
@@ -379,6 +390,11 @@ func (x *exchange) shed(reason string) {
 func (x *exchange) respondBusy(reason string) {
 	x.countRefusal(reason)
 	x.respondWith(http.StatusServiceUnavailable, busyPage, notDelivered, reason)
+}
+
+func (x *exchange) respondHeld() {
+	x.countRefusal("held")
+	x.respondWith(http.StatusServiceUnavailable, heldPage, notDelivered, "held")
 }
 
 func (x *exchange) respondGone() {

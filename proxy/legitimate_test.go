@@ -192,7 +192,6 @@ func TestW43_TheApplicationUsesTheCallbacksPath(t *testing.T) {
 	for raw, want := range map[string]string{
 		"PUT /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(large)) + "\r\n\r\n" + large: "app",
 		"HEAD /cb HTTP/1.1\r\nHost: " + host + "\r\n\r\n":                                                                            "",
-		getBytes("/cb", "Sec-Purpose: prefetch"):                                                                                     "app",
 		"GET /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 2\r\n\r\n{}":                                                      "app",
 		"POST /cb HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 5\r\n\r\n--b--": "app",
 		formHead + "Content-Length: 3\r\n\r\na=b":                                                                                    "app",

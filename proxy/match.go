@@ -21,9 +21,9 @@ import (
 // match finds the route of a request, or refuses the request. A refused request is
 // counted for the route that it names, where its host and path can be read.
 func (x *exchange) match(s *config.Snapshot) bool {
-	path, _, _ := gate.SplitTarget(x.c.Target)
+	path, query, _ := gate.SplitTarget(x.c.Target)
 	x.bodyLimit = routetable.DefaultBodyKiB << 10
-	match, found, exact, refusal := x.find(s, path)
+	match, found, exact, refusal := x.find(s, path, query)
 	if found && match.Hold == nil {
 		x.take(s, match)
 		if full, is := errors.AsType[*http1.Error](x.c.Assign(x.route.UID)); is {
@@ -34,8 +34,8 @@ func (x *exchange) match(s *config.Snapshot) bool {
 	if refusal == nil {
 		refusal = x.checkHead(exact)
 	}
-	if refusal != nil && (s != nil || x.h.app == nil) && !x.isApplications() {
-		x.takeNamed(s, path)
+	if refusal != nil && (s != nil || x.h.app == nil) && !x.isApplications(query) {
+		x.takeNamed(s, path, query)
 		x.refuse(refusal)
 		return false
 	}
@@ -54,27 +54,15 @@ func (x *exchange) match(s *config.Snapshot) bool {
 		x.respond(http.StatusNotFound, refused, "no route")
 		return false
 	case match.Hold != nil:
-		x.countRefusal("held")
-		x.respondWith(http.StatusServiceUnavailable, heldPage, notDelivered, "held")
+		x.respondHeld()
 		return false
 	}
 	return true
 }
 
-// isApplications reports whether a request for a callback's path is the
-// application's behind this sidecar: it is no response of the protocol, so the
-// rules for callbacks do not apply. A head that cannot be read belongs to none.
-func (x *exchange) isApplications() bool {
-	if x.h.app == nil || x.route == nil || x.c.Refusal != nil {
-		return false
-	}
-	_, query, _ := gate.SplitTarget(x.c.Target)
-	return !x.mayBeResponse(query)
-}
-
 // find returns what claims a request. An Exact path is compared as it was
 // registered: the gate's rule for canonical paths does not apply to it.
-func (x *exchange) find(s *config.Snapshot, path string) (match routetable.Match, found, exact bool, refusal *gate.Refusal) {
+func (x *exchange) find(s *config.Snapshot, path, query string) (match routetable.Match, found, exact bool, refusal *gate.Refusal) {
 	if s == nil {
 		return match, false, false, nil
 	}
@@ -83,11 +71,11 @@ func (x *exchange) find(s *config.Snapshot, path string) (match routetable.Match
 	if x.host, one = s.HostOf(&x.c.Request, x.trusted); !one {
 		refusal = &gate.Refusal{Status: http.StatusBadRequest, Reason: gate.HeaderTwice}
 	}
-	if match, exact = s.Matcher.MatchExact(x.host, path); exact {
+	if match, exact = s.Matcher.MatchExact(x.host, path, query); exact {
 		return match, true, true, refusal
 	}
 	if gate.IsCanonicalPath(path) {
-		match, found = s.Matcher.Match(x.host, path)
+		match, found = s.Matcher.Match(x.host, path, query)
 	}
 	return match, found, false, refusal
 }
@@ -105,11 +93,11 @@ func (x *exchange) take(s *config.Snapshot, match routetable.Match) {
 // takeNamed counts a refused request for the route that its raw path names, where
 // the path has other readings: the route's owner looks for it there. The request
 // is not served, so the other readings do not matter.
-func (x *exchange) takeNamed(s *config.Snapshot, path string) {
+func (x *exchange) takeNamed(s *config.Snapshot, path, query string) {
 	if s == nil || x.route != nil {
 		return
 	}
-	if match, found := s.Matcher.Match(x.host, path); found && match.Hold == nil {
+	if match, found := s.Matcher.Match(x.host, path, query); found && match.Hold == nil {
 		x.take(s, match)
 	}
 }

@@ -42,7 +42,7 @@ type CallbackRoute struct {
 // CallbackRouteSpec declares callbacks, their backends and their end.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.deprecationTime) || self.deprecationTime.size() < 20 || self.sunsetTime.size() < 20 || timestamp(self.deprecationTime) <= timestamp(self.sunsetTime)",message="deprecationTime must not be after sunsetTime (RFC 9745)"
-// +kubebuilder:validation:XValidation:rule="self.callbacks.all(c, self.callbacks.exists_one(o, o.path == c.path && (has(o.pathType) ? o.pathType : 'Exact') == (has(c.pathType) ? c.pathType : 'Exact')))",message="two callbacks of a route have the same path: remove one of them"
+// +kubebuilder:validation:XValidation:rule="self.callbacks.all(c, self.callbacks.exists_one(o, o.path == c.path && (has(o.pathType) ? o.pathType : 'Exact') == (has(c.pathType) ? c.pathType : 'Exact') && (has(o.query) ? o.query.size() : 0) == (has(c.query) ? c.query.size() : 0) && !(has(o.query) && has(c.query) && o.query.exists(p, c.query.exists(q, p.name == q.name && p.value != q.value)))))",message="two callbacks of a route have the same path: remove one of them, or give both a query with different values of one parameter"
 // +kubebuilder:validation:XValidation:rule="self.backends.size() == 1 || self.backends.all(b, has(b.weight))",message="with several backends each needs a weight: the primary backend has one above 0, every other one has weight: 0"
 // +kubebuilder:validation:XValidation:rule="self.backends.size() == 1 ? self.backends.all(b, !has(b.weight) || b.weight > 0) : self.backends.exists_one(b, has(b.weight) && b.weight > 0)",message="exactly one backend must have a weight above 0: weight is the proportion of new logins, and logins start outside the proxy, so no share can be kept; give the others weight: 0"
 // +kubebuilder:validation:XValidation:rule="self.backends.all(b, !has(b.failover) || self.backends.exists(o, o.name == b.failover.backend && o.name != b.name && has(o.weight) && o.weight == 0))",message="failover.backend must name another backend of this route, one with weight: 0"
@@ -190,6 +190,7 @@ const (
 
 // Callback is one registered path.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.query) || !has(self.pathType) || self.pathType == 'Exact'",message="query needs pathType: Exact"
 // +kubebuilder:validation:XValidation:rule="!has(self.pathProbe) || self.pathProbe == 'Disabled' || !has(self.pathType) || self.pathType == 'Exact'",message="pathProbe requests one path and needs pathType: Exact"
 // +kubebuilder:validation:XValidation:rule="!has(self.pathType) || self.pathType == 'Exact' || self.path == '/' || !self.path.endsWith('/')",message="a Prefix path must not end with /: /saml already covers /saml/ and everything below it"
 // +kubebuilder:validation:XValidation:rule="!has(self.pathType) || self.pathType == 'Exact' || (self.path.matches('^/[A-Za-z0-9/._~!$&()*+,=:@-]*$') && !self.path.contains('//') && !self.path.matches('/[.][.]?(/|$)'))",message="a Prefix path must be in its canonical spelling: only letters, digits and / . _ ~ ! $ & ( ) * + , = : @ -, no //, no . or .. segment; use pathType: Exact for a path with escapes"
@@ -208,6 +209,17 @@ type Callback struct {
 	// segments).
 	// +optional
 	PathType PathType `json:"pathType,omitempty"`
+	// query tells callbacks of one path apart, where only parameters in the registered
+	// URL do, such as /wp-admin/admin-ajax.php?action=openid-callback. A request is for
+	// the callback when its raw query has each parameter exactly once and with exactly
+	// this value. If several callbacks match, the one with the most parameters gets it.
+	// For pathType Exact only.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Query []QueryParameter `json:"query,omitempty"`
 	// pathProbe is Disabled (the default) or Enabled: at intervals the proxies
 	// then send each backend a well-formed error response of the route's
 	// protocol, whose state (RelayState) begins with callbackproxy-probe. A
@@ -224,6 +236,25 @@ type Callback struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Methods []HTTPMethod `json:"methods,omitempty"`
+}
+
+// QueryParameter is one parameter of a registered URL, as it is registered,
+// escapes included.
+type QueryParameter struct {
+	// name of the parameter. Not one of a response, such as code or state: those
+	// differ from response to response.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[^!-~]|[&=#;]')",message="must hold visible ASCII characters without & = # and ;: write it as it is registered, with its percent escapes"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['code', 'state', 'iss', 'error', 'response', 'id_token', 'access_token', 'samlresponse', 'samlrequest', 'samlart', 'relaystate', 'sigalg', 'signature', 'error_description', 'error_uri', 'token_type', 'expires_in', 'scope', 'session_state', 'ticket', 'wresult', 'auth_code', 'logout_token'])",message="must not be a parameter of a response, such as code or state: name one that the registered URL has"
+	Name string `json:"name,omitempty"`
+	// value of the parameter.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[^!-~]|[&=#;]')",message="must hold visible ASCII characters without & = # and ;: write it as it is registered, with its percent escapes"
+	Value string `json:"value,omitempty"`
 }
 
 // HTTPMethod is a method of HTTP.

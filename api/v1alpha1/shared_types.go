@@ -14,6 +14,12 @@ const ProxyLabel = "callbackproxy.io/proxy"
 // application.
 const InjectLabel = "callbackproxy.io/inject"
 
+// AppProtocolAnnotation states which protocol the application of a pod speaks behind
+// its sidecar, by the values of a Service's appProtocol. The sidecar speaks HTTP/1.1:
+// with kubernetes.io/h2c, h2c, http2 and grpc the pod is refused. Any other value
+// permits a port whose name stands for one of these.
+const AppProtocolAnnotation = "callbackproxy.io/app-protocol"
+
 // AdminPortName is the name of the container port on which a proxy pod
 // serves /healthz, /readyz, /metrics and /report.
 const AdminPortName = "admin"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -91,6 +92,9 @@ func (p pod) inject(proxy *callbackv1alpha1.CallbackProxy, image string) error {
 	if err := checkPorts(spec, workload.Port(proxy)); err != nil {
 		return err
 	}
+	if err := p.checkProtocol(spec, proxy.Spec.Sidecar.AppPort); err != nil {
+		return err
+	}
 	container := workload.Container(proxy, image, user(spec))
 	sidecar, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&container)
 	if err != nil {
@@ -151,6 +155,46 @@ func checkPorts(spec map[string]any, listener int32) error {
 		}
 	}
 	return nil
+}
+
+// http2Protocols are the values of the annotation that stand for HTTP/2, the same as
+// those of Service's appProtocol.
+var http2Protocols = []string{"kubernetes.io/h2c", "h2c", "http2", "grpc"}
+
+// checkProtocol refuses an application that speaks HTTP/2 behind the sidecar, as the
+// ValidatingAdmissionPolicy does: the pod's annotation says so, or without one the
+// name of the port.
+func (p pod) checkProtocol(spec map[string]any, appPort int32) error {
+	const remedy = "let the application serve the callbacks on a port of its own with HTTP/1.1 (spec.sidecar.appPort)"
+	protocol, found, err := unstructured.NestedString(p, "metadata", "annotations", callbackv1alpha1.AppProtocolAnnotation)
+	switch {
+	case err != nil:
+		return errors.New("the annotations of the pod are not strings")
+	case slices.Contains(http2Protocols, protocol):
+		return fmt.Errorf("the sidecar speaks HTTP/1.1, and the annotation %s states that the application speaks %s: %s",
+			callbackv1alpha1.AppProtocolAnnotation, protocol, remedy)
+	case found && protocol != "":
+		return nil
+	}
+	for _, c := range append(list(spec["containers"]), list(spec["initContainers"])...) {
+		container, _ := c.(map[string]any)
+		for _, listed := range list(container["ports"]) {
+			port, _ := listed.(map[string]any)
+			number, _, _ := unstructured.NestedInt64(port, "containerPort")
+			if name, _ := port["name"].(string); number == int64(appPort) && isHTTP2Name(name) {
+				return fmt.Errorf("the sidecar speaks HTTP/1.1, and port %d behind it is named %s, which stands for HTTP/2: %s, "+
+					"or set the annotation %s to http if it speaks HTTP/1.1 there", number, name, remedy, callbackv1alpha1.AppProtocolAnnotation)
+			}
+		}
+	}
+	return nil
+}
+
+// isHTTP2Name reports whether a port's name begins with a protocol over HTTP/2.
+// gRPC-Web also runs over HTTP/1.1.
+func isHTTP2Name(name string) bool {
+	isHTTP2 := strings.HasPrefix(name, "grpc") || strings.HasPrefix(name, "h2c") || strings.HasPrefix(name, "http2")
+	return isHTTP2 && !strings.HasPrefix(name, "grpc-web")
 }
 
 // list returns a copy of a list, empty when it is none.

@@ -82,6 +82,25 @@ func podWith(labels, spec string) string {
 
 const labelled = "callbackproxy.io/inject: edge"
 
+// annotated is a pod with the annotation of its protocol, and a name of its port.
+func annotated(protocol, port string) string {
+	return strings.Replace(podWith(labelled, "containers: [{name: app, ports: [{name: "+port+", containerPort: 3000}]}]"),
+		"labels:", "annotations: {callbackproxy.io/app-protocol: "+protocol+"}, labels:", 1)
+}
+
+// F57: only a port behind the sidecar whose name stands for HTTP/2 is refused, and
+// the annotation decides over the name.
+func TestF57_Inject_AcceptsHTTP1(t *testing.T) {
+	for name, manifest := range map[string]string{
+		"annotation": annotated("http", "grpc-api"), "gRPC-Web": podWith(labelled, "containers: [{name: app, ports: [{name: grpc-web, containerPort: 3000}]}]"),
+		"another port": podWith(labelled, "containers: [{name: app, ports: [{name: grpc, containerPort: 3001}, {name: http, containerPort: 3000}]}]"),
+	} {
+		if got := run(t, manifest, "inject", "-f", "-", proxyFile); got.code != 0 {
+			t.Errorf("%s: exit %d, %s", name, got.code, got.stderr)
+		}
+	}
+}
+
 // Errors contain the object and the remedy; nothing is printed of it.
 func TestInject_Refusals(t *testing.T) {
 	for _, tc := range []struct {
@@ -121,6 +140,17 @@ func TestInject_Refusals(t *testing.T) {
 		{
 			"admin port taken", podWith(labelled, "initContainers: [{name: metrics, ports: [{containerPort: 9090}]}]"), nil,
 			"error: inject into Pod identity/app: container metrics uses port 9090, which is the sidecar's admin port: give it another one\n",
+		},
+		{
+			"gRPC by the port's name", podWith(labelled, "containers: [{name: app, ports: [{name: grpc-api, containerPort: 3000}]}]"), nil,
+			"error: inject into Pod identity/app: the sidecar speaks HTTP/1.1, and port 3000 behind it is named grpc-api, which stands for HTTP/2: " +
+				"let the application serve the callbacks on a port of its own with HTTP/1.1 (spec.sidecar.appPort), " +
+				"or set the annotation callbackproxy.io/app-protocol to http if it speaks HTTP/1.1 there\n",
+		},
+		{
+			"h2c by the annotation", annotated("kubernetes.io/h2c", "web"), nil,
+			"error: inject into Pod identity/app: the sidecar speaks HTTP/1.1, and the annotation callbackproxy.io/app-protocol states that the application speaks kubernetes.io/h2c: " +
+				"let the application serve the callbacks on a port of its own with HTTP/1.1 (spec.sidecar.appPort)\n",
 		},
 		{"name taken", podWith(labelled, "containers: [{name: callback-proxy}]"), nil, "error: inject into Pod identity/app: a container is named callback-proxy already: rename it\n"},
 		{"no image", "", []string{"--image="}, "error: --image is empty: name the image of the sidecar, such as callback-proxy:dev\n"},

@@ -65,11 +65,21 @@ func callbacksOf(spec *callbackv1alpha1.CallbackRouteSpec) []routetable.Callback
 			Name:      declared.Name,
 			PathType:  routetable.PathType(cmp.Or(declared.PathType, callbackv1alpha1.PathExact)),
 			Path:      string(declared.Path),
+			Query:     queryOf(declared),
 			PathProbe: declared.PathProbe == callbackv1alpha1.PathProbeEnabled,
 			Methods:   methodsOf(declared),
 		}
 	}
 	return callbacks
+}
+
+// queryOf returns the query parameters in the spelling of the table.
+func queryOf(c *callbackv1alpha1.Callback) routetable.Query {
+	parameters := make([]routetable.Parameter, len(c.Query))
+	for i, p := range c.Query {
+		parameters[i] = routetable.Parameter{Name: p.Name, Value: p.Value}
+	}
+	return routetable.QueryOf(parameters)
 }
 
 // methodsOf returns the methods in the order of the table.

@@ -155,6 +155,9 @@ func Compile(s *Snapshot, now time.Time) *Plan {
 	}
 	for _, c := range rivals {
 		if c.refusal != nil { // the message names the owners at the end of the pass
+			if c.refusal.Reason == callbackv1alpha1.ReasonConflict {
+				c.before = nil // it holds nothing, so the next pass finds none
+			}
 			c.refusal = cmp.Or(c.check(rivalRules), c.refusal)
 		}
 	}

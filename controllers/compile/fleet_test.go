@@ -69,7 +69,11 @@ func (f *fleet) add(name string, paths ...string) *callbackv1alpha1.CallbackRout
 	route.Spec.Hostnames = []callbackv1alpha1.Hostname{"auth.acme.com"}
 	route.Spec.Callbacks = nil
 	for i, path := range paths {
+		path, query, _ := strings.Cut(path, "?")
 		callback := callbackv1alpha1.Callback{Name: fmt.Sprint("c", i), Path: callbackv1alpha1.CallbackPath(path)}
+		for _, p := range routetable.Query(query).Parameters() {
+			callback.Query = append(callback.Query, callbackv1alpha1.QueryParameter{Name: p.Name, Value: p.Value})
+		}
 		if prefix, is := strings.CutSuffix(path, "/*"); is {
 			callback.Path, callback.PathType = callbackv1alpha1.CallbackPath(prefix), callbackv1alpha1.PathPrefix
 		}
@@ -94,6 +98,11 @@ func (f *fleet) pass() {
 	again := compile.Compile(&f.Snapshot, f.Now)
 	if encode(f, again.Table) != index || !reflect.DeepEqual(again.Verdicts, f.plan.Verdicts) || !again.Next.Equal(f.plan.Next) {
 		f.Errorf("a second pass gives another plan:\n%+v\n%+v", f.plan.Table.Holds, again.Table.Holds)
+		for i := range again.Verdicts {
+			if was, is := f.plan.Verdicts[i].Accepted, again.Verdicts[i].Accepted; was != is {
+				f.Errorf("%+v\n%+v", was, is)
+			}
+		}
 	}
 }
 
@@ -123,7 +132,8 @@ func (f *fleet) verdict(route *callbackv1alpha1.CallbackRoute) *compile.Verdict 
 func (f *fleet) wants(step, path, want string) {
 	f.Helper()
 	got := ""
-	if match, found := routetable.NewMatcher(f.plan.Table).Match("auth.acme.com", path); found {
+	raw, query, _ := strings.Cut(path, "?")
+	if match, found := routetable.NewMatcher(f.plan.Table).Match("auth.acme.com", raw, query); found {
 		if match.Hold != nil {
 			got = "503 " + match.Hold.ID()
 		} else {

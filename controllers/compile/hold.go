@@ -13,7 +13,8 @@ package compile
 //
 // A hold blocks routes of other namespaces. It does not block routes of its own
 // namespace, and on a host that is not granted to its namespace any more it
-// blocks no route. A claim that an accepted route takes leaves the hold.
+// blocks no route. A claim that an accepted route takes leaves the hold; so does one
+// that no query distinguishes from it.
 
 import (
 	"cmp"
@@ -42,6 +43,7 @@ type holds struct {
 	// current are the holds of this pass, by UID, and claims their UIDs, by claim.
 	current map[string]*routetable.Hold
 	claims  map[routetable.Claim]string
+	places  places
 }
 
 func newHolds(previous *routetable.Table) *holds {
@@ -50,7 +52,7 @@ func newHolds(previous *routetable.Table) *holds {
 	}
 	h := &holds{
 		previous: previous, before: map[string][]routetable.Claim{},
-		current: map[string]*routetable.Hold{}, claims: map[routetable.Claim]string{},
+		current: map[string]*routetable.Hold{}, claims: map[routetable.Claim]string{}, places: places{},
 	}
 	for i := range previous.Holds {
 		h.before[previous.Holds[i].UID] = previous.Holds[i].Claims
@@ -71,6 +73,7 @@ func (h *holds) add(namespace, name, uid string, release time.Time) {
 	h.current[uid] = &routetable.Hold{Namespace: namespace, Name: name, UID: uid, Claims: claims, ReleaseTime: release}
 	for _, claim := range claims {
 		h.claims[claim] = uid
+		h.places.add(claim)
 	}
 }
 
@@ -148,7 +151,7 @@ func (p *pass) findHold(r *routetable.Route, before []routetable.Claim) (callbac
 	if len(p.holds.claims) == 0 {
 		return "", routetable.Claim{}, nil, false
 	}
-	callback, claim, found = findRival(r, before, func(claim routetable.Claim, _ bool) bool {
+	callback, claim, found = findRival(r, before, p.holds.places, func(claim routetable.Claim, _ bool) bool {
 		hold := p.holds.current[p.holds.claims[claim]]
 		return hold != nil && hold.Namespace != r.Namespace && !p.isRevoked(claim.Host, hold.Namespace)
 	})
@@ -178,7 +181,7 @@ func (p *pass) remainingHolds() []routetable.Hold {
 	var remaining []routetable.Hold
 	for _, hold := range p.holds.current {
 		kept := *hold
-		kept.Claims = slices.DeleteFunc(slices.Clone(hold.Claims), p.claims.has)
+		kept.Claims = slices.DeleteFunc(slices.Clone(hold.Claims), p.claims.takes)
 		if len(kept.Claims) > 0 {
 			remaining = append(remaining, kept)
 		}

@@ -51,7 +51,7 @@ func TestF22_HoldsInAnyOrderAndAgain(t *testing.T) {
 }
 
 func randomPaths(random *rand.Rand) []string {
-	all := []string{"/a", "/a/*", "/a/b", "/a/b/*", "/c", "/c/d", "/c/*", "/e"}
+	all := []string{"/a", "/a/*", "/a/b", "/a/b/*", "/c", "/c/d", "/c/*", "/e", "/c?x=1", "/c?x=2", "/c?x=1&y=1", "/c?y=1", "/a?x=1"}
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:1+random.IntN(2)]
 }

@@ -29,7 +29,7 @@ type pass struct {
 func newPass(s *Snapshot, now time.Time) *pass {
 	return &pass{
 		snapshot: s, now: now,
-		claims: claims{}, holds: newHolds(s.Previous),
+		claims: newClaims(), holds: newHolds(s.Previous),
 		grantedHosts: map[string][]string{}, accepted: map[string]int32{},
 	}
 }

@@ -61,6 +61,7 @@ var (
 		keepsQuota,
 		hasNoConflict,
 		isNotHeld,
+		isNotCrowded,
 	}
 )
 
@@ -185,8 +186,8 @@ func hasNoConflict(c *candidate) *Finding {
 		why = "was created in the same second and comes first by name"
 	}
 	return refuse(callbackv1alpha1.ReasonConflict,
-		"callback %s: %s %s on host %s belongs to CallbackRoute %s, which %s: delete one of the two, or use another path or host; a route is accepted with all its callbacks or not at all",
-		callback, claim.PathType, claim.Path, claim.Host, winner.namespace+"/"+winner.name, why)
+		"callback %s: %s on host %s belongs to CallbackRoute %s, which %s: delete one of the two, or use another path or host; a route is accepted with all its callbacks or not at all",
+		callback, describeClaim(claim), claim.Host, winner.namespace+"/"+winner.name, why)
 }
 
 func isNotHeld(c *candidate) *Finding {
@@ -198,8 +199,27 @@ func isNotHeld(c *candidate) *Finding {
 	if !hold.ReleaseTime.IsZero() {
 		why = "is deleted, until " + FormatTime(hold.ReleaseTime) + ": wait until then"
 	}
-	return refuse(callbackv1alpha1.ReasonConflict, "callback %s: %s %s on host %s is held for CallbackRoute %s, which served it and %s, or use another path or host",
-		callback, claim.PathType, claim.Path, claim.Host, hold.ID(), why)
+	return refuse(callbackv1alpha1.ReasonConflict, "callback %s: %s on host %s is held for CallbackRoute %s, which served it and %s, or use another path or host",
+		callback, describeClaim(claim), claim.Host, hold.ID(), why)
+}
+
+func isNotCrowded(c *candidate) *Finding {
+	callback, claim, found := c.claims.findCrowded(c.entry, c.before)
+	if !found {
+		return nil
+	}
+	return refuse(callbackv1alpha1.ReasonConflict,
+		"callback %s: %d callbacks on host %s have a query and the path %s, and no more are accepted: use another path or host",
+		callback, maxQueries, claim.Host, claim.Path)
+}
+
+// describeClaim names what a callback claims on a host.
+func describeClaim(claim routetable.Claim) string {
+	text := string(claim.PathType) + " " + claim.Path
+	if claim.Query != "" {
+		text += " with query " + string(claim.Query)
+	}
+	return text
 }
 
 // latestSunset is the latest sunsetTime that the policy allows for the route.

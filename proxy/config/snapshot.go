@@ -151,3 +151,6 @@ func (s *Snapshot) Trusts(peer netip.Addr) bool {
 	}
 	return false
 }
+
+// TrustsNone reports whether no trusted proxies are declared.
+func (s *Snapshot) TrustsNone() bool { return len(s.trusted) == 0 }

@@ -69,6 +69,16 @@ var claimPrefixes = []string{
 // must not make the hop behind this proxy repeat a request.
 const envoy = "x-envoy-"
 
+// pathFields name the path of the original request, which frameworks prefer to the
+// request's own.
+var pathFields = [...]string{"x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-path"}
+
+// namesPath reports whether a field is one of pathFields, "_" being read as "-".
+func namesPath(name string) bool {
+	name = strings.ReplaceAll(name, "_", "-")
+	return isAny(name, pathFields[:])
+}
+
 // maxName is how much of a name is looked up: all of a name in fates, and more
 // than any prefix.
 const maxName = 64

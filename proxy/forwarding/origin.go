@@ -17,6 +17,8 @@ import (
 type Origin struct {
 	// Trusted: the peer is a trusted proxy, so its own statements are kept.
 	Trusted bool
+	// Undeclared: no proxies are declared, so it is not known which peer is one.
+	Undeclared bool
 	// For and Proto are the values of X-Forwarded-For and X-Forwarded-Proto, Host
 	// that of X-Forwarded-Host.
 	For, Proto, Host string

@@ -44,9 +44,13 @@ func AppendCallback(lines []string, r *http1.Request, o *Origin, via, requestID 
 // AppendPassed appends the field lines of a request for the application behind a
 // sidecar. The application's peer is now this process, so it cannot decide by the
 // peer's address which fields it may trust: the proxy decides for it, by the same
-// rules as for callbacks.
+// rules as for callbacks. If no proxies are declared, the proxy cannot decide:
+// the application gets the peer's fields as it did without a sidecar, and the
+// proxy's own only of a peer that states nothing. Fields that name another path are
+// dropped: a client could name a callback in them.
 func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 	named := optionsOf(r.Fields)
+	stated := false
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch fateOf(f.Name, true) {
@@ -56,10 +60,13 @@ func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 				lines = append(lines, "TE: trailers")
 			case f.Is("trailer") && r.Chunked:
 				lines = append(lines, f.Line)
+			case o.Undeclared && isForwarded(f.Name) && !named.has(f.Name):
+				stated = true
+				lines = append(lines, f.Line)
 			}
 			continue
 		case claim:
-			if !o.Trusted || isEnvoy(f.Name) {
+			if !o.Trusted && (!o.Undeclared || namesPath(f.Name)) || isEnvoy(f.Name) {
 				continue
 			}
 		case relayed, traced, expect:
@@ -67,6 +74,9 @@ func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 		if !named.has(f.Name) {
 			lines = append(lines, f.Line)
 		}
+	}
+	if stated {
+		return lines
 	}
 	return o.appendOwn(lines)
 }

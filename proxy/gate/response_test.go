@@ -8,7 +8,10 @@ package gate
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 )
 
 const form = "application/x-www-form-urlencoded"
@@ -216,5 +219,19 @@ func TestParameters(t *testing.T) {
 	present, unknown := Parameters("secret=1&state=2&c%6fde=3&state=4;x&hidden%20name=5&code[]=6&=7&&Code=8")
 	if !slices.Equal(present, []string{"state", "code"}) || unknown != 5 {
 		t.Errorf("Parameters = %v, %d", present, unknown)
+	}
+}
+
+// W38: no parameter of a response tells callbacks apart, in any case of its letters.
+func TestW38_ParametersOfResponsesAreReserved(t *testing.T) {
+	for _, name := range known {
+		for _, spelled := range []string{name, strings.ToUpper(name)} {
+			route := routetable.Route{Namespace: "a", Name: "b", Hostnames: []string{"a.b"}, Protocol: routetable.OIDC, Callbacks: []routetable.Callback{
+				{Name: "login", PathType: routetable.Exact, Path: "/cb", Query: routetable.Query(spelled + "=x")},
+			}}
+			if err := route.Validate(); err == nil || !strings.Contains(err.Error(), "is a response's own") {
+				t.Errorf("%s: %v", spelled, err)
+			}
+		}
 	}
 }

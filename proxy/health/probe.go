@@ -24,9 +24,10 @@ type probe struct {
 type pathProbe struct {
 	protocol routetable.Protocol
 	path     string
-	host     string // that the backend gets
-	external string // on which the callback is registered
-	scheme   string // with which it is
+	query    routetable.Query // that distinguishes the callback
+	host     string           // that the backend gets
+	external string           // on which the callback is registered
+	scheme   string           // with which it is
 }
 
 // kind names the probe in metrics.
@@ -90,7 +91,7 @@ func probesOfAddress(address, scheme string, r *routetable.Route, b *routetable.
 }
 
 func newPathProbe(address, scheme string, r *routetable.Route, c *routetable.Callback, b *routetable.Backend) *probe {
-	p := &pathProbe{protocol: r.Protocol, path: c.Path, host: r.Hostnames[0], external: r.Hostnames[0], scheme: scheme}
+	p := &pathProbe{protocol: r.Protocol, path: c.Path, query: c.Query, host: r.Hostnames[0], external: r.Hostnames[0], scheme: scheme}
 	if path := b.PathOf(c.Name); path != "" {
 		p.path = path
 	}

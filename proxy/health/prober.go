@@ -108,8 +108,13 @@ func (p *pathProbe) plan(address, pseudonym, random string, now time.Time) *upst
 		Lines: append([]string{"User-Agent: callbackproxy-probe", "Accept: */*"}, p.forwarded(pseudonym, random)...),
 	}
 	target, state := p.path, PathProbeState+random
+	separator := "?"
+	if p.query != "" {
+		target += "?" + string(p.query)
+		separator = "&"
+	}
 	if p.protocol != routetable.SAML {
-		target += "?" + url.Values{
+		target += separator + url.Values{
 			"error":             {"temporarily_unavailable"},
 			"error_description": {"The callback proxy checks whether this path is served."},
 			"state":             {state},

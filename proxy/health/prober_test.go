@@ -313,6 +313,25 @@ func TestW1_PathProbeHasTheFieldsOfACallback(t *testing.T) {
 	}
 }
 
+// W38: a callback that query parameters tell apart is probed with them.
+func TestW38_PathProbe_HasTheQuery(t *testing.T) {
+	for protocol, want := range map[routetable.Protocol]string{
+		routetable.OIDC: "/ajax?action=a&b=%20&error=temporarily_unavailable&", routetable.SAML: "/ajax?action=a&b=%20",
+	} {
+		route := &routetable.Route{Hostnames: []string{"auth.acme.com"}, Protocol: protocol}
+		callback := &routetable.Callback{Name: "login", Path: "/ajax", Query: "action=a&b=%20"}
+		got := newPathProbe(address, "https", route, callback, &routetable.Backend{}).path.plan(address, "edge", "x", time.Now()).Choices[0].Target
+		if !strings.HasPrefix(got, want) || protocol == routetable.SAML && got != want {
+			t.Errorf("%s: the target is %s", protocol, got)
+		}
+		plain := *callback
+		plain.Query = ""
+		if routetable.PathProbeID(address, "https", route, callback, &routetable.Backend{}) == routetable.PathProbeID(address, "https", route, &plain, &routetable.Backend{}) {
+			t.Errorf("%s: two callbacks share a probe", protocol)
+		}
+	}
+}
+
 // Every backend is probed, also those with weight 0, and the findings never decide
 // where callbacks go.
 func TestPathProbe_Schedule(t *testing.T) {

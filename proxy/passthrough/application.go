@@ -20,6 +20,7 @@ import (
 	"github.com/callbackproxy/callback-operator/proxy/gate"
 	"github.com/callbackproxy/callback-operator/proxy/http1"
 	"github.com/callbackproxy/callback-operator/proxy/page"
+	"github.com/callbackproxy/callback-operator/proxy/routetable"
 	"github.com/callbackproxy/callback-operator/proxy/upstream"
 )
 
@@ -85,20 +86,22 @@ func New(o Options) *Application {
 
 // Takes reports whether a request is the application's: it cannot mean a
 // callback, however its target is read. A request that the gate always refuses
-// (CONNECT, a target that is no path) is not.
-func (a *Application) Takes(s *config.Snapshot, x *http1.Exchange) bool {
-	path, _, _ := gate.SplitTarget(x.Target)
+// (CONNECT, a target that is no path) is not. Suffixed are the callbacks that it
+// may mean all the same, if its path is read without its end.
+func (a *Application) Takes(s *config.Snapshot, x *http1.Exchange) (takes bool, suffixed []routetable.Match) {
+	path, query, _ := gate.SplitTarget(x.Target)
 	if x.Method == http.MethodConnect || path == "" || path[0] != '/' {
-		return false
+		return false, nil
 	}
 	host, ok := s.HostOf(&x.Request, s.Trusts(x.Peer.Addr().Unmap().WithZone("")))
 	if !ok {
-		return false
+		return false, nil
 	}
-	if _, declared := s.Matcher.Match(host, path); declared {
-		return false
+	if _, declared := s.Matcher.Match(host, path, query); declared {
+		return false, nil
 	}
-	return !s.Folded.MayMean(host, path)
+	reading := s.Folded.Read(host, path, query)
+	return !reading.Callback, reading.Suffixed
 }
 
 // InFlight returns how many requests and WebSockets are being passed now.

@@ -167,6 +167,7 @@ func (p *passage) head(s *config.Snapshot) []byte {
 		scheme = s.Scheme()
 	}
 	origin := forwarding.OriginOf(&x.Request, peer, s.Trusts(peer), scheme, x.Host)
+	origin.Undeclared = s.TrustsNone()
 	head := make([]byte, 0, 2<<10)
 	head = append(head, x.Method+" "+x.Target+" HTTP/1.1\r\nHost: "+x.Host+"\r\n"...)
 	for _, line := range forwarding.AppendPassed(nil, &x.Request, &origin) {

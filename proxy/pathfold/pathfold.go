@@ -2,14 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pathfold finds the requests that may mean a callback, in any reading
-// of their target that a server is known to have. In: a table, then hosts and
-// raw paths; out: yes or no. A wrong yes gets a request the gate's response
-// instead of the application's; a wrong no hands a callback to the application,
-// so a doubtful path is a yes. Pure.
+// of their target that a server is known to have. In: a table, then hosts, raw
+// paths and raw queries; out: a Reading. A wrong yes gets a request the gate's
+// response instead of the application's; a wrong no hands a callback to the
+// application, so a doubtful path is a yes. Pure.
 package pathfold
 
+// pathfold.go: the claims of a table, by their folded paths.
+
 import (
-	"encoding/hex"
 	"strings"
 
 	"github.com/callbackproxy/callback-operator/proxy/routetable"
@@ -19,172 +20,177 @@ import (
 // 6.4); a request for it is treated as one whose Host cannot be read.
 const anyHost = "any.invalid"
 
+// Reading is what a request may mean to some server.
+type Reading struct {
+	// Callback: it may mean a callback, in another spelling of its path.
+	Callback bool
+	// Suffixed are the callbacks whose path the request has with something after it
+	// that some servers read as no part of it: further segments (path-info), or an
+	// extension. Such a path may as well be one of the application's own.
+	Suffixed []routetable.Match
+}
+
 // Index is built once per table and then only read.
 type Index struct {
-	// folded finds claims by their folded path.
-	folded *routetable.Matcher
-	// segments are the same paths, of each host and of anyHost.
-	segments map[string][][]string
+	// hosts are the claims of each host, and all of them for anyHost.
+	hosts map[string]*hostClaims
+}
+
+type hostClaims struct {
+	all []*claim
+	// paths finds claims by their folded path, stems by their path without extension.
+	paths, stems map[string][]*claim
+}
+
+// claim is a claim in one reading of its path.
+type claim struct {
+	segments []string
+	isPrefix bool
+	// query are the folded parameters that a request needs.
+	query []routetable.Parameter
+	match routetable.Match
 }
 
 // NewIndex indexes all that routes and holds of a table claim.
 func NewIndex(t *routetable.Table) *Index {
-	x := &Index{segments: map[string][][]string{}}
-	var all routetable.Hold // the matcher needs no route, only the claims
-	add := func(claims []routetable.Claim) {
-		for _, claim := range claims {
-			segments, readings := fold(claim.Path)
-			if readings == illegible {
-				continue // only its own bytes mean it, and those the table's matcher finds
-			}
-			for _, host := range [...]string{claim.Host, anyHost} {
-				x.segments[host] = append(x.segments[host], segments)
-				all.Claims = append(all.Claims, routetable.Claim{Host: host, PathType: claim.PathType, Path: "/" + strings.Join(segments, "/")})
+	x := &Index{hosts: map[string]*hostClaims{}}
+	for i := range t.Routes {
+		route := &t.Routes[i]
+		for c := range route.Callbacks {
+			for _, host := range route.Hostnames {
+				callback := &route.Callbacks[c]
+				x.add(routetable.Claim{Host: host, PathType: callback.PathType, Path: callback.Path, Query: callback.Query},
+					routetable.Match{Route: route, Callback: callback})
 			}
 		}
 	}
-	for i := range t.Routes {
-		add(t.Routes[i].Claims())
-	}
 	for i := range t.Holds {
-		add(t.Holds[i].Claims)
+		for _, held := range t.Holds[i].Claims {
+			x.add(held, routetable.Match{Hold: &t.Holds[i]})
+		}
 	}
-	x.folded = routetable.NewMatcher(&routetable.Table{Holds: []routetable.Hold{all}})
 	return x
 }
 
-// MayMean reports whether a request for this Host and this raw path may mean a
-// callback, other than by the very bytes that are declared. A Host that is no
-// hostname may mean every host.
-func (x *Index) MayMean(host, path string) bool {
+func (x *Index) add(of routetable.Claim, match routetable.Match) {
+	readings, legible := fold(nil, of.Path)
+	if !legible {
+		return // only its own bytes mean it, and those the table's matcher finds
+	}
+	for _, r := range readings {
+		added := &claim{segments: r.segments, isPrefix: of.PathType == routetable.Prefix, query: foldQuery(of.Query), match: match}
+		path := joinSegments(r.segments)
+		for _, host := range [...]string{of.Host, anyHost} {
+			h := x.hosts[host]
+			if h == nil {
+				h = &hostClaims{paths: map[string][]*claim{}, stems: map[string][]*claim{}}
+				x.hosts[host] = h
+			}
+			h.all = append(h.all, added)
+			h.paths[path] = append(h.paths[path], added)
+			if stem := stemOf(path); stem != "/" {
+				h.stems[stem] = append(h.stems[stem], added)
+			}
+		}
+	}
+}
+
+// Read returns what a request for this Host, this raw path and this raw query may
+// mean, other than by the very bytes that are declared. A Host that is no hostname
+// may mean every host.
+func (x *Index) Read(host, path, query string) Reading {
 	if x == nil {
-		return true
+		return Reading{Callback: true}
 	}
 	canonical, ok := routetable.CanonicalHost(host)
 	if !ok {
 		canonical = anyHost
 	}
-	claims := x.segments[canonical]
-	if len(claims) == 0 {
-		return false
+	h := x.hosts[canonical]
+	if h == nil {
+		return Reading{}
 	}
-	segments, readings := fold(path)
-	switch readings {
-	case one:
-		_, found := x.folded.Match(canonical, "/"+strings.Join(segments, "/"))
-		return found
-	case several:
-		// A server may drop any segment; those that it keeps stay in order.
-		for _, claim := range claims {
-			if isSubsequence(claim, segments) {
-				return true
-			}
+	var usual [1]reading
+	readings, legible := fold(usual[:0], path)
+	if !legible {
+		return Reading{Callback: true}
+	}
+	var result Reading
+	for i := range readings {
+		if readings[i].several {
+			h.readSeveral(&result, readings[i].segments, query)
+		} else {
+			h.readOne(&result, joinSegments(readings[i].segments), query)
 		}
-		return false
-	case illegible:
 	}
-	return true
+	return result
 }
 
-// readings is how many readings a path has.
-type readings int
+func joinSegments(segments []string) string { return "/" + strings.Join(segments, "/") }
 
-const (
-	one       readings = iota
-	several            // each is made of some of the segments, in order
-	illegible          // no honest client sends it
-)
-
-// fold returns the segments of a path in a form in which two that some server
-// takes for the same are the same: decoded, in lower case, without parameters,
-// without dots and spaces at their end. One slash at the end of a path means
-// nothing.
-func fold(path string) ([]string, readings) {
-	decoded, ok := decodeFully(path)
-	if !ok {
-		return nil, illegible
-	}
-	count := one
-	if strings.ContainsAny(decoded, `;?#\%`) || strings.Count(decoded, "/") != strings.Count(path, "/") {
-		count = several
-	}
-	decoded = strings.ReplaceAll(decoded, `\`, "/")
-	decoded = strings.TrimSuffix(strings.TrimPrefix(decoded, "/"), "/")
-	if decoded == "" {
-		return nil, count
-	}
-	segments := make([]string, 0, 8)
-	for segment := range strings.SplitSeq(decoded, "/") {
-		if cut := strings.IndexAny(segment, ";?#"); cut >= 0 {
-			segment = segment[:cut]
+// readOne reads a path of one reading: it and each path above it.
+func (h *hostClaims) readOne(result *Reading, path, query string) {
+	for above := path; ; {
+		for _, c := range h.paths[above] {
+			result.Callback = result.Callback || (c.isPrefix || above == path) && c.mayHave(query)
 		}
-		segment = strings.ToLower(strings.TrimRight(segment, ". "))
-		if segment == "" {
-			count = several // it was ".", "..", or empty
+		for _, c := range h.stems[stemOf(above)] {
+			if c.mayHave(query) {
+				result.Suffixed = append(result.Suffixed, c.match)
+			}
+		}
+		if above == "/" {
+			return
+		}
+		above = above[:max(strings.LastIndexByte(above, '/'), 1)]
+	}
+}
+
+// readSeveral reads a path of which a server may drop any segment; those that it
+// keeps stay in order.
+func (h *hostClaims) readSeveral(result *Reading, segments []string, query string) {
+	for _, c := range h.all {
+		if !c.mayHave(query) {
 			continue
 		}
-		segments = append(segments, segment)
-	}
-	return segments, count
-}
-
-// maxDecoding is how often a path is decoded. No honest client escapes more
-// often.
-const maxDecoding = 3
-
-// decodeFully resolves escapes until there are none. It reports false for a path
-// that has more, and for one with control characters: some servers drop them,
-// others end the path there.
-func decodeFully(path string) (string, bool) {
-	for range maxDecoding {
-		next, found := decodeOnce(path)
-		if !found {
-			break
-		}
-		path = next
-	}
-	if _, found := decodeOnce(path); found {
-		return "", false
-	}
-	for i := range len(path) {
-		if path[i] < ' ' || path[i] == 0x7f {
-			return "", false
+		switch {
+		case isSubsequence(c.segments, segments, false):
+			result.Callback = true
+		case isSubsequence(c.segments, segments, true):
+			result.Suffixed = append(result.Suffixed, c.match)
 		}
 	}
-	return path, true
-}
-
-// decodeOnce resolves escapes once and reports whether there was one. A percent
-// sign without two digits stays as it is.
-func decodeOnce(s string) (string, bool) {
-	percent := strings.IndexByte(s, '%')
-	if percent < 0 {
-		return s, false
-	}
-	out, found := append(make([]byte, 0, len(s)), s[:percent]...), false
-	for i := percent; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if b, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
-				out, found = append(out, b...), true
-				i += 2
-				continue
-			}
-		}
-		out = append(out, s[i])
-	}
-	return string(out), found
 }
 
 // isSubsequence reports whether all, with some segments dropped, can be wanted
-// or begin with it.
-func isSubsequence(wanted, all []string) bool {
+// or begin with it. With stems, the last segments are compared without their
+// extensions.
+func isSubsequence(wanted, all []string, stems bool) bool { //nolint:revive // how the last segment is compared
 	for _, segment := range all {
 		if len(wanted) == 0 {
 			break
 		}
-		if segment == wanted[0] {
+		if segment == wanted[0] || stems && len(wanted) == 1 && stemOf(segment) == stemOf(wanted[0]) {
 			wanted = wanted[1:]
 		}
 	}
 	return len(wanted) == 0
+}
+
+// maxExtension is the length of the longest extension, in bytes.
+const maxExtension = 8
+
+// stemOf returns a folded path without the extension of its last segment: a dot, a
+// letter, and letters or digits.
+func stemOf(path string) string {
+	dot := strings.LastIndexByte(path, '.')
+	if dot <= strings.LastIndexByte(path, '/')+1 || len(path)-dot-1 > maxExtension || dot+1 == len(path) {
+		return path
+	}
+	for i, c := range []byte(path[dot+1:]) {
+		if c-'a' > 25 && (i == 0 || c-'0' > 9) {
+			return path
+		}
+	}
+	return path[:dot]
 }

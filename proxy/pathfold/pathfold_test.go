@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -29,6 +30,8 @@ func guarded() (*routetable.Matcher, *Index) {
 	}
 	return routetable.NewMatcher(table), NewIndex(table)
 }
+
+func mayMean(x *Index, host, path string) bool { return x.Read(host, path, "").Callback }
 
 // steps are what servers are known to do to a path before they look it up.
 var steps = []func(string) string{
@@ -57,12 +60,54 @@ var steps = []func(string) string{
 	strings.ToLower,
 	strings.TrimSpace,
 	func(p string) string { return strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(p) },
+	inCharset(func(p string) string { return strings.ToValidUTF8(p, "") }), // drop what is no UTF-8
+	inCharset(func(p string) string { // read Latin-1, and drop its accents and blanks
+		if utf8.ValidString(p) {
+			return p
+		}
+		runes := make([]rune, len(p))
+		for i := range len(p) {
+			runes[i] = rune(p[i])
+		}
+		return strings.NewReplacer("\u00e7", "c", "\u00a0", "", "\u0085", "").Replace(string(runes))
+	}),
+	inCharset(func(p string) string { // overlong spellings of UTF-8
+		if read := strings.NewReplacer("\xc0\xaf", "/", "\xc1\xa3", "c").Replace(p); read != p {
+			return strings.ToValidUTF8(read, "")
+		}
+		return p
+	}),
+	inCharset(func(p string) string { // variants of ASCII
+		if !utf8.ValidString(p) {
+			return p
+		}
+		return strings.NewReplacer("\u00e7", "c", "\uff0f", "/", "\uff43", "c").Replace(p)
+	}),
+	func(p string) string { // a front controller
+		if rest, is := strings.CutPrefix(p, "/index.php/"); is {
+			return "/" + rest
+		}
+		return p
+	},
+	func(p string) string { return strings.Replace(p, "/(S(x))/", "/", 1) }, // a session of ASP.NET
+}
+
+// inCharset does a step that a server does in one charset for a whole path, after it
+// decoded the escapes.
+func inCharset(step func(string) string) func(string) string {
+	return func(p string) string {
+		if strings.Contains(p, "%") {
+			return p
+		}
+		return step(p)
+	}
 }
 
 // noise is a set of strings that an attacker puts between the parts of a path.
 var noise = []string{
 	"/", "//", "/./", "/../", "/x/../", "%2f", "%2F", "%252f", `\`, "%5c", ";", ";x=1", ";/..", "%3b", "%3Bx", ".", "%2e", "..;/", "%00", "%3f", "?",
 	"#", "%23", "%20", " ", "%09", "%25", "%", "%2525", "cb", "%63b", "c%62", "CB", "saml", "acs", "%73aml", "oauth2", "v1.0", "callback", "(x)", "x", "=y", "é", "%c3%a9",
+	"\xa0", "%a0", "%85", "\xe7b", "%e7b", "%c3%a7", "\uff0f", "%ef%bd%83b", "%c0%af", "%c1%a3", "/index.php/", "/(S(x))/", "%u0063b", "\u200b",
 }
 
 // readingsOf returns all that servers read a path as, by any of the steps in any
@@ -85,17 +130,17 @@ func TestMayMean_EveryReading(t *testing.T) {
 	matcher, index := guarded()
 	random := rand.New(rand.NewPCG(1, 2))
 	meant, passed := 0, 0
-	for range 20_000 {
+	for range 6_000 {
 		raw := "/"
 		for range random.IntN(8) {
 			raw += noise[random.IntN(len(noise))]
 		}
-		may := index.MayMean(host, raw)
+		may := mayMean(index, host, raw)
 		if !may {
 			passed++
 		}
 		for _, read := range readingsOf(raw) {
-			if _, found := matcher.Match(host, read); found {
+			if _, found := matcher.Match(host, read, ""); found {
 				meant++
 				if !may {
 					t.Fatalf("%q would be passed, and may be read as %q", raw, read)
@@ -103,7 +148,7 @@ func TestMayMean_EveryReading(t *testing.T) {
 			}
 		}
 	}
-	if t.Logf("%d readings were callbacks, %d paths passed", meant, passed); meant < 1000 || passed < 1000 {
+	if t.Logf("%d readings were callbacks, %d paths passed", meant, passed); meant < 300 || passed < 1000 {
 		t.Error("too few")
 	}
 }
@@ -136,7 +181,7 @@ func TestMayMean_EverySpelling(t *testing.T) {
 			raw = rapid.SampledFrom(spell).Draw(t, "spell")(t, raw)
 		}
 		for _, name := range []string{host, "AUTH.acme.com.", host + ":443", "", "10.0.0.1", "[fd00::1]:80", host + "..", "user@" + host, "auth%2eacme.com", anyHost} {
-			if !index.MayMean(name, raw) {
+			if !mayMean(index, name, raw) {
 				t.Fatalf("%q on %q would be passed: it may mean %q", raw, name, path)
 			}
 		}
@@ -158,12 +203,13 @@ func TestMayMean_LeavesTheRest(t *testing.T) {
 	_, index := guarded()
 	for _, raw := range []string{
 		"/", "//", "/login", "/cbx", "/cb/x", "/x/cb", "/a//b", "/a;v=1/b", "/%2e%2e/etc", "/saml", "/saml/acsx", "/acs/saml", "/100%25", "/é", "/%e4%f6",
-		"/oauth2/callback", "/a/b/../c", `/a\b`, "/x%2fy", "/.well-known/openid-configuration", "/assets/app.min.js",
+		"/\u65e5\u672c", "/%e6%97%a5", "/stra%c3%9fe", "/index.php", "/index.php/other", "/wp/index.php/cb/x.php", "/(S(x))/other", "/(a)/b",
+		"/cb.json", "/cb.json/x", "/a/b/../c", `/a\b`, "/x%2fy", "/.well-known/openid-configuration", "/assets/app.min.js",
 	} {
-		if index.MayMean(host, raw) {
+		if mayMean(index, host, raw) {
 			t.Errorf("%q is not passed", raw)
 		}
-		if index.MayMean("other.acme.com", raw) || index.MayMean("localhost:8080", "/cb") {
+		if mayMean(index, "other.acme.com", raw) || mayMean(index, "localhost:8080", "/cb") {
 			t.Errorf("%q on another host is not passed", raw)
 		}
 	}
@@ -192,14 +238,68 @@ func TestW32_MayMean_OddSpelling(t *testing.T) {
 	} {
 		index := exact(tc.declared)
 		for _, raw := range tc.guards {
-			if !index.MayMean(host, raw) {
+			if !mayMean(index, host, raw) {
 				t.Errorf("%s is declared, and %s would be passed", tc.declared, raw)
 			}
 		}
 		for _, raw := range tc.rest {
-			if index.MayMean(host, raw) {
+			if mayMean(index, host, raw) {
 				t.Errorf("%s is declared, and %s is not passed", tc.declared, raw)
 			}
+		}
+	}
+}
+
+// F71: a path with something after a callback's that servers may read as no part of
+// it is found, and may be the application's.
+func TestF71_Suffixed(t *testing.T) {
+	_, index := guarded()
+	for raw, want := range map[string]string{
+		"/cb/x": "/cb", "/cb/x/y.z": "/cb", "/cb.json": "/cb", "/CB.Json": "/cb", "/cb.json/x": "/cb", "/cb%2ejson": "/cb", "/cb.php;v=1": "/cb", "/x/..;/cb.xml": "/cb",
+		"/oauth2/v1.0/callback.html": "/oauth2/v1.0/callback", "/oauth2/v1.0/callback/google": "/oauth2/v1.0/callback", "/index.php/cb.json": "/cb",
+		"/saml/acs.php": "hold", "/cb\xa0/x": "/cb",
+		"/": "", "/cbx": "", "/cb.": "callback", "/cb.1": "", "/cb.abcdefghi": "", "/.cb": "", "/x/cb.json": "", "/saml.php/acs": "", "/oauth2/v1/callback/x": "", "/cbjson": "",
+	} {
+		got := index.Read(host, raw, "")
+		switch {
+		case want == "callback":
+			if !got.Callback {
+				t.Errorf("%q is no callback", raw)
+			}
+		case got.Callback:
+			t.Errorf("%q is a callback in another spelling", raw)
+		case want == "" && len(got.Suffixed) > 0, want != "" && (len(got.Suffixed) == 0 || pathOf(got.Suffixed[0]) != want):
+			t.Errorf("%q is %v, want %q", raw, got.Suffixed, want)
+		}
+	}
+	if got := index.Read("other.acme.com", "/cb.json", ""); got.Callback || got.Suffixed != nil {
+		t.Errorf("on another host: %+v", got)
+	}
+}
+
+func pathOf(m routetable.Match) string {
+	if m.Hold != nil {
+		return "hold"
+	}
+	return m.Callback.Path
+}
+
+// W38: of a callback that a query tells apart, only requests are found that some
+// server may read as having its parameters.
+func TestW38_Read_Query(t *testing.T) {
+	index := NewIndex(&routetable.Table{Routes: []routetable.Route{{Hostnames: []string{host}, Callbacks: []routetable.Callback{
+		{PathType: routetable.Exact, Path: "/ajax.php", Query: "action=open%20id&tenant=1"},
+	}}}})
+	for query, want := range map[string]bool{
+		"action=open%20id&tenant=1": true, "tenant=1&x=2&action=open+id": true, "%61ction=Open%20ID&tenant=%31": true, "action=other&action=open+id&tenant=1": true,
+		"action=open%2520id&tenant=1": true, "ACTION[]=open+id;tenant=1": true, "action=open%u0020id&tenant=1": true, "+action=open+id%00&tenant=1": true,
+		"": false, "action=open%20id": false, "action=openid&tenant=1": false, "action=open%20id&tenant=10": false, "xaction=open%20id&tenant=1": false, "open%20id&1": false,
+	} {
+		if got := index.Read(host, "/ajax.php", query).Callback; got != want {
+			t.Errorf("%q may mean the callback: %v", query, got)
+		}
+		if got := index.Read(host, "/ajax.php/x", query).Suffixed != nil; got != want {
+			t.Errorf("%q may mean the callback after its path: %v", query, got)
 		}
 	}
 }
@@ -214,11 +314,11 @@ func FuzzMayMean(f *testing.F) {
 		read := raw
 		for range 8 {
 			read, order = steps[order%uint64(len(steps))](read), order/uint64(len(steps))
-			if _, found := matcher.Match(host, read); found && !index.MayMean(host, raw) {
+			if _, found := matcher.Match(host, read, ""); found && !mayMean(index, host, raw) {
 				t.Fatalf("%q would be passed, and may be read as %q", raw, read)
 			}
 		}
-		if _, found := matcher.Match(name, raw); found && !index.MayMean(name, raw) {
+		if _, found := matcher.Match(name, raw, ""); found && !mayMean(index, name, raw) {
 			t.Fatalf("%q on %q is a callback and would be passed", raw, name)
 		}
 	})
@@ -231,7 +331,7 @@ func BenchmarkMayMean(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				index.MayMean(host, raw)
+				mayMean(index, host, raw)
 			}
 		})
 	}

@@ -16,16 +16,16 @@ func BenchmarkMatch(b *testing.B) {
 			random := rand.New(rand.NewPCG(1, 1))
 			table := randomTable(random, routes)
 			matcher := NewMatcher(table)
-			type request struct{ host, path string }
+			type request struct{ host, path, query string }
 			requests := make([]request, 1024)
 			for i := range requests {
-				requests[i].host, requests[i].path = randomRequest(random, table)
+				requests[i].host, requests[i].path, requests[i].query = randomRequest(random, table)
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := 0; b.Loop(); i++ {
 				r := &requests[i%len(requests)]
-				matcher.Match(r.host, r.path)
+				matcher.Match(r.host, r.path, r.query)
 			}
 		})
 	}
@@ -40,7 +40,23 @@ func BenchmarkMatch_HostilePath(b *testing.B) {
 	path := strings.Repeat("/a", 8<<10)
 	b.ReportAllocs()
 	for b.Loop() {
-		matcher.Match("h1.example.com", path)
+		matcher.Match("h1.example.com", path, "")
+	}
+}
+
+// The most that a query can cost: as many pairs as a target has room for, on a path
+// with as many callbacks as the compiler accepts.
+func BenchmarkMatch_HostileQuery(b *testing.B) {
+	route := plainRoute(1)
+	route.Callbacks = nil
+	for i := range 256 {
+		route.Callbacks = append(route.Callbacks, Callback{PathType: Exact, Path: "/cb", Query: Query(fmt.Sprintf("action=%d&x%d=y", i, i))})
+	}
+	matcher := NewMatcher(&Table{Routes: []Route{route}})
+	query := strings.Repeat("x1&", 10<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		matcher.Match("h1.example.com", "/cb", query)
 	}
 }
 

@@ -81,13 +81,13 @@ func FuzzMatch(f *testing.F) {
 	matcher := NewMatcher(table)
 	random := rand.New(rand.NewPCG(4, 4))
 	for range 50 {
-		host, path := randomRequest(random, table)
-		f.Add(host, path)
+		host, path, query := randomRequest(random, table)
+		f.Add(host, path, query)
 	}
-	f.Fuzz(func(t *testing.T, host, path string) {
-		got, _ := matcher.Match(host, path)
-		if want := naiveMatch(table, host, path); got != want {
-			t.Fatalf("Match(%q, %q) = %s, want %s", host, path, describe(got), describe(want))
+	f.Fuzz(func(t *testing.T, host, path, query string) {
+		got, _ := matcher.Match(host, path, query)
+		if want := naiveMatch(table, host, path, query); got != want {
+			t.Fatalf("Match(%q, %q, %q) = %s, want %s", host, path, query, describe(got), describe(want))
 		}
 	})
 }

@@ -26,7 +26,7 @@ func plainRoute(i int) Route {
 		Protocol:   OIDC,
 		Callbacks: []Callback{
 			{Name: "login", PathType: Exact, Path: fmt.Sprintf("/oauth2/callback/%d", i), PathProbe: true},
-			{Name: "logout", PathType: Exact, Path: fmt.Sprintf("/logout%%2F%d;v=1", i)},
+			{Name: "logout", PathType: Exact, Path: fmt.Sprintf("/logout%%2F%d;v=1", i), Query: "action=out&t%20=+"},
 		},
 		Backends: []Backend{
 			{
@@ -89,7 +89,7 @@ func plainHold(i int) Hold {
 	return Hold{
 		Namespace: fmt.Sprintf("team-%d", i%7), Name: fmt.Sprintf("held-%d", i), UID: fmt.Sprintf("11111111-0000-0000-0000-%012d", i),
 		Claims: []Claim{
-			{Host: "login.example.com", PathType: Exact, Path: fmt.Sprintf("/held/%d//%%2F;x", i)},
+			{Host: "login.example.com", PathType: Exact, Path: fmt.Sprintf("/held/%d//%%2F;x", i), Query: "action=held"},
 			{Host: "login.example.com", PathType: Prefix, Path: fmt.Sprintf("/held/%d", i)},
 		},
 		ReleaseTime: time.Date(2027, 1, 2, 0, 10, 0, 0, time.UTC),
@@ -172,6 +172,17 @@ func drawMethods(t *rapid.T, protocol Protocol) []string {
 	return methods
 }
 
+// drawQuery draws the query of a callback, for some of them none.
+func drawQuery(t *rapid.T) Query {
+	name := rapid.StringMatching(`[!-"$%-:<>-~]{1,8}`).Filter(func(s string) bool { return Query(s+"=a").check() == nil })
+	value := rapid.StringMatching(`[!-"$%-:<>-~]{1,8}`).Filter(func(s string) bool { return Query("a="+s).check() == nil })
+	var parameters []Parameter
+	for _, n := range rapid.SliceOfNDistinct(name, 0, MaxParameters, rapid.ID).Draw(t, "names") {
+		parameters = append(parameters, Parameter{Name: n, Value: value.Draw(t, "value")})
+	}
+	return QueryOf(parameters)
+}
+
 // drawCallbacks draws callbacks with paths of their own.
 func drawCallbacks(t *rapid.T, protocol Protocol, path *rapid.Generator[string]) []Callback {
 	registered := rapid.StringMatching(`/[!-">-~$-=@]{0,12}`).Filter(func(s string) bool { return checkRegisteredPath(s) == nil })
@@ -182,6 +193,7 @@ func drawCallbacks(t *rapid.T, protocol Protocol, path *rapid.Generator[string])
 		if c.PathType == Exact {
 			c.Path = rapid.OneOf(path, registered).Draw(t, "path")
 			c.PathProbe = protocol != Opaque && rapid.Bool().Draw(t, "pathProbe")
+			c.Query = drawQuery(t)
 		} else {
 			c.Path = path.Draw(t, "path")
 		}

@@ -77,6 +77,9 @@ func PathProbeID(address, scheme string, r *Route, c *Callback, b *Backend) stri
 	if path == "" {
 		path = c.Path
 	}
+	if c.Query != "" {
+		path += "?" + string(c.Query)
+	}
 	return idOf(fmt.Sprintf("%s pathProbe %s %s %s %s %s", address, scheme, r.Protocol, r.Hostnames[0], host, path))
 }
 

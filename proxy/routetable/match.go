@@ -3,7 +3,7 @@
 
 package routetable
 
-// match.go: the owner of a host and a path.
+// match.go: the owner of a host, a path and a query.
 
 import "strings"
 
@@ -13,7 +13,7 @@ type Matcher struct {
 	hosts map[string]*hostMatches
 }
 
-// Match is the owner of a request's host and path: either a route and one of its
+// Match is the owner of a request's host, path and query: either a route and one of its
 // callbacks, or a hold.
 type Match struct {
 	Route    *Route
@@ -22,7 +22,7 @@ type Match struct {
 }
 
 type hostMatches struct {
-	exact  map[string]Match
+	exact  map[string]*pathEntry
 	prefix map[string]Match
 	// longest is the length of the longest Prefix in bytes: a longer path is
 	// never looked up whole, so it costs no more than a declared one.
@@ -37,7 +37,7 @@ func NewMatcher(t *Table) *Matcher {
 		for _, host := range route.Hostnames {
 			for c := range route.Callbacks {
 				callback := &route.Callbacks[c]
-				m.add(Claim{Host: host, PathType: callback.PathType, Path: callback.Path}, Match{Route: route, Callback: callback})
+				m.add(callback.claimOn(host), Match{Route: route, Callback: callback})
 			}
 		}
 	}
@@ -46,46 +46,69 @@ func NewMatcher(t *Table) *Matcher {
 			m.add(claim, Match{Hold: &t.Holds[i]})
 		}
 	}
+	for _, h := range m.hosts {
+		for _, entry := range h.exact {
+			entry.index()
+		}
+	}
 	return m
 }
 
 func (m *Matcher) add(claim Claim, match Match) {
 	h := m.hosts[claim.Host]
 	if h == nil {
-		h = &hostMatches{exact: map[string]Match{}, prefix: map[string]Match{}}
+		h = &hostMatches{exact: map[string]*pathEntry{}, prefix: map[string]Match{}}
 		m.hosts[claim.Host] = h
 	}
 	if claim.PathType == Prefix {
 		h.prefix[claim.Path] = match
 		h.longest = max(h.longest, len(claim.Path))
+		return
+	}
+	entry := h.exact[claim.Path]
+	if entry == nil {
+		entry = &pathEntry{}
+		h.exact[claim.Path] = entry
+	}
+	if claim.Query == "" {
+		entry.plain = match
 	} else {
-		h.exact[claim.Path] = match
+		entry.alternatives = append(entry.alternatives, alternative{query: claim.Query, match: match})
 	}
 }
 
-// Match returns the owner of a request's Host, as it came, and the raw bytes of
-// its path. Exact beats Prefix, a longer Prefix beats a shorter one, and a Prefix
-// owns whole segments only.
-func (m *Matcher) Match(host, path string) (Match, bool) {
+// Match returns the owner of a request's Host, as it came, the raw bytes of its
+// path and its raw query. Exact beats Prefix, a longer Prefix beats a shorter one,
+// and a Prefix owns whole segments only. Among the Exact callbacks of a path, the
+// one with the most query parameters that the request has is first.
+func (m *Matcher) Match(host, path, query string) (Match, bool) {
 	h := m.host(host)
 	if h == nil {
 		return Match{}, false
 	}
-	if match, found := h.exact[path]; found {
+	if match, found := h.findExact(path, query); found {
 		return match, true
 	}
 	return h.longestPrefix(path)
 }
 
 // MatchExact returns the owner of a request only if its raw path is declared as
-// an Exact path of its host.
-func (m *Matcher) MatchExact(host, path string) (Match, bool) {
+// an Exact path of its host, with no query parameters or with those that the
+// request has.
+func (m *Matcher) MatchExact(host, path, query string) (Match, bool) {
 	h := m.host(host)
 	if h == nil {
 		return Match{}, false
 	}
-	match, found := h.exact[path]
-	return match, found
+	return h.findExact(path, query)
+}
+
+func (h *hostMatches) findExact(path, query string) (Match, bool) {
+	entry := h.exact[path]
+	if entry == nil {
+		return Match{}, false
+	}
+	return entry.find(query)
 }
 
 // HasHost reports whether any claim is on a request's Host, as it came.

@@ -6,72 +6,15 @@ package routetable
 import (
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 	"testing"
 )
-
-// naiveMatch is the specification, sentence by sentence, without an index.
-func naiveMatch(table *Table, host, path string) (best Match) {
-	host = naiveHost(host)
-	var bestClaim Claim
-	consider := func(claim Claim, match Match) {
-		if claim.Host != host || !naiveOwns(claim, path) {
-			return
-		}
-		// Exact beats Prefix, a longer Prefix beats a shorter one.
-		if best == (Match{}) || bestClaim.PathType == Prefix && (claim.PathType == Exact || len(claim.Path) > len(bestClaim.Path)) {
-			best, bestClaim = match, claim
-		}
-	}
-	for i := range table.Routes {
-		route := &table.Routes[i]
-		for _, host := range route.Hostnames {
-			for c := range route.Callbacks {
-				callback := &route.Callbacks[c]
-				consider(Claim{host, callback.PathType, callback.Path}, Match{Route: route, Callback: callback})
-			}
-		}
-	}
-	for i := range table.Holds {
-		for _, claim := range table.Holds[i].Claims {
-			consider(claim, Match{Hold: &table.Holds[i]})
-		}
-	}
-	return best
-}
-
-// naiveOwns: Exact owns the same bytes, Prefix whole segments.
-func naiveOwns(claim Claim, path string) bool {
-	switch {
-	case claim.PathType == Exact:
-		return path == claim.Path
-	case claim.Path == "/":
-		return strings.HasPrefix(path, "/")
-	}
-	return path == claim.Path || strings.HasPrefix(path, claim.Path+"/")
-}
-
-var naivePort = regexp.MustCompile(`:[0-9]{0,5}$`)
-
-// naiveHost: case of ASCII letters, one port and one dot at the end make no
-// difference; everything else does.
-func naiveHost(host string) string {
-	host = naivePort.ReplaceAllString(host, "")
-	host = strings.TrimSuffix(host, ".")
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, host)
-}
 
 // randomTable returns a valid table of about n routes whose hosts and paths
 // lie close together, so that every rule of precedence is needed.
 func randomTable(random *rand.Rand, n int) *Table {
 	table := &Table{Settings: Settings{ListenerPort: 8080}}
-	taken := map[Claim]bool{}
+	taken := map[Claim][]Query{}
 	hosts := max(1, n/40)
 	for i := range n {
 		route := plainRoute(i)
@@ -86,15 +29,27 @@ func randomTable(random *rand.Rand, n int) *Table {
 		if len(route.Callbacks) > 1 {
 			route.Callbacks[1].Path = randomPath(random) + "%2F"
 		}
+		for c := range route.Callbacks {
+			if route.Callbacks[c].PathType == Exact {
+				route.Callbacks[c].Query = randomNeed(random)
+			}
+		}
+		// The compiler accepts no two routes that one request can mean alike.
 		free := true
 		for _, claim := range route.Claims() {
-			free = free && !taken[claim]
+			place := claim
+			place.Query = ""
+			for _, query := range taken[place] {
+				free = free && (query.Len() != claim.Query.Len() || !query.Overlaps(claim.Query))
+			}
 		}
 		if !free {
 			continue
 		}
 		for _, claim := range route.Claims() {
-			taken[claim] = true
+			query := claim.Query
+			claim.Query = ""
+			taken[claim] = append(taken[claim], query)
 		}
 		if random.IntN(10) == 0 {
 			table.Holds = append(table.Holds, Hold{Namespace: route.Namespace, Name: route.Name, UID: route.UID, Claims: route.Claims()})
@@ -118,14 +73,39 @@ func randomPath(random *rand.Rand) string {
 	return path.String()
 }
 
+// randomNeed returns the query of a callback, for most of them none.
+func randomNeed(random *rand.Rand) Query {
+	var parameters []Parameter
+	for _, name := range []string{"action", "tenant", "x%20"} {
+		if random.IntN(4) == 0 {
+			parameters = append(parameters, Parameter{name, string("abc"[random.IntN(3)])})
+		}
+	}
+	return QueryOf(parameters)
+}
+
+// randomQuery returns the query of a request: one that callbacks need, or one
+// close to it.
+func randomQuery(random *rand.Rand) string {
+	query := string(randomNeed(random))
+	for range random.IntN(3) {
+		query += []string{"&", "&code=1", "&action=a", "&action", "=a", ";tenant=b", "&tenant=b&", "&x%20=c", "&x+=c", "&Action=a", "&%61ction=a", "b"}[random.IntN(12)]
+	}
+	return query
+}
+
 // randomRequest is for a declared callback, or for a path close to one.
-func randomRequest(random *rand.Rand, table *Table) (host, path string) {
-	host, path = "h0.example.com", randomPath(random)
+func randomRequest(random *rand.Rand, table *Table) (host, path, query string) {
+	host, path, query = "h0.example.com", randomPath(random), randomQuery(random)
 	if len(table.Routes) > 0 {
 		route := table.Routes[random.IntN(len(table.Routes))]
 		host = route.Hostnames[random.IntN(len(route.Hostnames))]
 		if random.IntN(3) > 0 {
-			path = route.Callbacks[random.IntN(len(route.Callbacks))].Path
+			callback := &route.Callbacks[random.IntN(len(route.Callbacks))]
+			path = callback.Path
+			if random.IntN(3) > 0 {
+				query = "code=1&" + string(callback.Query)
+			}
 		}
 	}
 	hosts := []string{
@@ -136,10 +116,10 @@ func randomRequest(random *rand.Rand, table *Table) (host, path string) {
 		path, path, path, path, path + "/", path + "/a", path + "x", path + "/a/b/c", path + "//", strings.ToUpper(path),
 		strings.TrimPrefix(path, "/"), path[:len(path)-1], path[:strings.LastIndexByte(path, '/')+1], path + "%2f", path + "/..", "*", "",
 	}
-	return hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))]
+	return hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], query
 }
 
-// B2, F21: the index and a linear search agree, below and above every size at which
+// B2, F21, W38: the index and a linear search agree, below and above every size at which
 // an implementation may change its method.
 func TestB2_F21_MatcherAgreesWithTheNaiveOne(t *testing.T) {
 	for _, size := range []struct{ routes, requests int }{
@@ -155,11 +135,11 @@ func TestB2_F21_MatcherAgreesWithTheNaiveOne(t *testing.T) {
 			matcher := NewMatcher(table)
 			hits := 0
 			for range size.requests {
-				host, path := randomRequest(random, table)
-				want := naiveMatch(table, host, path)
-				got, found := matcher.Match(host, path)
+				host, path, query := randomRequest(random, table)
+				want := naiveMatch(table, host, path, query)
+				got, found := matcher.Match(host, path, query)
 				if found != (want != Match{}) || got != want {
-					t.Fatalf("Match(%q, %q) = %s, want %s", host, path, describe(got), describe(want))
+					t.Fatalf("Match(%q, %q, %q) = %s, want %s", host, path, query, describe(got), describe(want))
 				}
 				if found {
 					hits++
@@ -180,9 +160,10 @@ func TestB2_MatcherAgreesOnManySmallTables(t *testing.T) {
 		table := randomTable(random, random.IntN(12))
 		matcher := NewMatcher(table)
 		for range 10 {
-			host, path := randomRequest(random, table)
-			if got, _ := matcher.Match(host, path); got != naiveMatch(table, host, path) {
-				t.Fatalf("Match(%q, %q) = %s, want %s", host, path, describe(got), describe(naiveMatch(table, host, path)))
+			host, path, query := randomRequest(random, table)
+			want := naiveMatch(table, host, path, query)
+			if got, _ := matcher.Match(host, path, query); got != want {
+				t.Fatalf("Match(%q, %q, %q) = %s, want %s", host, path, query, describe(got), describe(want))
 			}
 		}
 	}
@@ -193,7 +174,7 @@ func describe(match Match) string {
 	case match.Hold != nil:
 		return fmt.Sprintf("hold of %s (%v)", match.Hold.ID(), match.Hold.Claims)
 	case match.Route != nil:
-		return fmt.Sprintf("%s (%s %s on %v)", match.Route.ID(), match.Callback.PathType, match.Callback.Path, match.Route.Hostnames)
+		return fmt.Sprintf("%s (%s %s?%s on %v)", match.Route.ID(), match.Callback.PathType, match.Callback.Path, match.Callback.Query, match.Route.Hostnames)
 	}
 	return "none"
 }
@@ -241,19 +222,19 @@ func TestMatch_Precedence(t *testing.T) {
 		"/odd/;x/y":        "",
 	} {
 		got := ""
-		match, found := matcher.Match("a.example", path)
+		match, found := matcher.Match("a.example", path, "")
 		if found {
 			got = string(match.Callback.PathType) + " " + match.Callback.Path
 		}
 		if got != want {
 			t.Errorf("Match(%q) = %q, want %q", path, got, want)
 		}
-		exact, isExact := matcher.MatchExact("A.example:443", path)
+		exact, isExact := matcher.MatchExact("A.example:443", path, "a=b")
 		if isExact != strings.HasPrefix(want, "Exact") || isExact && exact != match {
 			t.Errorf("MatchExact(%q) = %v, %v", path, exact, isExact)
 		}
 	}
-	if _, found := matcher.Match("b.example", "/foo"); found {
+	if _, found := matcher.Match("b.example", "/foo", ""); found {
 		t.Error("another host matches")
 	}
 }
@@ -268,7 +249,7 @@ func TestF70_MatchesHolds(t *testing.T) {
 	}
 	matcher := NewMatcher(table)
 	for path, held := range map[string]bool{"/x/held": true, "/held/y": true, "/x/y": false, "/x/held/y": false} {
-		match, found := matcher.Match("a.example", path)
+		match, found := matcher.Match("a.example", path, "")
 		if !found || (match.Hold == &table.Holds[0]) != held || (match.Route == &table.Routes[0]) == held {
 			t.Errorf("%s: %s", path, describe(match))
 		}
@@ -357,7 +338,7 @@ func TestMatch_AllocatesAtMostOnce(t *testing.T) {
 	for host, most := range map[string]float64{
 		"h7.example.com": 0, "h7.example.com.:8443": 0, "H7.Example.COM": 1, "none.example": 0, "[::1]:80": 0,
 	} {
-		allocations := testing.AllocsPerRun(100, func() { matcher.Match(host, "/oauth2/callback/7") })
+		allocations := testing.AllocsPerRun(100, func() { matcher.Match(host, "/oauth2/callback/7", "action=a&tenant=b") })
 		if allocations > most {
 			t.Errorf("Match on %s: %v allocations, at most %v are allowed", host, allocations, most)
 		}

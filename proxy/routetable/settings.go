@@ -34,7 +34,7 @@ func (s *Settings) validate() error {
 		return fmt.Errorf("hostFrom %q is not known", s.Forwarding.HostFrom)
 	}
 	if s.HealthPath != "" {
-		if err := checkCallbackPath(Exact, s.HealthPath); err != nil {
+		if err := checkRegisteredPath(s.HealthPath); err != nil {
 			return fmt.Errorf("health path: %w", err)
 		}
 	}

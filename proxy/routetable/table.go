@@ -177,6 +177,8 @@ type Callback struct {
 	// Path of type Exact holds any visible ASCII but ? and #, and is compared
 	// with the raw bytes of a request's path.
 	Path string `json:"path"`
+	// Query is what else a request must have; path type Exact only.
+	Query Query `json:"query,omitempty"`
 	// PathProbe defines whether the backends are probed for the path.
 	PathProbe bool `json:"pathProbe,omitempty"`
 	// Methods are those that an Opaque route takes; empty: GET, HEAD and POST.
@@ -191,7 +193,7 @@ type Hold struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	UID       string `json:"uid"`
-	// Claims are sorted by host, path type and path.
+	// Claims are sorted by host, path type, path and query.
 	Claims []Claim `json:"claims"`
 	// ReleaseTime is when the claims of a deleted route are released, in UTC and
 	// whole seconds. It is zero while the route exists: then only a change of an
@@ -203,16 +205,24 @@ type Hold struct {
 // ID names the CallbackRoute in logs and metrics: namespace/name.
 func (h *Hold) ID() string { return h.Namespace + "/" + h.Name }
 
-// Claim is one path on one host. At most one route or hold of a table has it.
+// Claim is one path on one host, or the part of its requests that have a Query.
+// At most one route or hold of a table has it.
 type Claim struct {
 	Host     string   `json:"host"`
 	PathType PathType `json:"pathType"`
 	Path     string   `json:"path"`
+	Query    Query    `json:"query,omitempty"`
 }
 
-// Compare orders claims by host, path type and path.
+// Compare orders claims by host, path type, path and query.
 func (c Claim) Compare(other Claim) int {
-	return cmp.Or(cmp.Compare(c.Host, other.Host), cmp.Compare(c.PathType, other.PathType), cmp.Compare(c.Path, other.Path))
+	return cmp.Or(cmp.Compare(c.Host, other.Host), cmp.Compare(c.PathType, other.PathType), cmp.Compare(c.Path, other.Path),
+		cmp.Compare(c.Query, other.Query))
+}
+
+// claimOn returns the claim of a callback on one host.
+func (c *Callback) claimOn(host string) Claim {
+	return Claim{Host: host, PathType: c.PathType, Path: c.Path, Query: c.Query}
 }
 
 // Claims returns the claims of the route: every callback on every host.
@@ -220,7 +230,7 @@ func (r *Route) Claims() []Claim {
 	claims := make([]Claim, 0, len(r.Hostnames)*len(r.Callbacks))
 	for _, host := range r.Hostnames {
 		for i := range r.Callbacks {
-			claims = append(claims, Claim{Host: host, PathType: r.Callbacks[i].PathType, Path: r.Callbacks[i].Path})
+			claims = append(claims, r.Callbacks[i].claimOn(host))
 		}
 	}
 	return claims

@@ -93,7 +93,7 @@ func (h *Hold) validate() error {
 		if canonical, ok := CanonicalHost(claim.Host); !ok || canonical != claim.Host {
 			return fmt.Errorf("hostname %q is not an exact DNS name in lower case", claim.Host)
 		}
-		if err := checkCallbackPath(claim.PathType, claim.Path); err != nil {
+		if err := checkCallbackPath(claim.PathType, claim.Path, claim.Query); err != nil {
 			return err
 		}
 	}
@@ -189,8 +189,11 @@ func checkCallbacks(r *Route) error {
 			return fmt.Errorf("callback name %q is no name or there twice", c.Name)
 		}
 		names[c.Name] = struct{}{}
-		if err := checkCallbackPath(c.PathType, c.Path); err != nil {
+		if err := checkCallbackPath(c.PathType, c.Path, c.Query); err != nil {
 			return fmt.Errorf("callback %s: %w", c.Name, err)
+		}
+		if err := checkDistinct(c, r.Callbacks[:i]); err != nil {
+			return err
 		}
 		if err := checkMethods(r.Protocol, c.Methods); err != nil {
 			return fmt.Errorf("callback %s: %w", c.Name, err)
@@ -202,11 +205,17 @@ func checkCallbacks(r *Route) error {
 	return nil
 }
 
-func checkCallbackPath(pathType PathType, path string) error {
+func checkCallbackPath(pathType PathType, path string, query Query) error {
 	switch pathType {
 	case Exact:
+		if err := query.check(); err != nil {
+			return err
+		}
 		return checkRegisteredPath(path)
 	case Prefix:
+		if query != "" {
+			return errors.New("a query needs path type Exact")
+		}
 		if path != "/" && strings.HasSuffix(path, "/") {
 			return errors.New("a Prefix path must not end with /")
 		}

@@ -63,6 +63,26 @@ var invalidRoutes = []struct {
 	{"bad path of the second callback", func(r *Route) { r.Callbacks[1].Path = "x" }, "callback logout: a path begins with /"},
 	{"Prefix with / at its end", func(r *Route) { becomePrefix(r, "/a/") }, "must not end with /"},
 
+	{"two callbacks of one path", func(r *Route) { becomeAlike(r, "", "") }, "callbacks login and logout have the same path"},
+	{"two callbacks of one path and query", func(r *Route) { becomeAlike(r, "a=b", "a=b") }, "and no query that distinguishes them"},
+	{"two queries that one request can have", func(r *Route) { becomeAlike(r, "a=b", "c=d") }, "and no query that distinguishes them"},
+	{"query on a Prefix", func(r *Route) { becomePrefix(r, "/a"); r.Callbacks[0].Query = "a=b" }, "a query needs path type Exact"},
+	{"query that is not sorted", func(r *Route) { r.Callbacks[0].Query = "b=1&a=1" }, "not sorted"},
+	{"query without a value", func(r *Route) { r.Callbacks[0].Query = "a" }, "not name=value"},
+	{"query with an empty value", func(r *Route) { r.Callbacks[0].Query = "a=" }, "visible ASCII"},
+	{"query without a name", func(r *Route) { r.Callbacks[0].Query = "=a" }, "visible ASCII"},
+	{"query that ends with an ampersand", func(r *Route) { r.Callbacks[0].Query = "a=b&" }, "not name=value"},
+	{"query with a parameter twice", func(r *Route) { r.Callbacks[0].Query = "a=b&a=c" }, "there twice"},
+	{"query of five parameters", func(r *Route) { r.Callbacks[0].Query = "a=1&b=1&c=1&d=1&e=1" }, "5 query parameters, at most 4"},
+	{"query with an equals sign in a value", func(r *Route) { r.Callbacks[0].Query = "a=b=c" }, "visible ASCII"},
+	{"query with a semicolon", func(r *Route) { r.Callbacks[0].Query = "a=b;c" }, "visible ASCII"},
+	{"query with a space", func(r *Route) { r.Callbacks[0].Query = "a=b c" }, "visible ASCII"},
+	{"query with a line", func(r *Route) { r.Callbacks[0].Query = "a=b\n" }, "visible ASCII"},
+	{"query that is not ASCII", func(r *Route) { r.Callbacks[0].Query = "a=ü" }, "visible ASCII"},
+	{"query with a long name", func(r *Route) { r.Callbacks[0].Query = Query(strings.Repeat("a", 65) + "=b") }, "visible ASCII"},
+	{"query with a long value", func(r *Route) { r.Callbacks[0].Query = Query("a=" + strings.Repeat("b", 257)) }, "visible ASCII"},
+	{"query with a response's parameter", func(r *Route) { r.Callbacks[0].Query = "State=b" }, "query parameter State is a response's own"},
+
 	{"no backends", func(r *Route) { r.Backends = nil }, "0 backends, 1 to 8"},
 	{"too many backends", func(r *Route) { r.Backends = manyBackends(9) }, "9 backends, 1 to 8"},
 	{"backend without a name", func(r *Route) { r.Backends[0].Name = "" }, "is no name or there twice"},
@@ -221,6 +241,11 @@ func manyAddresses(n int) (addresses []string) {
 	return addresses
 }
 
+func becomeAlike(r *Route, first, second Query) {
+	r.Callbacks[1].Path = r.Callbacks[0].Path
+	r.Callbacks[0].Query, r.Callbacks[1].Query = first, second
+}
+
 func becomePrefix(r *Route, path string) {
 	r.Callbacks = []Callback{{Name: "login", PathType: Prefix, Path: path}}
 	for i := range r.Backends {
@@ -328,10 +353,11 @@ func TestTableValidate_RefusesEachBrokenRule(t *testing.T) {
 		{"two routes of one name", func(t *Table) {
 			t.Routes[1].Namespace, t.Routes[1].Name = t.Routes[0].Namespace, t.Routes[0].Name
 		}, "there twice"},
-		{"two owners of a callback", func(t *Table) { t.Routes[1].Callbacks[1].Path = t.Routes[0].Callbacks[0].Path }, "team-0/route-0 and team-1/route-1 claim the same callback"},
-		{"one callback twice in a route", func(t *Table) { t.Routes[0].Callbacks[1].Path = t.Routes[0].Callbacks[0].Path }, "claim the same callback"},
+		{"two owners of a callback", func(t *Table) { t.Routes[1].Callbacks[0].Path = t.Routes[0].Callbacks[0].Path }, "team-0/route-0 and team-1/route-1 claim the same callback"},
+		{"two owners of a callback with a query", func(t *Table) { t.Routes[1].Callbacks[1].Path = t.Routes[0].Callbacks[1].Path }, "team-0/route-0 and team-1/route-1 claim the same callback"},
+		{"one callback twice in a route", func(t *Table) { becomeAlike(&t.Routes[0], "", "") }, "have the same path"},
 		{"a hold of a route's claim", func(t *Table) {
-			t.Holds[0].Claims = []Claim{{"login.example.com", Exact, t.Routes[0].Callbacks[0].Path}}
+			t.Holds[0].Claims = []Claim{{"login.example.com", Exact, t.Routes[0].Callbacks[0].Path, ""}}
 		}, "have the same claim"},
 		{"two holds of a claim", func(t *Table) { t.Holds[1].Claims = t.Holds[0].Claims }, "have the same claim"},
 		{"one hold twice", func(t *Table) {

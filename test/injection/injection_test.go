@@ -287,3 +287,45 @@ func TestInjection_FollowsItsProxy(t *testing.T) {
 	g.Expect(c.Update(t.Context(), proxy)).To(Succeed())
 	g.Eventually(args, patience).Should(BeNil())
 }
+
+// F57: a pod whose application speaks HTTP/2 behind the sidecar is denied with the
+// reason; the annotation decides over the name of the port.
+func TestF57_Injection_DeniesHTTP2(t *testing.T) {
+	g, c := NewWithT(t), shared
+	g.Expect(newNamespace(t.Context(), c, "http2", nil)).To(Succeed())
+	g.Expect(c.Create(t.Context(), newProxy("http2", "edge", nil))).To(Succeed())
+	g.Eventually(func() error { return c.Create(t.Context(), newPod("http2", "edge", nil), client.DryRunAll) }, patience).Should(Succeed())
+	for _, tc := range []struct {
+		name, protocol, port string
+		number               int32
+		want                 string
+	}{
+		{"gRPC by name", "", "grpc", 3000, "the port behind it is named 'grpc', which stands for HTTP/2: let the application serve the callbacks on a port of its own with HTTP/1.1"},
+		{"h2c by name", "", "h2c-api", 3000, "the port behind it is named 'h2c-api'"},
+		{"HTTP/2 by name", "", "http2", 3000, "the port behind it is named 'http2'"},
+		{"h2c by annotation", "kubernetes.io/h2c", "web", 3000, "the annotation callbackproxy.io/app-protocol states that the application speaks 'kubernetes.io/h2c'"},
+		{"gRPC by annotation", "grpc", "", 0, "the annotation callbackproxy.io/app-protocol states that the application speaks 'grpc'"},
+		{"HTTP/1.1 by annotation", "http", "grpc", 3000, ""},
+		{"gRPC-Web", "", "grpc-web", 3000, ""},
+		{"another port", "", "grpc", 3001, ""},
+		{"HTTP", "", "http-app", 3000, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			err := c.Create(t.Context(), newPod("http2", "edge", func(p *corev1.Pod) {
+				if tc.protocol != "" {
+					p.Annotations = map[string]string{callbackv1alpha1.AppProtocolAnnotation: tc.protocol}
+				}
+				if tc.port != "" {
+					p.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: tc.port, ContainerPort: tc.number}}
+				}
+			}))
+			if tc.want == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+			g.Expect(err).To(MatchError(ContainSubstring("the sidecar of CallbackProxy 'edge' speaks HTTP/1.1, and " + tc.want)))
+		})
+	}
+}

@@ -120,9 +120,17 @@ func callbackCases() []ruleCase {
 	all = append(all, pathCases("spec.callbacks[].path", "{spec: {callbacks: [{name: login, path: %q}]}}")...)
 	add("spec.callbacks[].pathType", "enum", each(one, "{name: login, path: /cb, pathType: Exact}", "{name: login, path: /cb, pathType: Prefix}"),
 		each(one, "{name: login, path: /cb, pathType: Regex}", "{name: login, path: /cb, pathType: prefix}"))
-	add("spec", "two callbacks of a route have the same path: remove one of them",
-		each(one, "{name: a, path: /a}, {name: b, path: /a, pathType: Prefix}", "{name: a, path: /a}, {name: b, path: /a/}"),
-		each(one, "{name: a, path: /a}, {name: b, path: /a}", "{name: a, path: /a}, {name: b, path: /a, pathType: Exact}", "{name: a, path: /a, pathType: Prefix}, {name: b, path: /a, pathType: Prefix}"))
+	pair := "{spec: {callbacks: [{name: a, path: /a, query: %s}, {name: b, path: /a, query: %s}]}}"
+	add("spec", "two callbacks of a route have the same path: remove one of them, or give both a query with different values of one parameter",
+		append(each(one, "{name: a, path: /a}, {name: b, path: /a, pathType: Prefix}", "{name: a, path: /a}, {name: b, path: /a/}", "{name: a, path: /a}, {name: b, path: /a, query: [{name: x, value: '1'}]}"),
+			fmt.Sprintf(pair, "[{name: x, value: '1'}]", "[{name: x, value: '2'}]"),
+			fmt.Sprintf(pair, "[{name: x, value: '1'}]", "[{name: x, value: '1'}, {name: w, value: '1'}]"),
+			fmt.Sprintf(pair, "[{name: w, value: '1'}, {name: x, value: '1'}]", "[{name: x, value: '2'}, {name: z, value: '1'}]")),
+		append(each(one, "{name: a, path: /a}, {name: b, path: /a}", "{name: a, path: /a}, {name: b, path: /a, pathType: Exact}", "{name: a, path: /a, pathType: Prefix}, {name: b, path: /a, pathType: Prefix}"),
+			fmt.Sprintf(pair, "[{name: x, value: '1'}]", "[{name: x, value: '1'}]"),
+			fmt.Sprintf(pair, "[{name: x, value: '1'}]", "[{name: w, value: '2'}]"),
+			fmt.Sprintf(pair, "[{name: x, value: '1'}, {name: w, value: '1'}]", "[{name: w, value: '1'}, {name: z, value: '1'}]")))
+	all = append(all, queryCases()...)
 	prefix := strings.Replace(one, "%s", "{name: saml, path: %q, pathType: Prefix}", 1)
 	add("spec.callbacks[]", "a Prefix path must not end with /: /saml already covers /saml/ and everything below it",
 		slices.Concat(each(prefix, "/", "/saml"), each(one, "{name: saml, path: /saml/, pathType: Exact}", "{name: saml, path: /saml/}")),

@@ -85,6 +85,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ProxyServiceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxySidecar"):
 		return &apiv1alpha1.ProxySidecarApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("QueryParameter"):
+		return &apiv1alpha1.QueryParameterApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ResourceAmounts"):
 		return &apiv1alpha1.ResourceAmountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RouteCounts"):

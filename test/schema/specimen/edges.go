@@ -27,7 +27,7 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 	service, _ := backend["service"].(Object)
 	reference, _ := spec["proxyRef"].(Object)
 	check, _ := backend["healthCheck"].(Object)
-	switch r.IntN(28) {
+	switch r.IntN(29) {
 	case 0, 1, 2:
 		spec["sunsetTime"] = oddTime(r)
 	case 3, 4, 5:
@@ -70,13 +70,16 @@ func disturbRoute(r *rand.Rand, spec Object) { //nolint:gocyclo // a flat list o
 		set(backend, "paths", pick[any](r, []any{Object{"callback": oddName(r), "path": oddPath(r)}}, []any{Object{"callback": "login0", "path": "/x"}}, []any{}, oddValue(r)))
 	case 25:
 		spec["callbacks"] = pick[any](r, append(callbacks, callbacks...), []any{Object{"name": oddName(r), "path": oddPath(r)}}, []any{}, oddValue(r))
-	case 27:
+	case 28:
 		ownership, _ := spec["ownership"].(Object)
 		set(ownership, pick(r, "rules", "unowned", "enforcement"), pick[any](r,
 			[]any{Object{"type": oddWord(r, "Cookie"), "backend": oddName(r), "cookie": Object{"name": oddText(r)}}},
 			[]any{Object{"type": "Connection", "connection": Object{"parameter": "a", "backends": []any{Object{"name": "b0", "values": []any{"x"}}, Object{"name": "b1", "values": []any{"x"}}}}}},
 			Object{"type": oddWord(r, "Reject")}, Object{"type": "Backend", "backend": oddName(r)}, oddWord(r, "Observe"), oddValue(r)))
 	case 26:
+		set(callback, "query", pick[any](r, []any{Object{"name": oddName(r), "value": oddPath(r)}}, []any{Object{"name": "State", "value": "x"}}, []any{Object{"name": "a", "value": "b=c"}},
+			[]any{Object{"name": "a", "value": "b"}, Object{"name": "a", "value": "c"}}, []any{Object{"name": "a"}}, []any{}, oddValue(r)))
+	case 27:
 		set(callback, "methods", pick[any](r, []any{oddMethod(r)}, []any{"PUT", oddMethod(r)}, []any{"PUT", "GET", "PUT"}, []any{}, oddValue(r)))
 	}
 }

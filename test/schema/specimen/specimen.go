@@ -170,6 +170,10 @@ func validCallbacks(r *rand.Rand, protocol string) []any {
 				callback["pathProbe"] = pick(r, "Enabled", "Enabled", "Disabled")
 			}
 		}
+		if !prefix && oneIn(r, 4) {
+			callback["query"] = pick(r, []any{Object{"name": "action", "value": "openid-callback"}},
+				[]any{Object{"name": "b", "value": "%20"}, Object{"name": "a", "value": "+"}}, []any{Object{"name": strings.Repeat("n", 64), "value": strings.Repeat("v", 256)}})
+		}
 		if protocol == "Opaque" && oneIn(r, 3) {
 			callback["methods"] = pick(r, []any{"PUT"}, []any{"POST", "GET", "DELETE"}, []any{"M-SEARCH", strings.Repeat("A", 32)})
 		}

@@ -111,6 +111,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: pathType
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.PathType
+    - name: query
+      type:
+        list:
+          elementType:
+            namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.QueryParameter
+          elementRelationship: associative
+          keys:
+          - name
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackPath
   scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.CallbackProxy
@@ -723,6 +731,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: resources
       type:
         namedType: com.github.callbackproxy.callback-operator.api.v1alpha1.ProxyResources
+- name: com.github.callbackproxy.callback-operator.api.v1alpha1.QueryParameter
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: value
+      type:
+        scalar: string
 - name: com.github.callbackproxy.callback-operator.api.v1alpha1.ResourceAmounts
   map:
     fields:

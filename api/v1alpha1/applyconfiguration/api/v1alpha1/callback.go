@@ -22,6 +22,12 @@ type CallbackApplyConfiguration struct {
 	// pathType is Exact (the default: the same bytes) or Prefix (whole
 	// segments).
 	PathType *apiv1alpha1.PathType `json:"pathType,omitempty"`
+	// query tells callbacks of one path apart, where only parameters in the registered
+	// URL do, such as /wp-admin/admin-ajax.php?action=openid-callback. A request is for
+	// the callback when its raw query has each parameter exactly once and with exactly
+	// this value. If several callbacks match, the one with the most parameters gets it.
+	// For pathType Exact only.
+	Query []QueryParameterApplyConfiguration `json:"query,omitempty"`
 	// pathProbe is Disabled (the default) or Enabled: at intervals the proxies
 	// then send each backend a well-formed error response of the route's
 	// protocol, whose state (RelayState) begins with callbackproxy-probe. A
@@ -62,6 +68,19 @@ func (b *CallbackApplyConfiguration) WithPath(value apiv1alpha1.CallbackPath) *C
 // If called multiple times, the PathType field is set to the value of the last call.
 func (b *CallbackApplyConfiguration) WithPathType(value apiv1alpha1.PathType) *CallbackApplyConfiguration {
 	b.PathType = &value
+	return b
+}
+
+// WithQuery adds the given value to the Query field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Query field.
+func (b *CallbackApplyConfiguration) WithQuery(values ...*QueryParameterApplyConfiguration) *CallbackApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithQuery")
+		}
+		b.Query = append(b.Query, *values[i])
+	}
 	return b
 }
 
