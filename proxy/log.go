@@ -86,8 +86,8 @@ func (x *exchange) observe() {
 	x.writeLine(now, took)
 }
 
-// code is the status for the metrics. Of a backend's response it is the class, because
-// the backend chooses it.
+// code is the status for the metrics: the class of a backend's response, because the
+// backend chooses its status.
 func (x *exchange) code() string {
 	if x.outcome != delivered && x.outcome != truncated && x.outcome != clientGone {
 		return strconv.Itoa(x.status)

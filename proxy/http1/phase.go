@@ -16,7 +16,7 @@ import (
 // of it is shed.
 //
 //	idle     for the first byte of a request, or for the end of its connection
-//	reading  for the rest of a head or of a body: the request was delivered to nobody
+//	reading  for the rest of a head or of a body: the request was not delivered
 //	writing  for the client to take a part of the response
 const (
 	busy int64 = iota

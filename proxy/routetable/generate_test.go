@@ -309,3 +309,11 @@ func (s store) lookup(hash string) (string, bool) {
 	data, found := s[hash]
 	return data, found
 }
+
+func manyValues(n int) []string {
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprintf("v%06d", i)
+	}
+	return values
+}

@@ -394,11 +394,3 @@ func TestTableValidate_AllowsExactAndPrefixOnOnePath(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func manyValues(n int) []string {
-	values := make([]string, n)
-	for i := range values {
-		values[i] = fmt.Sprintf("v%06d", i)
-	}
-	return values
-}

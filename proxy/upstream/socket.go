@@ -6,7 +6,7 @@ package upstream
 // socket.go: TCP connections of one request each, with few system calls. The
 // dialler of package net asks for both addresses of each connection, sets options
 // of connections that live long, and starts a goroutine for each dial that can be
-// cancelled. Linux only.
+// cancelled.
 
 import (
 	"context"
@@ -33,7 +33,7 @@ type socket struct {
 // a connection without TCP_NODELAY is for requests that are written at once.
 func connect(ctx context.Context, to netip.AddrPort, before time.Time) (*socket, error) {
 	family, name := nameOf(to)
-	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	fd, err := open(family)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
