@@ -161,6 +161,15 @@ func TestF67_DeclaredBodiesHoldNothing(t *testing.T) {
 	}
 }
 
+// wantsBusy fails unless a callback is not delivered for now.
+func (r *rig) wantsBusy(target string) {
+	r.t.Helper()
+	got := r.get(target)
+	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, busyText) || got.header.Get("Retry-After") == "" {
+		r.t.Errorf("%s gets %d %q", target, got.status, got.body)
+	}
+}
+
 // F43: a backend that hangs holds up its own route alone: what is above
 // inFlightPerRoute gets 503 and is not delivered, and other routes are served.
 func TestF43_HangingBackendHoldsUpItsRouteAlone(t *testing.T) {
@@ -182,10 +191,7 @@ func TestF43_HangingBackendHoldsUpItsRouteAlone(t *testing.T) {
 		<-arrived
 	}
 	for i := range 20 {
-		got := r.get(fmt.Sprintf("/cb?code=more%d", i))
-		if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, busyText) || got.header.Get("Retry-After") == "" {
-			t.Errorf("a callback above the limit gets %d %q", got.status, got.body)
-		}
+		r.wantsBusy(fmt.Sprintf("/cb?code=more%d", i))
 		if got := r.get(fmt.Sprintf("/other?code=%d", i)); got.status != 200 || got.body != "fine" {
 			t.Errorf("another route gets %d %q", got.status, got.body)
 		}

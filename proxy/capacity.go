@@ -40,7 +40,7 @@ func CapacityOf(memory, descriptors uint64) Capacity {
 		connections = min(connections, (descriptors-min(reservedDescriptors, descriptors/4))/2)
 	}
 	const most = 1 << 30
-	return Capacity{RequestBytes: int64(min(memory, 1<<62) / 4), Connections: int(min(max(connections, leastConnections), most))} //nolint:gosec // bounded
+	return Capacity{RequestBytes: int64(min(memory, 1<<62) / 4), Connections: int(min(max(connections, leastConnections), most))}
 }
 
 // RuntimeBytes is what the memory of the Go runtime may grow to under a limit: the

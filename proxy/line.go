@@ -36,7 +36,7 @@ func (l *line) addKey(key string) {
 func (l *line) addString(key, value string) {
 	l.addKey(key)
 	if !isPlain(value) {
-		escaped, _ := json.Marshal(value) // a string can always be encoded
+		escaped, _ := json.Marshal(value) //nolint:errchkjson // a string can always be encoded
 		l.text = append(l.text, escaped...)
 		return
 	}

@@ -55,14 +55,9 @@ func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 		f := &r.Fields[i]
 		switch fateOf(f.Name, true) {
 		case ours:
-			switch {
-			case f.Is("te") && http1.HasToken(f.Value, "trailers"):
-				lines = append(lines, "TE: trailers")
-			case f.Is("trailer") && r.Chunked:
-				lines = append(lines, f.Line)
-			case o.Undeclared && isForwarded(f.Name) && !named.has(f.Name):
-				stated = true
-				lines = append(lines, f.Line)
+			if line, states := o.passedOwn(f, r.Chunked); line != "" && !(states && named.has(f.Name)) {
+				stated = stated || states
+				lines = append(lines, line)
 			}
 			continue
 		case claim:
@@ -79,6 +74,20 @@ func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 		return lines
 	}
 	return o.appendOwn(lines)
+}
+
+// passedOwn returns the line that is passed of a field that is otherwise the proxy's
+// own, empty when none is, and whether it states what the proxy would state.
+func (o *Origin) passedOwn(f *http1.Field, chunked bool) (line string, states bool) { //nolint:revive // of the request
+	switch {
+	case f.Is("te") && http1.HasToken(f.Value, "trailers"):
+		return "TE: trailers", false
+	case f.Is("trailer") && chunked:
+		return f.Line, false
+	case o.Undeclared && isForwarded(f.Name):
+		return f.Line, true
+	}
+	return "", false
 }
 
 // AppendResponse appends the field lines of a response for the client, without

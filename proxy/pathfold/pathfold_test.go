@@ -31,7 +31,7 @@ func guarded() (*routetable.Matcher, *Index) {
 	return routetable.NewMatcher(table), NewIndex(table)
 }
 
-func mayMean(x *Index, host, path string) bool { return x.Read(host, path, "").Callback }
+func mayMean(x *Index, host, raw string) bool { return x.Read(host, raw, "").Callback }
 
 // steps are what servers are known to do to a path before they look it up.
 var steps = []func(string) string{

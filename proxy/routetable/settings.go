@@ -59,8 +59,11 @@ func (l *Limits) validate() error {
 		name       string
 		value, max int32
 	}{
-		{"headerKiB", l.HeaderKiB, maxHeaderKiB}, {"targetKiB", l.TargetKiB, maxTargetKiB}, {"bodyKiB", l.BodyKiB, maxBodyKiB},
-		{"connections", l.Connections, maxConnections}, {"inFlightPerRoute", l.InFlightPerRoute, maxInFlightPerRoute},
+		{"headerKiB", l.HeaderKiB, maxHeaderKiB},
+		{"targetKiB", l.TargetKiB, maxTargetKiB},
+		{"bodyKiB", l.BodyKiB, maxBodyKiB},
+		{"connections", l.Connections, maxConnections},
+		{"inFlightPerRoute", l.InFlightPerRoute, maxInFlightPerRoute},
 	} {
 		if limit.value < 0 || limit.value > limit.max {
 			return fmt.Errorf("limit %s is %d, 1 to %d are allowed", limit.name, limit.value, limit.max)

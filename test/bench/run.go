@@ -211,7 +211,7 @@ func cpuTime(pid int) (time.Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("read CPU time of process %d: %w", pid, err)
 		}
-		sum += time.Duration(stat.RunningNanoseconds) //nolint:gosec // of a process, less than 292 years
+		sum += time.Duration(stat.RunningNanoseconds)
 	}
 	return sum, nil
 }

@@ -98,18 +98,21 @@ backend edge
 // W6: real balancers state the client's address, in both versions of the protocol;
 // the backend gets it, and their own checks are no missing headers.
 func TestW6_RealBalancers(t *testing.T) {
-	for name, start := range map[string]func(t *testing.T, target string) string{
-		"nginx":              startStream,
-		"HAProxy, version 1": func(t *testing.T, target string) string { return startHAProxyBalancer(t, target, "send-proxy") },
-		"HAProxy, version 2": func(t *testing.T, target string) string { return startHAProxyBalancer(t, target, "send-proxy-v2") },
-		"HAProxy, with its TLVs": func(t *testing.T, target string) string {
-			return startHAProxyBalancer(t, target, "send-proxy-v2 proxy-v2-options crc32c,unique-id")
-		},
+	for name, option := range map[string]string{
+		"nginx":                  "",
+		"HAProxy, version 1":     "send-proxy",
+		"HAProxy, version 2":     "send-proxy-v2",
+		"HAProxy, with its TLVs": "send-proxy-v2 proxy-v2-options crc32c,unique-id",
 	} {
 		t.Run(name, func(t *testing.T) {
 			backend := startBackend(t)
 			p := startProxy(t, options{backend: backend.address, proxyProtocol: true})
-			address := start(t, p.address)
+			var address string
+			if option == "" {
+				address = startStream(t, p.address)
+			} else {
+				address = startHAProxyBalancer(t, p.address, option)
+			}
 			const source = "127.0.0.77" // the balancer itself connects from 127.0.0.1
 			dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 			client := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}

@@ -59,8 +59,10 @@ const formType = "Content-Type: application/x-www-form-urlencoded"
 
 // floods are those of F67 and F53.
 var floods = []flood{
-	{name: "bodies without their last byte", clients: 100, reads: true,
-		begin: head("POST", "/cb", formType, "Content-Length: 1048576", "") + "code=" + strings.Repeat("c", 1<<20-1-len("code="))},
+	{
+		name: "bodies without their last byte", clients: 100, reads: true,
+		begin: head("POST", "/cb", formType, "Content-Length: 1048576", "") + "code=" + strings.Repeat("c", 1<<20-1-len("code=")),
+	},
 	{name: "heads of 60 KB without an end", clients: 1000, reads: true, begin: head("GET", "/cb", "A: "+strings.Repeat("a", 60_000))},
 	{name: "idle connections", clients: 5000, reads: true},
 	{name: "a backend that hangs", clients: 4000, reads: true, begin: head("GET", "/hang?code=NUMBER", "")},
@@ -152,7 +154,7 @@ func (c *crowd) read(conn net.Conn) {
 	}
 }
 
-func (c *crowd) drip(bytes string) {
+func (c *crowd) drip(text string) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -162,7 +164,7 @@ func (c *crowd) drip(bytes string) {
 		case <-ticker.C:
 		}
 		for _, conn := range c.connections {
-			_, _ = io.WriteString(conn, bytes)
+			_, _ = io.WriteString(conn, text)
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (f *front) start(t *testing.T, settings, target string) string {
 	t.Helper()
 	program := need(t, f.programs...)
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the user of a server reads it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	address := freeAddress(t)

@@ -36,7 +36,7 @@ func shrink(t *testing.T, path string) {
 	if smaller.Len() < len(content) {
 		content = smaller.Bytes()
 	}
-	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // a picture of the docs
+	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s has %d bytes", path, len(content))

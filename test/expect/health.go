@@ -161,7 +161,7 @@ func readyFollowsHealth(route *callbackv1alpha1.CallbackRoute, s status) error {
 // isServed reports whether one of the backends to which callbacks go serves their
 // path and may get them, itself or by its failover. failing is whether a backend may
 // get them at which callbacks fail.
-func isServed(route *callbackv1alpha1.CallbackRoute, failing bool) bool { //nolint:revive // a choice of the reader
+func isServed(route *callbackv1alpha1.CallbackRoute, failing bool) bool {
 	health := map[string]callbackv1alpha1.BackendStatus{}
 	for _, b := range route.Status.Backends {
 		health[b.Name] = b

@@ -138,8 +138,10 @@ func TestB11_StatusesAreStoredAsTheyAreWritten(t *testing.T) {
 			{Name: name, Health: "Unhealthy", Reason: "CallbackPathNotServed", Callbacks: &most, LastCallbackTime: &at},
 			{Name: "b", Health: "Unknown", Callbacks: &none},
 		},
-		Traffic: &callbackv1alpha1.Traffic{LastCallbackTime: &at, QuietSince: &at, Callbacks: &most, AfterSunset: &none, Repeats: &most, Other: &most, Refused: &most,
-			LastRefusedTime: &at, LastRefusedReason: strings.Repeat("x", 64)},
+		Traffic: &callbackv1alpha1.Traffic{
+			LastCallbackTime: &at, QuietSince: &at, Callbacks: &most, AfterSunset: &none, Repeats: &most, Other: &most, Refused: &most,
+			LastRefusedTime: &at, LastRefusedReason: strings.Repeat("x", 64),
+		},
 	}
 	status(t, s, namespace, "CallbackRoute", "acme-sso", asJSON(t, route))
 	storedRoute := &callbackv1alpha1.CallbackRoute{}
