@@ -6,6 +6,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,8 +80,6 @@ type Server struct {
 	Capacity Capacity
 
 	draining atomic.Bool
-	// dropped bounds the log about dropped connections.
-	dropped rate.Sometimes // its interval is set by callbackServer
 }
 
 // Run serves until ctx is cancelled, then drains: not ready, still accepting
@@ -149,18 +148,16 @@ func (s *Server) drain(ctx context.Context, server *http1.Server) error {
 }
 
 func (s *Server) callbackServer() *http1.Server {
-	if s.Capacity == (Capacity{}) {
-		s.Capacity = CapacityOf(0, 0)
-	}
-	s.dropped.Interval = logInterval
-	memory := budget.NewMemory(s.Capacity.RequestBytes, s.Handler.now)
+	capacity := cmp.Or(s.Capacity, CapacityOf(0, 0))
+	memory := budget.NewMemory(capacity.RequestBytes, s.Handler.now)
+	drops := &rate.Sometimes{Interval: logInterval}
 	server := &http1.Server{
 		Handle: s.Handler.Serve,
-		Limits: s.limits,
+		Limits: func() http1.Limits { return s.limits(capacity.Connections) },
 		Memory: memory,
 		Dropped: func(reason string, socket netip.AddrPort) {
 			s.Metrics.Count(metrics.Refused, reason)
-			s.dropped.Do(func() {
+			drops.Do(func() {
 				s.Log.Warn("connection dropped: it does not begin as spec.listener.proxyProtocol requires", "reason", reason, "peer", socket.Addr().String())
 			})
 		},
@@ -177,10 +174,11 @@ func (s *Server) callbackServer() *http1.Server {
 	return server
 }
 
-// limits are those of the next request and of the next connection.
-func (s *Server) limits() http1.Limits {
+// limits are those of the next request and of the next connection. connections is
+// how many this instance can hold.
+func (s *Server) limits(connections int) http1.Limits {
 	limits := http1.Limits{
-		TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout, Connections: s.Capacity.Connections,
+		TargetBytes: maxTargetBytes, HeaderBytes: maxHeaderBytes, HeadTimeout: readHeaderTimeout, Connections: connections,
 	}
 	if current := s.Store.Current(); current != nil {
 		limits.TargetBytes, limits.HeaderBytes = current.HeadLimits()

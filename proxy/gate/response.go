@@ -77,6 +77,7 @@ func CheckResponse(r *Response) (is bool, refusal *Refusal) {
 	if r.Protocol == Opaque {
 		return false, nil
 	}
+	r.found = parameters{}
 	found := &r.found
 	found.scan(r.Query)
 	if IsForm(r.ContentType) && len(r.Body) > 0 {

@@ -31,7 +31,7 @@ func TestF79_WorkIsLinear(t *testing.T) {
 			}
 		}
 		r := Response{Protocol: OAuth, Query: "code=a", ContentType: form, Body: []byte(body)}
-		if allocs := testing.AllocsPerRun(1, func() { CheckResponse(&r) }); allocs > 1 {
+		if allocs := testing.AllocsPerRun(4, func() { CheckResponse(&r) }); allocs > 1 {
 			t.Errorf("%q: %.0f allocations", unit, allocs)
 		}
 	}
