@@ -17,7 +17,7 @@ import (
 // plainRoute returns a valid route; routes of different numbers share nothing that
 // must not be shared.
 func plainRoute(i int) Route {
-	return Route{
+	route := Route{
 		Namespace:  fmt.Sprintf("team-%d", i%7),
 		Name:       fmt.Sprintf("route-%d", i),
 		UID:        fmt.Sprintf("00000000-0000-0000-0000-%012d", i),
@@ -42,23 +42,30 @@ func plainRoute(i int) Route {
 				Failover: &Failover{Backend: "blue"},
 			},
 		},
-		Ownership: &Ownership{
-			Rules: []OwnershipRule{
-				{Type: RuleCookie, Backend: "green", Cookie: &CookieMatch{NamePrefix: "green_oidc_", ValuePrefix: "v1."}},
-				{Type: RuleState, Backend: "green", State: &StateMatch{Source: SourceState, Prefix: "g~"}},
-				{Type: RuleIssuer, Backend: "green", Value: "https://idp.example.com"},
-				{Type: RuleConnection, Connection: &ConnectionMap{
-					Parameter: "connection", Backends: []ConnectionBackend{{Name: "blue", Values: []string{"globex"}}, {Name: "green", Values: []string{"acme"}}},
-				}},
-			},
-			Unowned: Unowned{Type: UnownedBackend, Backend: "blue"}, Observe: i%2 == 0,
-		},
 		TimeoutSeconds: 30,
 		Deprecation:    time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 		Sunset:         time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC),
 		AfterSunset:    Reject,
 		HeldUntil:      time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC),
 		InfoURL:        "https://wiki.example.com/sso?page=1#top",
+	}
+	if i%8 < 2 { // the smallest tables have it
+		route.Ownership = plainOwnership()
+	}
+	return route
+}
+
+func plainOwnership() *Ownership {
+	return &Ownership{
+		Rules: []OwnershipRule{
+			{Type: RuleCookie, Backend: "green", Cookie: &CookieMatch{NamePrefix: "green_oidc_", ValuePrefix: "v1."}},
+			{Type: RuleState, Backend: "green", State: &StateMatch{Source: SourceState, Prefix: "g~"}},
+			{Type: RuleIssuer, Backend: "green", Value: "https://idp.example.com"},
+			{Type: RuleConnection, Connection: &ConnectionMap{
+				Parameter: "connection", Backends: []ConnectionBackend{{Name: "blue", Values: []string{"globex"}}, {Name: "green", Values: []string{"acme"}}},
+			}},
+		},
+		Unowned: Unowned{Type: UnownedBackend, Backend: "blue"}, Observe: true,
 	}
 }
 
