@@ -34,7 +34,7 @@ import (
 // Handler responds to callbacks. In a sidecar, a request that cannot mean a
 // callback is passed to the application first.
 //
-//	head -> host and path -> gate -> hold -> sunset -> body -> parameters -> guard -> owner -> one attempt -> response
+//	head -> host and path -> gate -> hold -> sunset -> body -> parameters -> owner -> guard -> one attempt -> response
 type Handler struct {
 	store    *config.Store
 	clock    *apitime.Clock
