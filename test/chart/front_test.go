@@ -7,6 +7,7 @@ package chart
 // the notes about every other front.
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,13 +49,8 @@ func TestF65_IngressSendsOnce(t *testing.T) {
 			g := NewWithT(t)
 			ingresses := ofKind(render(t, edge+"  keep: false\n  ingress:\n    enabled: true"+tc.values, rendering.CallbackProxy), "Ingress")
 			g.Expect(ingresses).To(HaveLen(1))
-			want := map[string]string{}
-			for key, value := range documented {
-				want[key] = value
-			}
-			for key, value := range tc.change {
-				want[key] = value
-			}
+			want := maps.Clone(documented)
+			maps.Copy(want, tc.change)
 			g.Expect(ingresses[0].GetAnnotations()).To(Equal(want))
 		})
 	}
