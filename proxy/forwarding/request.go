@@ -78,7 +78,7 @@ func AppendPassed(lines []string, r *http1.Request, o *Origin) []string {
 
 // passedOwn returns the line that is passed of a field that is otherwise the proxy's
 // own, empty when none is, and whether it states what the proxy would state.
-func (o *Origin) passedOwn(f *http1.Field, chunked bool) (line string, states bool) { //nolint:revive // of the request
+func (o *Origin) passedOwn(f *http1.Field, chunked bool) (line string, states bool) {
 	switch {
 	case f.Is("te") && http1.HasToken(f.Value, "trailers"):
 		return "TE: trailers", false
