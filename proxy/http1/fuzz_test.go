@@ -141,7 +141,8 @@ func differences(ours, theirs message) (list []string) {
 // stricter are the reasons for which a request is refused that net/http's reader
 // reads, with a condition that must hold for each.
 var stricter = map[*Error]func(head string, r Request) bool{
-	errLineEnding: func(head string, _ Request) bool { return strings.Contains(strings.ReplaceAll(head, "\r\n", ""), "\n") },
+	errRequestLine: func(head string, _ Request) bool { return strings.HasPrefix(head, "CONNECT  ") }, // net/http needs no target there
+	errLineEnding:  func(head string, _ Request) bool { return strings.Contains(strings.ReplaceAll(head, "\r\n", ""), "\n") },
 	errFolding: func(head string, _ Request) bool {
 		return strings.Contains(head, "\n ") || strings.Contains(head, "\n\t")
 	},
