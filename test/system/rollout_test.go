@@ -23,7 +23,7 @@ func TestF46_AProxyIsStoppedUnderLoad(t *testing.T) {
 			return status != http.StatusOK
 		})
 	}
-	rounds := times(1, 20)
+	rounds := times(2, 20)
 	for range rounds {
 		for i, p := range s.proxies {
 			s.sentinel.excused[i].Store(true)
