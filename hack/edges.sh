@@ -24,6 +24,7 @@ export PATH
 packages=
 has chromium chromium-browser google-chrome || packages="$packages chromium"
 has nginx || packages="$packages nginx-light"
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || packages="$packages libnginx-mod-stream"
 has haproxy || packages="$packages haproxy"
 has apache2 || packages="$packages apache2"
 has node || packages="$packages nodejs"

@@ -177,3 +177,21 @@ func TestOwnership_FailsOverWithinTheOwner(t *testing.T) {
 		t.Errorf("green got %q", green.seen())
 	}
 }
+
+// The series of a backend end when it leaves its route, also those about decisions.
+func TestOwnership_SeriesEndWithTheBackend(t *testing.T) {
+	r := newRig(t)
+	r.lead(greenAddress, newBackend(t, ok("from green")))
+	r.serve(newOwnedRoute(nil))
+	if got := r.get("/cb?code=1&state=g~1"); got.status != http.StatusOK {
+		t.Fatalf("response is %+v", got)
+	}
+	const series = `callbackproxy_owner_decisions_total{backend="green"`
+	if !strings.Contains(r.exposition(), series) {
+		t.Fatal("the decision is not counted")
+	}
+	r.serve(newRoute(func(route *routetable.Route) { route.Backends = route.Backends[:1] }))
+	if strings.Contains(r.exposition(), series) {
+		t.Error("the series of a backend that left goes on")
+	}
+}

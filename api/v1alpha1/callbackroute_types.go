@@ -209,7 +209,7 @@ type Callback struct {
 	// segments).
 	// +optional
 	PathType PathType `json:"pathType,omitempty"`
-	// query tells callbacks of one path apart, where only parameters in the registered
+	// query distinguishes callbacks of one path, where only parameters in the registered
 	// URL do, such as /wp-admin/admin-ajax.php?action=openid-callback. A request is for
 	// the callback when its raw query has each parameter exactly once and with exactly
 	// this value. If several callbacks match, the one with the most parameters gets it.

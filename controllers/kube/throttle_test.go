@@ -25,7 +25,7 @@ func (r *responses) RoundTrip(*http.Request) (*http.Response, error) {
 	return next, nil
 }
 
-func refusal(retryAfter string) *http.Response {
+func tooManyRequests(retryAfter string) *http.Response {
 	return &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {retryAfter}}, Body: http.NoBody}
 }
 
@@ -34,10 +34,10 @@ func refusal(retryAfter string) *http.Response {
 func TestF04_ThrottleHonoursRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		next := &responses{left: []*http.Response{refusal("10"), {StatusCode: http.StatusOK, Body: http.NoBody}, refusal("soon"), {StatusCode: http.StatusOK, Body: http.NoBody}}}
+		next := &responses{left: []*http.Response{tooManyRequests("10"), {StatusCode: http.StatusOK, Body: http.NoBody}, tooManyRequests("soon"), {StatusCode: http.StatusOK, Body: http.NoBody}}}
 		transport := Throttle(next)
-		send := func(patience time.Duration) error {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+		send := func(timeout time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			request, err := http.NewRequestWithContext(ctx, http.MethodPatch, "http://api", http.NoBody)
 			if err != nil {

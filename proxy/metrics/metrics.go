@@ -212,8 +212,8 @@ func (m *Metrics) follow(c config.Change) {
 		if vanished[id] || m.vanished[id] {
 			return true
 		}
-		successor := changed[id]
-		return s.counter == Requests && s.labels[1] != "" && successor != nil && successor.Backend(s.labels[1]) == nil
+		successor, backend := changed[id], m.routes.backendOf(s)
+		return successor != nil && backend != "" && successor.Backend(backend) == nil
 	})
 	m.vanished = vanished
 }

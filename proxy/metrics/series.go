@@ -6,6 +6,7 @@ package metrics
 // series.go: the series of routes, of which there is a maximum.
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,6 +77,14 @@ func (r *routeSeries) others(counter string, labels []string) []string {
 		}
 	}
 	return values
+}
+
+// backendOf returns the backend of a series; empty when it has none.
+func (r *routeSeries) backendOf(s *series) string {
+	if at := slices.Index(r.labels[s.counter], "backend"); at >= 0 {
+		return s.labels[at]
+	}
+	return ""
 }
 
 // drop ends the series that match.

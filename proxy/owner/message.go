@@ -8,6 +8,7 @@ package owner
 import (
 	"compress/flate"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/xml"
 	"io"
 	"strings"
@@ -38,19 +39,19 @@ func parseMessage(raw string) *message {
 	if raw == "" {
 		return &message{}
 	}
-	if m := readMessage(decode(raw)); !m.isEmpty() {
+	if m := readElements(decode(raw)); !m.isEmpty() {
 		return m
 	}
-	return readMessage(flate.NewReader(decode(raw)))
+	return readElements(flate.NewReader(decode(raw)))
 }
 
 func decode(raw string) io.Reader {
 	return base64.NewDecoder(base64.StdEncoding, &unescaper{rest: raw})
 }
 
-// readMessage reads the Issuer of the root or of its assertion, the audiences, and
+// readElements reads the Issuer of the root or of its assertion, the audiences, and
 // what the message responds to.
-func readMessage(text io.Reader) *message {
+func readElements(text io.Reader) *message {
 	m := &message{}
 	decoder := xml.NewDecoder(io.LimitReader(text, maxMessage))
 	var path []string
@@ -115,23 +116,17 @@ func (u *unescaper) Read(p []byte) (n int, err error) {
 			n++
 			continue
 		}
-		if len(u.rest) < 3 || !isHex(u.rest[1]) || !isHex(u.rest[2]) {
+		if len(u.rest) < 3 {
 			return n, io.ErrUnexpectedEOF
 		}
-		p[n], u.rest = hexOf(u.rest[1])<<4|hexOf(u.rest[2]), u.rest[3:]
+		if _, err := hex.Decode(p[n:n+1], []byte(u.rest[1:3])); err != nil {
+			return n, err
+		}
+		u.rest = u.rest[3:]
 		n++
 	}
 	if n == 0 && u.rest == "" && len(p) > 0 {
 		return 0, io.EOF
 	}
 	return n, nil
-}
-
-func isHex(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 6 }
-
-func hexOf(c byte) byte {
-	if c < 'A' {
-		return c - '0'
-	}
-	return c | 0x20 - 'a' + 10
 }
